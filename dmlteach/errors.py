@@ -1,0 +1,22 @@
+"""The one kind of error a user can cure: it says what was given, what is possible, what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class DMLTeachError(ValueError):
+    """A mistake in input, options or environment. The command line prints it without a traceback."""
+
+
+def unknown_name(kind: str, given: object, known: Iterable[str]) -> DMLTeachError:
+    """Error for a mistyped name: `unknown loss 'tripplet'; did you mean 'triplet'? Losses: …`.
+
+    Args:
+        kind: what the name names, in the singular, e.g. "loss".
+        given: what the user wrote.
+        known: every valid name.
+    """
+    known = sorted(known)
+    close = get_close_matches(str(given), known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return DMLTeachError(f"unknown {kind} {given!r}{hint} Known: {', '.join(known)}")

@@ -1,0 +1,172 @@
+"""The few signatures that hold every method: what samplers, losses and the trainer say to each other."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dmlteach.errors import DMLTeachError
+
+
+class Space(NamedTuple):
+    """Epoch-start view of the whole training set; row i is image i of the data set."""
+
+    embeddings: Tensor  # (M, D) fp32
+    labels: Tensor  # (M,) 0 … C-1
+
+
+class Tuples(NamedTuple):
+    """Tuples chosen by a sampler; indices are rows of the batch."""
+
+    targets: Tensor | None = None  # (N, k) positives per anchor, -1 where there are fewer
+    triplets: Tensor | None = None  # (T, 3) anchor, positive, negative
+
+
+class Batch(list):
+    """Data-set indices of one global batch: a plain list of ints for any DataLoader.
+
+    `tuples` are the tuples the sampler chose, or None. `step_seed` seeds augmentation and
+    every random choice of this step, so that a run is a function of (seed, epoch, step) alone.
+    """
+
+    def __init__(self, indices, step_seed: int = 0, tuples: Tuples | None = None):
+        super().__init__(int(i) for i in indices)
+        self.step_seed = step_seed
+        self.tuples = tuples
+
+
+def derive_seed(*parts: int) -> int:
+    """One 63-bit seed from several non-negative integers, e.g. (seed, epoch, step)."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Sampler:
+    """Decides which images share a batch. Subclasses implement `_compose`.
+
+    Works as `batch_sampler` of any DataLoader. A sampler that does not need the embedding space
+    plans the next epoch by itself when it is iterated; one that does is planned by its user,
+    who holds the network: `sampler.plan(epoch, space)`.
+    """
+
+    needs_space: bool = False
+
+    def __init__(self, labels: Tensor, batch_size: int, seed: int = 0):
+        self.labels = torch.as_tensor(labels).cpu()
+        if batch_size < 1:
+            raise DMLTeachError(f"batch_size must be at least 1, not {batch_size}.")
+        if batch_size > len(self.labels):
+            raise DMLTeachError(
+                f"batch_size {batch_size} is larger than the data ({len(self.labels)} images); "
+                "choose a smaller batch_size."
+            )
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = -1
+        self._batches: list[Batch] | None = None
+        self._fresh = False  # the plan has not been iterated yet
+
+    def plan(self, epoch: int, space: Space | None = None, last_loss: float | None = None) -> dict:
+        """Compose the batches of `epoch` and return a report (plain numbers and lists).
+
+        Args:
+            epoch: its number; equal (seed, epoch, space) give equal batches.
+            space: epoch-start embeddings, needed where `needs_space`.
+            last_loss: mean training loss of the epoch before, for samplers that adapt.
+        """
+        if self.needs_space and space is None:
+            raise DMLTeachError(self._how_to_plan())
+        rng = np.random.default_rng([self.seed, epoch])
+        rows, tuples, report = self._compose(rng, space, last_loss)
+        self._batches = [
+            Batch(r, derive_seed(self.seed, epoch, step), t)
+            for step, (r, t) in enumerate(zip(rows, tuples or [None] * len(rows), strict=True))
+        ]
+        self.epoch, self._fresh = epoch, True
+        return report
+
+    def _compose(
+        self, rng: np.random.Generator, space: Space | None, last_loss: float | None
+    ) -> tuple[list[np.ndarray], list[Tuples] | None, dict]:
+        """Index arrays of the epoch's batches, their tuples (or None), and a report."""
+        raise NotImplementedError
+
+    def _how_to_plan(self) -> str:
+        return (
+            f"the {type(self).__name__} sampler groups images by where the network puts them, so it needs "
+            "embeddings before each epoch:\n"
+            "    space = Space(embed(model, dataset), dataset.labels)\n"
+            "    sampler.plan(epoch, space)"
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self._fresh and not self.needs_space:
+            self.plan(self.epoch + 1)
+        if self._batches is None:
+            raise DMLTeachError(self._how_to_plan())
+        self._fresh = False
+        return iter(list(self._batches))
+
+    def __len__(self) -> int:
+        """Batches of the planned epoch (of the next one, where it is not planned yet)."""
+        if self._batches is None:
+            if self.needs_space:
+                raise DMLTeachError(self._how_to_plan())
+            self.plan(self.epoch + 1)
+        assert self._batches is not None
+        return len(self._batches)
+
+    def state_dict(self) -> dict:
+        """The planned epoch: indices, targets and seeds of every batch, as tensors and numbers."""
+        batches = self._batches or []
+        return {
+            "epoch": self.epoch,
+            "planned": self._batches is not None,
+            "rows": [torch.tensor(list(b), dtype=torch.int64) for b in batches],
+            "seeds": [b.step_seed for b in batches],
+            "targets": [b.tuples.targets if b.tuples else None for b in batches],
+            "triplets": [b.tuples.triplets if b.tuples else None for b in batches],
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue with the plan of a checkpoint: the next iteration yields its batches."""
+        self.epoch = state["epoch"]
+        self._fresh = state["planned"]
+        if not state["planned"]:
+            self._batches = None
+            return
+        parts = zip(state["rows"], state["seeds"], state["targets"], state["triplets"], strict=True)
+        self._batches = [
+            Batch(rows.tolist(), seed, Tuples(t, p) if t is not None or p is not None else None)
+            for rows, seed, t, p in parts
+        ]
+
+
+class Loss(nn.Module):
+    """A loss maps embeddings (N, D) and labels (N,) to a scalar.
+
+    The keywords are ignored by every loss that does not name them in `uses`, so
+    `loss(embeddings, labels)` works in anybody's loop.
+    """
+
+    geometry: Literal["euclidean", "sphere"] = "euclidean"
+    uses: frozenset[str] = frozenset()
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        *,
+        tuples: Tuples | None = None,
+        reference: tuple[Tensor, Tensor] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        raise NotImplementedError
+
+    def plan(self, epoch: int, space: Space | None) -> None:
+        """Prepare for an epoch; most losses need nothing."""
+
+    def stats(self, embeddings: Tensor, labels: Tensor, tuples: Tuples | None = None) -> dict[str, Tensor]:
+        """What a batch does, as device tensors (no synchronisation); default: nothing."""
+        return {}
