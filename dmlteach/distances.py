@@ -1,28 +1,40 @@
-"""Pairwise distances: the only place they are written."""
+"""Pairwise distances: the only place they are written. All run in fp32 or wider, whatever autocast says."""
+
+import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 
-def center(embeddings: Tensor) -> Tensor:
-    """Subtract the mean row: distances do not change, rounding in their matrix product does."""
-    return embeddings - embeddings.mean(0, keepdim=True).detach()
+def full_precision(function: Callable) -> Callable:
+    """Run `function(embeddings, …)` with autocast off and its first argument in fp32 or float64."""
+
+    @functools.wraps(function)
+    def wrapped(embeddings: Tensor, *args, **kwargs):
+        with torch.autocast(embeddings.device.type, enabled=False):
+            wide = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
+            return function(wide, *args, **kwargs)
+
+    return wrapped
 
 
+@full_precision
 def pairwise_squared_distances(embeddings: Tensor) -> Tensor:
-    """d²(i, j) = ‖z_i − z_j‖² for all rows of one set.
+    """d²(i, j) = ‖z_i − z_j‖² between all rows of one set.
 
     Args:
-        embeddings: (N, D), any scale; computed in fp32 or wider.
+        embeddings: (N, D), any scale.
 
     Returns:
         (N, N), never negative, exactly 0 on the diagonal.
     """
-    z = center(widen(embeddings))
+    # d² does not change under translation, but the rounding of its matrix product does.
+    z = embeddings - embeddings.mean(0, keepdim=True).detach()
     sq = z.square().sum(1)  # (N,)
     d2 = sq[:, None] + sq[None, :] - 2 * (z @ z.T)  # (N, N)
-    off_diagonal = ~torch.eye(len(z), dtype=torch.bool, device=z.device)
-    return torch.where(off_diagonal, d2.clamp_min(0), 0.0)
+    self_pair = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    return d2.clamp_min(0).masked_fill(self_pair, 0)
 
 
 def pairwise_distances(embeddings: Tensor) -> Tensor:
@@ -30,18 +42,14 @@ def pairwise_distances(embeddings: Tensor) -> Tensor:
     return pairwise_squared_distances(embeddings).clamp_min(1e-12).sqrt()
 
 
+@full_precision
 def normalize(embeddings: Tensor) -> Tensor:
     """x / sqrt(Σx² + 1e-12), (N, D) → (N, D): unit rows, with a finite gradient at x = 0."""
-    x = widen(embeddings)
-    return x * (x.square().sum(-1, keepdim=True) + 1e-12).rsqrt()
+    return embeddings * (embeddings.square().sum(-1, keepdim=True) + 1e-12).rsqrt()
 
 
+@full_precision
 def pairwise_cosine(embeddings: Tensor) -> Tensor:
-    """cos(i, j) of all rows of one set, (N, D) → (N, N)."""
+    """cos(i, j) between all rows of one set, (N, D) → (N, N)."""
     z = normalize(embeddings)
     return z @ z.T
-
-
-def widen(embeddings: Tensor) -> Tensor:
-    """fp32, or float64 where the input is float64: half precision is too coarse for differences."""
-    return embeddings if embeddings.dtype == torch.float64 else embeddings.float()

@@ -1,0 +1,48 @@
+"""Softmax cross-entropy: the classifier whose last layer is cut off for retrieval, the baseline of the course."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear
+
+from dmlteach.distances import full_precision
+from dmlteach.interfaces import Loss
+from dmlteach.losses.tuples import check_batch
+
+
+@full_precision
+def softmax_loss(embeddings: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Mean over the batch of −log softmax(W z + b) at the example's own class.
+
+    Args:
+        embeddings: (N, D).
+        labels: (N,) class of each embedding, 0 … C-1.
+        weight: W, (C, D), one row per class.
+        bias: b, (C,).
+
+    Returns:
+        Scalar.
+
+    Raises:
+        DMLTeachError: shapes or dtypes do not fit.
+    """
+    check_batch(embeddings, labels)
+    return cross_entropy(linear(embeddings, weight.to(embeddings), bias.to(embeddings)), labels)
+
+
+class Softmax(Loss):
+    """A linear classifier on the embedding; retrieval uses the embedding and forgets the classifier."""
+
+    geometry = "euclidean"
+
+    def __init__(self, num_classes: int, embedding_dim: int):
+        super().__init__()
+        self.classifier = nn.Linear(embedding_dim, num_classes)
+
+    def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
+        return softmax_loss(embeddings, labels, self.classifier.weight, self.classifier.bias)
+
+    @torch.no_grad()
+    def stats(self, embeddings, labels, tuples=None) -> dict[str, Tensor]:
+        """`active_tuples`: share of images not yet classified correctly."""
+        wrong = self.classifier(embeddings.float()).argmax(1) != labels
+        return {"active_tuples": wrong.float().mean()}

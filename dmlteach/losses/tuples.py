@@ -1,0 +1,47 @@
+"""Which examples a loss compares: targets, impostors, and the mean over the tuples that exist."""
+
+import torch
+from torch import Tensor
+
+from dmlteach.errors import DMLTeachError
+
+
+def check_batch(embeddings: Tensor, labels: Tensor) -> None:
+    """Raise on shapes and dtypes only: looking at values would make the device wait.
+
+    Raises:
+        DMLTeachError: embeddings are not (N, D) floats, or labels not (N,) integers.
+    """
+    if embeddings.ndim != 2 or not embeddings.is_floating_point():
+        raise DMLTeachError(
+            f"embeddings must be floats of shape (N, D), not {embeddings.dtype} {tuple(embeddings.shape)}."
+        )
+    if labels.shape != embeddings.shape[:1] or labels.is_floating_point():
+        raise DMLTeachError(
+            f"labels must be {len(embeddings)} integers, one per embedding, "
+            f"not {labels.dtype} {tuple(labels.shape)}."
+        )
+
+
+def nearest_targets(d2: Tensor, labels: Tensor, num_targets: int) -> Tensor:
+    """The `num_targets` nearest same-class examples of every anchor, ties by index.
+
+    Args:
+        d2: (N, N) squared distances.
+        labels: (N,) class of each row.
+        num_targets: k, at most.
+
+    Returns:
+        (N, k) rows of the batch, nearest first; -1 where the class has fewer.
+    """
+    is_positive = labels[:, None] == labels[None, :]
+    is_positive.fill_diagonal_(False)
+    d2 = d2.detach().masked_fill(~is_positive, torch.inf)
+    nearest = d2.argsort(dim=1, stable=True)[:, :num_targets]  # topk orders ties arbitrarily
+    return nearest.masked_fill(~is_positive.gather(1, nearest), -1)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `values` where `mask` holds; a differentiable 0 where it holds nowhere."""
+    mask = mask.expand_as(values)
+    return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
