@@ -1,0 +1,132 @@
+"""k nearest neighbours and k-means: faiss where it can be imported, plain torch where not."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dmlteach.errors import DMLTeachError
+
+BLOCK = 4096  # rows whose distances are held at once by the torch versions
+
+
+def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k gallery rows nearest to each query, nearest first.
+
+    A query that is itself in the gallery finds itself; ask for k + 1 and drop it. Distances are those
+    of one fp32 matrix product: good for pictures and maps. Scores come from `dmlteach.metrics`.
+
+    Args:
+        queries: (Q, D).
+        gallery: (M, D).
+        k: at most M.
+
+    Returns:
+        Squared distances (Q, k) fp32 and gallery rows (Q, k) int64, on the queries' device.
+
+    Raises:
+        DMLTeachError: k is larger than the gallery, or the widths differ.
+    """
+    if queries.shape[1] != gallery.shape[1]:
+        raise DMLTeachError(f"queries have {queries.shape[1]} dimensions, the gallery {gallery.shape[1]}.")
+    if not 1 <= k <= len(gallery):
+        raise DMLTeachError(f"k = {k} neighbours of a gallery of {len(gallery)}: choose 1 to {len(gallery)}.")
+    mean = gallery.float().mean(0)  # distances stay, rounding shrinks
+    q, g = queries.float() - mean, gallery.float() - mean
+    faiss = import_faiss()
+    if faiss is None:
+        d2, rows = _nearest_torch(q, g, k)
+    else:
+        d2, rows = _nearest_faiss(faiss, q, g, k)
+    return d2.clamp_min(0).to(queries.device), rows.to(queries.device)
+
+
+def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> tuple[Tensor, Tensor]:
+    """Lloyd's k-means on all rows; equal seeds (and thread counts) give equal clusters.
+
+    A cluster can end up empty where fewer than k rows differ.
+
+    Args:
+        x: (M, D).
+        k: number of clusters, at most M.
+        seed: of the initial centroids.
+        iterations: of assigning rows and moving centroids.
+
+    Returns:
+        Centroids (k, D) fp32 and the cluster of each row (M,) int64, on x's device.
+
+    Raises:
+        DMLTeachError: k is out of range, or a row is not finite.
+    """
+    if not 1 <= k <= len(x):
+        raise DMLTeachError(f"{k} clusters of {len(x)} rows: choose 1 to {len(x)}.")
+    if not torch.isfinite(x).all():
+        raise DMLTeachError(
+            "k-means was given embeddings that are not finite: training has diverged; lower the learning rate."
+        )
+    mean = x.float().mean(0)
+    z = x.float() - mean
+    faiss = import_faiss()
+    if faiss is None:
+        centroids, assignment = _kmeans_torch(z, k, seed, iterations)
+    else:
+        centroids, assignment = _kmeans_faiss(faiss, z, k, seed, iterations)
+    return centroids.to(x.device) + mean, assignment.to(x.device)
+
+
+def import_faiss():
+    """The faiss module, or None where it cannot be imported."""
+    try:
+        import faiss
+    except ImportError:
+        return None
+    return faiss
+
+
+def _to_numpy(x: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(x.detach().cpu().float().numpy())
+
+
+def _nearest_faiss(faiss, q: Tensor, g: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    if faiss.get_num_gpus() > 0:
+        d2, rows = faiss.knn_gpu(faiss.StandardGpuResources(), _to_numpy(q), _to_numpy(g), k)
+    else:
+        d2, rows = faiss.knn(_to_numpy(q), _to_numpy(g), k)
+    return torch.from_numpy(d2), torch.from_numpy(rows)
+
+
+def _nearest_torch(q: Tensor, g: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    g_sq = g.square().sum(1)
+    found = []
+    for block in q.split(BLOCK):
+        d2 = block.square().sum(1, keepdim=True) + g_sq - 2 * (block @ g.T)  # (block, M)
+        found.append(d2.topk(k, dim=1, largest=False))
+    return torch.cat([d2 for d2, _ in found]), torch.cat([rows for _, rows in found])
+
+
+def _kmeans_faiss(faiss, z: Tensor, k: int, seed: int, iterations: int) -> tuple[Tensor, Tensor]:
+    rows = _to_numpy(z)
+    clustering = faiss.Kmeans(
+        rows.shape[1],
+        k,
+        niter=iterations,
+        seed=seed % 2**31,
+        min_points_per_centroid=1,  # no warning about small sets
+        max_points_per_centroid=len(rows),  # all rows, no sub-sample
+        gpu=faiss.get_num_gpus() > 0,
+    )
+    clustering.train(rows)
+    _, assignment = clustering.index.search(rows, 1)
+    return torch.from_numpy(clustering.centroids), torch.from_numpy(assignment[:, 0])
+
+
+def _kmeans_torch(z: Tensor, k: int, seed: int, iterations: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    centroids = z[torch.randperm(len(z), generator=generator)[:k].to(z.device)]
+    for _ in range(iterations):
+        d2, assignment = _nearest_torch(z, centroids, 1)
+        assignment = assignment[:, 0]
+        size = torch.bincount(assignment, minlength=k)
+        centroids = torch.zeros_like(centroids).index_add_(0, assignment, z) / size.clamp_min(1)[:, None]
+        empty = (size == 0).nonzero()[:, 0]
+        centroids[empty] = z[d2[:, 0].topk(len(empty)).indices]  # restart at the rows served worst
+    return centroids, _nearest_torch(z, centroids, 1)[1][:, 0]

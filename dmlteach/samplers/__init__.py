@@ -1,0 +1,56 @@
+"""Batch samplers: each decides which images share a batch, and works as any DataLoader's `batch_sampler`."""
+
+import inspect
+
+from torch import Tensor
+
+from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.interfaces import Sampler
+from dmlteach.samplers.class_balanced import ClassBalanced
+from dmlteach.samplers.local import Local
+from dmlteach.samplers.random import Random
+
+SAMPLERS: dict[str, type[Sampler]] = {
+    "class_balanced": ClassBalanced,
+    "local": Local,
+    "random": Random,
+}
+SHARED = ("self", "labels", "batch_size", "seed")  # given to every sampler
+
+
+def names() -> list[str]:
+    """Names that `create` accepts."""
+    return sorted(SAMPLERS)
+
+
+def options(name: str) -> dict[str, inspect.Parameter]:
+    """Options of a sampler, by name: those of its constructor beside labels, batch_size and seed."""
+    if name not in SAMPLERS:
+        raise unknown_name("sampler", name, SAMPLERS)
+    parameters = inspect.signature(SAMPLERS[name].__init__).parameters
+    return {k: p for k, p in parameters.items() if k not in SHARED}
+
+
+def create(name: str, labels: Tensor, batch_size: int, seed: int = 0, **given) -> Sampler:
+    """The sampler called `name`, e.g. `create("class_balanced", dataset.labels, 64, images_per_class=4)`.
+
+    Args:
+        name: one of `names()`.
+        labels: (M,) class of each image of the training set.
+        batch_size: images in a batch.
+        seed: equal seeds give equal batches, on one process or several.
+        given: its options by name: images_per_class, balance, num_targets.
+
+    Raises:
+        DMLTeachError: unknown name or option, or a value out of range.
+    """
+    known = options(name)
+    for option in given:
+        if not known:
+            raise DMLTeachError(f"the {name} sampler has no options; {option!r} was given.")
+        if option not in known:
+            raise unknown_name(f"option of the {name} sampler", option, known)
+    return SAMPLERS[name](labels, batch_size, seed, **given)
+
+
+__all__ = ["ClassBalanced", "Local", "Random", "create", "names", "options"]
