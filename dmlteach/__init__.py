@@ -1,0 +1,66 @@
+"""dmlteach: learn, use and reproduce deep metric learning.
+
+`import dmlteach` costs nothing: torch and everything built on it are imported by the first use,
+e.g. `dmlteach.data.load("omniglot", "train")`.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+FUNCTIONS = {  # public name: the module that defines it
+    "DMLTeachError": "errors",
+    "TrainConfig": "train",
+    "evaluate": "evaluate",
+    "fit": "train",
+    "load_model": "train",
+}
+MODULES = (
+    "data",
+    "distances",
+    "figures",
+    "losses",
+    "methods",
+    "metrics",
+    "models",
+    "neighbors",
+    "plots",
+    "pretrained",
+    "samplers",
+    "widgets",
+)
+
+__all__ = [*FUNCTIONS, *MODULES]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from dmlteach.errors import DMLTeachError
+    from dmlteach.evaluate import evaluate
+    from dmlteach.train import TrainConfig, fit, load_model
+
+
+def __getattr__(name: str) -> Any:
+    """Import what `dmlteach.name` stands for when it is first asked for."""
+    if name in FUNCTIONS:
+        return getattr(importlib.import_module(f"dmlteach.{FUNCTIONS[name]}"), name)
+    if name in MODULES:
+        return importlib.import_module(f"dmlteach.{name}")
+    raise AttributeError(f"module 'dmlteach' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+class _Package(ModuleType):
+    """Keeps `dmlteach.evaluate` the function: importing the module of that name would replace it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "evaluate" and isinstance(value, ModuleType):
+            value = value.evaluate
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

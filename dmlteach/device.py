@@ -1,0 +1,41 @@
+"""Where the numbers are crunched: one function turns `--device` into a torch device."""
+
+import torch
+
+from dmlteach.errors import DMLTeachError, unknown_name
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The torch device called `name`; "auto" takes a GPU where there is one.
+
+    Args:
+        name: "auto" (CUDA, else Apple's MPS, else CPU), "cpu", "cuda" or "mps".
+
+    Raises:
+        DMLTeachError: an unknown name, or a GPU that torch cannot use here.
+    """
+    if name not in DEVICES:
+        raise unknown_name("device", name, DEVICES)
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DMLTeachError(f"device 'cuda' was asked for, but {_why_no_cuda()} Use --device auto or cpu.")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise DMLTeachError(
+            "device 'mps' was asked for, but it exists only on Apple-silicon Macs with macOS 12.3 or newer. "
+            "Use --device auto or cpu."
+        )
+    return torch.device(name)
+
+
+def _why_no_cuda() -> str:
+    if torch.version.cuda is None:
+        return (
+            "this torch was built without CUDA: install a CUDA build (pytorch.org, 'Get started') "
+            "to use an NVIDIA GPU."
+        )
+    return "torch finds no usable NVIDIA GPU: `nvidia-smi` should list one, with a recent enough driver."
