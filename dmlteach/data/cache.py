@@ -1,0 +1,244 @@
+"""Decode once: the pictures of a data set as memory-mapped uint8, resized, in the user's cache folder."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import platformdirs
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from dmlteach.data.dataset import ImageDataset, Source
+from dmlteach.errors import DMLTeachError
+
+Mode = Literal["square", "short_side"]
+
+_FORMAT = 1  # counts up when the files or the resizing change
+_CHUNK = 512  # pictures read and resized at once
+_STALE = 24 * 3600  # seconds after which an unfinished build is taken as abandoned
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Pictures of different sizes in one flat buffer, so that a device can crop them all at once."""
+
+    data: Tensor  # (bytes,) uint8; each picture as (H, W, C)
+    offsets: Tensor  # (N,) where each picture starts
+    sizes: Tensor  # (N, 2) height and width
+    channels: int
+    short_side: int  # asked for; smaller pictures are not enlarged
+
+    def to(self, device: torch.device | str) -> "Packed":
+        tensors = (self.data, self.offsets, self.sizes)
+        return Packed(*(t.to(device, non_blocking=True) for t in tensors), self.channels, self.short_side)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+class CachedImages:
+    """Resized pictures of one data set, row i = picture i.
+
+    Args:
+        dataset: the data set they belong to.
+        folder: a finished cache folder of its source.
+        size: side of the squares, or the short side.
+        mode: square or short_side.
+    """
+
+    def __init__(self, dataset: ImageDataset, folder: Path, size: int, mode: Mode):
+        self.labels = dataset.labels
+        self.channels = dataset.channels
+        self.size, self.mode, self.folder = size, mode, folder
+        self._rows = dataset.rows.numpy()
+        self._bytes = np.memmap(folder / "images.bin", dtype=np.uint8, mode="r")
+        self._shapes = np.load(folder / "shapes.npy")  # (M, 2) height, width
+        lengths = self._shapes.prod(1) * self.channels
+        self._offsets = np.concatenate([[0], lengths.cumsum()])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def gather(self, indices) -> "Tensor | Packed":
+        """The pictures `indices` (n,) of the data set, copied out of the cache.
+
+        Returns:
+            (n, C, size, size) uint8 in mode square; `Packed` in mode short_side.
+        """
+        rows = self._rows[np.asarray(indices, dtype=np.int64)]
+        if self.mode == "square":
+            squares = self._bytes.reshape(-1, self.channels, self.size, self.size)
+            return torch.from_numpy(np.asarray(squares[rows]))
+        starts, ends = self._offsets[rows], self._offsets[rows + 1]
+        pieces = [self._bytes[a:b] for a, b in zip(starts, ends, strict=True)]
+        data = np.concatenate(pieces) if pieces else np.empty(0, np.uint8)
+        offsets = np.concatenate([[0], (ends - starts).cumsum()])[:-1]
+        shapes = torch.from_numpy(self._shapes[rows])
+        return Packed(torch.from_numpy(data), torch.from_numpy(offsets), shapes, self.channels, self.size)
+
+
+def cached(
+    dataset: ImageDataset,
+    size: int,
+    mode: Mode = "square",
+    folder: str | Path | None = None,
+    progress: bool = True,
+) -> CachedImages:
+    """The pictures of `dataset` resized, from the cache; built on first use.
+
+    Train, fit and val of one data set share a cache. Two processes may build the same cache at once,
+    and an interrupted build is never taken as complete.
+
+    Args:
+        dataset: the pictures.
+        size: side in pixels.
+        mode: square squashes every picture to size × size; short_side keeps its shape and makes the
+            short side `size` (smaller pictures stay as they are).
+        folder: where caches live; by default DMLTEACH_CACHE or the user's cache folder.
+        progress: print the disk space needed and show a progress bar while building.
+
+    Returns:
+        The pictures, memory-mapped.
+
+    Raises:
+        DMLTeachError: a picture cannot be read, or the disk has no room.
+    """
+    if mode not in ("square", "short_side"):
+        raise DMLTeachError(f"cache mode {mode!r} is unknown; choose 'square' or 'short_side'.")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise DMLTeachError(f"size is a number of pixels, at least 1, not {size!r}.")
+    home = cache_folder(folder)
+    key = hashlib.sha256(f"{_FORMAT} {dataset.source.fingerprint} {size} {mode}".encode()).hexdigest()[:20]
+    finished = home / f"{dataset.name}-{size}-{mode}-{key}"
+    if not _is_complete(finished):
+        _build(dataset, size, mode, finished, progress)
+    return CachedImages(dataset, finished, size, mode)
+
+
+def cache_folder(folder: str | Path | None = None) -> Path:
+    """`folder`, else $DMLTEACH_CACHE, else the user's cache folder."""
+    return Path(folder or os.environ.get("DMLTEACH_CACHE") or platformdirs.user_cache_dir("dmlteach"))
+
+
+def _is_complete(folder: Path) -> bool:
+    """Renaming made it appear whole; a size that differs means that someone changed it since."""
+    try:
+        expected = json.loads((folder / "cache.json").read_text())["bytes"]
+        return (folder / "images.bin").stat().st_size == expected and (folder / "shapes.npy").exists()
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _build(dataset: ImageDataset, size: int, mode: Mode, finished: Path, progress: bool) -> None:
+    """Write to a name of our own, then rename: readers see a whole cache or none."""
+    _remove_abandoned(finished.parent)
+    need = _bytes_needed(dataset.source, size, mode)
+    building = finished.with_name(f"{finished.name}.building-{uuid.uuid4().hex[:12]}")
+    try:
+        building.mkdir(parents=True)
+        _check_room(need, finished.parent)
+        if progress:
+            print(f"{_what(dataset)}: {_readable(need)} in {finished.parent}", file=sys.stderr)
+        _write(dataset, size, mode, building, progress)
+        _publish(building, finished)
+    except OSError as error:
+        raise DMLTeachError(
+            f"the picture cache cannot be written in {finished.parent}: {error}. "
+            "Name another folder in the environment variable DMLTEACH_CACHE."
+        ) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _write(dataset: ImageDataset, size: int, mode: Mode, building: Path, progress: bool) -> None:
+    source = dataset.source
+    shapes = []
+    bar = tqdm(total=len(source), desc=_what(dataset), unit="img", disable=not progress, delay=1)
+    with open(building / "images.bin", "wb") as file, bar:
+        for rows in torch.arange(len(source)).split(_CHUNK):
+            for block in source.read(rows, lambda images: resize(images, size, mode)):
+                # a square is kept as (C, H, W), ready for use; a packed picture as (H, W, C), so that
+                # cropping finds the channels of a pixel side by side
+                stored = block if mode == "square" else block.permute(0, 2, 3, 1)
+                file.write(stored.contiguous().numpy().tobytes())
+                shapes += [block.shape[2:]] * len(block)
+            bar.update(len(rows))
+    np.save(building / "shapes.npy", np.array(shapes, dtype=np.int64))
+    total = (building / "images.bin").stat().st_size
+    (building / "cache.json").write_text(json.dumps({"bytes": total, "images": len(source)}))
+
+
+def _publish(building: Path, finished: Path) -> None:
+    """Rename into place. Where another builder was first, its cache is as good as ours."""
+    for _ in range(3):
+        try:
+            os.replace(building, finished)
+            return
+        except OSError:
+            if _is_complete(finished):
+                return
+            shutil.rmtree(finished, ignore_errors=True)  # damaged since it was built
+    os.replace(building, finished)
+
+
+def resize(images: Tensor, size: int, mode: Mode) -> Tensor:
+    """Resize uint8 pictures (n, C, H, W), bilinear with antialiasing, as `cached` does."""
+    height, width = images.shape[2:]
+    if mode == "square":
+        target = (size, size)
+    else:
+        scale = min(1.0, size / min(height, width))
+        target = (max(1, round(height * scale)), max(1, round(width * scale)))
+    if target == (height, width):
+        return images
+    return F.interpolate(images, size=target, mode="bilinear", antialias=True)
+
+
+def _bytes_needed(source: Source, size: int, mode: Mode) -> int:
+    """Exact for squares; for the short side told from 200 pictures spread over the source."""
+    if mode == "square":
+        return len(source) * source.channels * size * size
+    some = torch.linspace(0, len(source) - 1, min(len(source), 200)).long()
+    sizes = source.sizes(some).double()
+    scale = (size / sizes.amin(1, keepdim=True)).clamp_max(1)
+    return int((sizes * scale).prod(1).mean().item() * len(source) * source.channels)
+
+
+def _check_room(need: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if need * 1.1 > free:
+        raise DMLTeachError(
+            f"the picture cache needs {_readable(need)}, and {folder} has {_readable(free)} free. "
+            "Make room, choose a smaller size, or name another folder in DMLTEACH_CACHE."
+        )
+
+
+def _remove_abandoned(home: Path) -> None:
+    """What killed builders left behind: nobody reads it, but it takes room."""
+    for building in home.glob("*.building-*"):
+        try:
+            newest = max(p.stat().st_mtime for p in [building, *building.iterdir()])
+        except OSError:
+            continue  # its builder has just finished
+        if time.time() - newest > _STALE:
+            shutil.rmtree(building, ignore_errors=True)
+
+
+def _what(dataset: ImageDataset) -> str:
+    return f"Preparing {len(dataset.source):,} images of {dataset.name}"
+
+
+def _readable(count: int) -> str:
+    if count < 1e9:
+        return f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e9:,.1f} GB"
