@@ -1,0 +1,40 @@
+"""Read batches ahead of the accelerator."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+B = TypeVar("B")
+AHEAD = 2  # batches in flight
+
+
+def prefetch(
+    batches: Sequence[B], read: Callable[[B], Tensor], device: torch.device
+) -> Iterator[tuple[B, Tensor]]:
+    """Each batch with its pixels on `device`; for an accelerator, read by a thread while it computes.
+
+    Args:
+        batches: what `read` takes, in order.
+        read: gives a batch's pixels (uint8, on the CPU).
+        device: where they are needed. On the CPU there is no thread: it would take the network's cores.
+    """
+    if device.type == "cpu":
+        for batch in batches:
+            yield batch, read(batch)
+        return
+
+    def read_pinned(batch: B) -> Tensor:
+        pixels = read(batch)
+        return pixels.pin_memory() if device.type == "cuda" else pixels
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting = deque(reader.submit(read_pinned, batch) for batch in batches[:AHEAD])
+        for i, batch in enumerate(batches):
+            pixels = waiting.popleft().result()
+            if i + AHEAD < len(batches):
+                waiting.append(reader.submit(read_pinned, batches[i + AHEAD]))
+            yield batch, pixels.to(device, non_blocking=True)

@@ -1,0 +1,78 @@
+"""One process or several (torchrun): which rows are mine, gather everybody's, sum gradients."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class World:
+    """The processes that train together; a single process is a world of one."""
+
+    def __init__(self, rank: int = 0, size: int = 1):
+        self.rank, self.size = rank, size
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def rows(self, count: int) -> slice:
+        """This process's contiguous share of `count` rows; shares differ by at most one."""
+        base, extra = divmod(count, self.size)
+        start = self.rank * base + min(self.rank, extra)
+        return slice(start, start + base + (self.rank < extra))
+
+    def gather_rows(self, mine: Tensor, count: int) -> Tensor:
+        """All processes' rows in order, (n_rank, D) → (count, D); no gradient passes."""
+        if self.size == 1:
+            return mine
+        longest = -(-count // self.size)
+        padded = mine.new_zeros(longest, *mine.shape[1:])
+        padded[: len(mine)] = mine
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(parts, padded)
+        lengths = [s.stop - s.start for s in (World(r, self.size).rows(count) for r in range(self.size))]
+        return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace each gradient by its sum over the processes, in one message."""
+        if self.size == 1:
+            return
+        parameters = [p for p in parameters if p.requires_grad]
+        grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        flat = torch.cat([g.flatten() for g in grads])
+        dist.all_reduce(flat)
+        for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            p.grad = part.view_as(p).clone()
+
+    def share(self, value: Any) -> Any:
+        """The main process's `value`, on every process."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+@contextmanager
+def join(device: torch.device) -> Iterator[World]:
+    """The world torchrun describes in the environment, or a world of one."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World()
+        return
+    already = dist.is_initialized()
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if not already:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), size)
+    finally:
+        if not already:
+            dist.destroy_process_group()

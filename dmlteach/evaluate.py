@@ -1,0 +1,97 @@
+"""Run a model over a data set: embeddings, then exact metrics."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from dmlteach import metrics
+from dmlteach.data import ImageDataset
+from dmlteach.data.augment import Augmentation
+from dmlteach.data.cache import CachedImages, cached
+from dmlteach.device import choose_device
+from dmlteach.distributed import World
+from dmlteach.models import Model
+
+
+def cached_for(model: Model, dataset: ImageDataset | CachedImages, mode: str = "square") -> CachedImages:
+    """The data set decoded at the size this model's images are cropped from."""
+    if isinstance(dataset, CachedImages):
+        return dataset
+    return cached(dataset, model.spec.resize, mode)
+
+
+def embed(
+    model: Model,
+    dataset: ImageDataset | CachedImages,
+    device: str = "auto",
+    batch_size: int = 256,
+    progress: bool = False,
+    world: World | None = None,
+) -> Tensor:
+    """Embeddings of every image with the test-time transform (centre crop), in evaluation mode.
+
+    Args:
+        model: an embedding network; its training mode is put back afterwards.
+        dataset: images, or images already decoded at the model's size.
+        device: "auto", "cpu", "cuda" or "mps".
+        batch_size: images per pass.
+        progress: show a bar.
+        world: processes that share the work; every one gets all embeddings.
+
+    Returns:
+        (M, D) fp32 on the CPU; row i is image i.
+    """
+    world = world or World()
+    target = choose_device(device)
+    images = cached_for(model, dataset)
+    spec = model.spec
+    center = Augmentation("none", spec.image_size, spec.mean, spec.std)
+    was_training = model.training
+    model.eval().to(target)
+    mine = world.rows(len(images.labels))
+    starts = range(mine.start, mine.stop, batch_size)
+    parts = []
+    with torch.inference_mode():
+        for start in tqdm(starts, desc="embed", unit="batch", disable=not progress, leave=False):
+            rows = range(start, min(start + batch_size, mine.stop))
+            pixels = images.gather(rows).to(target, non_blocking=True)
+            parts.append(model(center.apply(pixels, torch.empty(len(rows), 0))).float().cpu())
+    model.train(was_training)
+    own = torch.cat(parts) if parts else torch.empty(0, model.head.dims[0])
+    return world.gather_rows(own.clone().to(target), len(images.labels)).cpu() if world.size > 1 else own.clone()
+
+
+def evaluate(
+    model: Model,
+    dataset: ImageDataset | CachedImages,
+    gallery: ImageDataset | CachedImages | None = None,
+    *,
+    ks: tuple[int, ...] = (1, 2, 4, 8),
+    with_nmi: bool = False,
+    device: str = "auto",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Exact retrieval metrics of a model on a data set, or of queries against a gallery.
+
+    Args:
+        model: an embedding network.
+        dataset: images; each is a query against all others, or against `gallery`.
+        gallery: images to retrieve from, where they are not the queries themselves.
+        ks: K of Recall@K.
+        with_nmi: also cluster the embeddings (k-means, one start) and report NMI.
+        device: "auto", "cpu", "cuda" or "mps".
+        progress: show a bar.
+
+    Returns:
+        Fractions "recall@K", "map@r", "r_precision", and "num_queries", "num_left_out" (and "nmi").
+    """
+    embeddings = embed(model, dataset, device, progress=progress)
+    others = (None, None)
+    if gallery is not None:
+        others = (embed(model, gallery, device, progress=progress), gallery.labels)
+    result = metrics.retrieval_metrics(embeddings, dataset.labels, ks, *others)
+    if with_nmi:
+        result["nmi"] = metrics.nmi(embeddings, dataset.labels)
+    return result

@@ -1,0 +1,107 @@
+"""Optimisers by parameter group, and learning-rate schedules that know how far a run has come."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.methods import Group, Method
+from dmlteach.models import Model
+
+SCHEDULES: dict[str, set[str]] = {
+    "constant": set(),
+    "cosine": {"warmup"},
+    "step": {"factor", "every"},
+    "plateau": {"factor", "patience"},
+}
+
+
+def build(recipe: Method, model: Model, loss: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser over three groups: backbone, head, and the loss's own parameters."""
+    parts = {"backbone": model.backbone, "head": model.head, "loss": loss}
+    unknown = set(recipe.groups) - set(parts)
+    if unknown:
+        raise unknown_name("parameter group", unknown.pop(), parts)
+    groups = []
+    for name, module in parts.items():
+        group = recipe.groups.get(name, Group())
+        decay = recipe.weight_decay if group.weight_decay is None else group.weight_decay
+        rate = recipe.learning_rate * group.factor
+        parameters = list(module.parameters())
+        if parameters:
+            groups.append(
+                {"name": name, "params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
+            )
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups)
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=0.9)
+    raise unknown_name("optimizer", recipe.optimizer, ["adam", "sgd"])
+
+
+class Schedule:
+    """Learning-rate factor of a run: constant, cosine (linear warm-up), step, or plateau on the training loss."""
+
+    def __init__(self, name: str, options: dict[str, Any], epochs: int):
+        if name not in SCHEDULES:
+            raise unknown_name("schedule", name, SCHEDULES)
+        for option in options:
+            if option not in SCHEDULES[name]:
+                raise unknown_name(f"option of the {name} schedule", option, SCHEDULES[name])
+        self.name, self.options, self.epochs = name, options, max(epochs, 1)
+        self.best, self.waited, self.reduction = math.inf, 0, 1.0
+
+    def factor(self, progress: float) -> float:
+        """Factor on the base rates, `progress` epochs (with fraction) into the run."""
+        if self.name == "cosine":
+            warmup = self.options.get("warmup", 0.0)
+            rise = min(1.0, (progress + 1e-3) / warmup) if warmup else 1.0
+            return rise * 0.5 * (1 + math.cos(math.pi * min(progress / self.epochs, 1.0)))
+        if self.name == "step":
+            return self.options.get("factor", 0.1) ** (progress // self.options.get("every", 10))
+        return self.reduction
+
+    def epoch_ended(self, loss: float) -> None:
+        """Plateau: after more than `patience` epochs without a better loss, multiply by `factor`."""
+        if loss < self.best * (1 - 1e-4):
+            self.best, self.waited = loss, 0
+            return
+        self.waited += 1
+        if self.name == "plateau" and self.waited > self.options.get("patience", 5):
+            self.reduction *= self.options.get("factor", 0.5)
+            self.waited = 0
+
+    def apply(self, optimizer: torch.optim.Optimizer, progress: float) -> float:
+        """Set the rates of all groups; returns the first group's."""
+        factor = self.factor(progress)
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        return optimizer.param_groups[0]["lr"]
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best, "waited": self.waited, "reduction": self.reduction}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.best, self.waited, self.reduction = state["best"], int(state["waited"]), state["reduction"]
+
+
+class EarlyStopping:
+    """Says when the training loss has not improved for `patience` epochs; None never says so."""
+
+    def __init__(self, patience: int | None):
+        if patience is not None and patience < 1:
+            raise DMLTeachError(f"early_stopping must be at least 1 epoch, not {patience}.")
+        self.patience, self.best, self.waited = patience, math.inf, 0
+
+    def epoch_ended(self, loss: float) -> bool:
+        self.waited = 0 if loss < self.best else self.waited + 1
+        self.best = min(self.best, loss)
+        return self.patience is not None and self.waited >= self.patience
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.best, self.waited = state["best"], int(state["waited"])

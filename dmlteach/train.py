@@ -1,0 +1,593 @@
+"""One readable training loop, for every method: plan the epoch, step through its batches, evaluate, save."""
+
+import math
+import signal
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from dmlteach import checkpoint, data, distributed, losses, methods, models, optim, samplers
+from dmlteach.data.augment import Augmentation
+from dmlteach.data.loader import prefetch
+from dmlteach.device import choose_device
+from dmlteach.errors import DMLTeachError
+from dmlteach.evaluate import cached_for, embed, evaluate
+from dmlteach.interfaces import Batch, Space
+from dmlteach.methods import Method
+from dmlteach.models import Model
+from dmlteach.step import DelayedScalar, gradient_step
+
+STATS_EVERY = 10  # steps between looks at what a batch does
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train, on what, and where to put it. None means: as the method's recipe says.
+
+    Attributes:
+        method: recipe, one of `methods.names()`.
+        dataset, root: data set and the folder that holds it (Omniglot needs none).
+        output: folder of the run; default runs/METHOD-DATASET-SEED.
+        epochs, max_minutes: length of the run; a run past `max_minutes` ends early, in good order.
+        batch_size, batches_per_epoch: images per batch; batches per epoch.
+        seed: of everything random; equal seeds give equal runs.
+        device: "auto", "cpu", "cuda" or "mps".
+        resume: continue the run in `output` where its checkpoint stands.
+        checkpoint: a run or model file whose weights to start from.
+        loss, loss_options, sampler, sampler_options: instead of the method's own.
+        backbone, weights: network, and its weights: "imagenet" (downloads), "cached", "none" or a file.
+        embedding_dim, normalize, image_size: of the model; size in pixels.
+        learning_rate, weight_decay, schedule: of the optimiser.
+        transform: "crop", "drawing", "resized_crop" or "none".
+        micro_batch: images per pass through the network; the loss still sees the whole batch.
+        precision: "fp32", or "bf16" for autocast of the network.
+        compile: compile the network with torch.compile.
+        eval_every: epochs between evaluations on val classes, which are then kept out of training;
+            0 trains on all training classes.
+        early_stopping: epochs without a better training loss.
+        save_every: seconds between checkpoints inside an epoch.
+        tensorboard: also write TensorBoard events.
+        progress: show bars and a line per epoch.
+        classes: train on the first so many classes only.
+        dataset_options: options of `data.load`.
+    """
+
+    method: str = "sst"
+    dataset: str = "omniglot"
+    root: str | None = None
+    output: str | None = None
+    epochs: int | None = None
+    max_minutes: float | None = None
+    batch_size: int | None = None
+    batches_per_epoch: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = False
+    checkpoint: str | None = None
+    loss: str | None = None
+    loss_options: dict[str, Any] = field(default_factory=dict)
+    sampler: str | None = None
+    sampler_options: dict[str, Any] = field(default_factory=dict)
+    backbone: str | None = None
+    weights: str | None = None
+    embedding_dim: int | None = None
+    normalize: bool | None = None
+    image_size: int | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    schedule: str | None = None
+    transform: str | None = None
+    micro_batch: int | None = None
+    precision: str = "fp32"
+    compile: bool = False
+    eval_every: int = 1
+    early_stopping: int | None = None
+    save_every: float = 300.0
+    tensorboard: bool = False
+    progress: bool = True
+    classes: int | None = None
+    dataset_options: dict[str, Any] = field(default_factory=dict)
+
+
+class Result(NamedTuple):
+    """A finished run: its folder, the content of metrics.json, and the model in evaluation mode."""
+
+    path: Path
+    metrics: dict[str, Any]
+    model: Model
+
+
+def resolve(config: TrainConfig) -> Method:
+    """The recipe of a run: the method's, as its data set adapts it, as the config overrides it."""
+    method = methods.get(config.method)
+    recipe = replace(method, **methods.ADAPTATIONS.get(config.dataset, {}))
+    shared = {f.name for f in fields(Method)} & {f.name for f in fields(TrainConfig)}
+    given = {k: getattr(config, k) for k in shared if getattr(config, k) not in (None, {})}
+    for part in ("loss", "sampler"):
+        if given.get(part, getattr(recipe, part)) == getattr(recipe, part):
+            given[f"{part}_options"] = getattr(recipe, f"{part}_options") | getattr(config, f"{part}_options")
+        else:  # the options of the method's own loss do not fit another
+            given[f"{part}_options"] = getattr(config, f"{part}_options")
+    if "schedule" in given and given["schedule"] != recipe.schedule:
+        given["schedule_options"] = {}
+    for name in ("epochs", "batch_size", "learning_rate", "embedding_dim", "micro_batch", "batches_per_epoch"):
+        value = given.get(name, getattr(config, name, None))
+        if value is not None and not value > 0:
+            raise DMLTeachError(f"{name} must be positive, not {value}.")
+    if config.precision not in ("fp32", "bf16"):
+        raise DMLTeachError(f"precision must be fp32 or bf16, not {config.precision!r}.")
+    return replace(recipe, **given)
+
+
+def fit(config: TrainConfig) -> Result:
+    """Train a model and write a run folder.
+
+    Args:
+        config: what to train; everything left at None comes from the method's recipe.
+
+    Returns:
+        The run's folder, metrics and model. metrics["epochs"] has a row per epoch; metrics["final"] is
+        the last state on the test classes (never the best of several), with the seconds of training.
+
+    Raises:
+        DMLTeachError: an option, file or data set that cannot be used; nothing is written then.
+        KeyboardInterrupt: after Ctrl-C, once the checkpoint is saved.
+    """
+    device = choose_device(config.device)
+    with distributed.join(device) as world, _stop_on_signal() as stop:
+        run = Run(config, device, world)
+        run.start()
+        while run.epoch < run.recipe.epochs and not run.finished:
+            run.plan_epoch()
+            for batch, pixels in run.remaining_batches():
+                run.train_on(batch, pixels)
+                if run.out_of_time():
+                    break
+                run.save_if_due(stop)
+            run.end_epoch()
+        return run.finish()
+
+
+class Run:
+    """Everything one training run holds, and the few things that happen to it."""
+
+    def __init__(self, config: TrainConfig, device: torch.device, world: distributed.World):
+        """Build all parts; raises before anything is written."""
+        self.begun = time.perf_counter()
+        self.config, self.device, self.world = config, device, world
+        self.recipe = recipe = resolve(config)
+        self.folder = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
+        self.saved = self._read_checkpoint()
+
+        train_split = "fit" if config.eval_every else "train"
+        dataset = self._load(train_split, {**recipe.train_options, **config.dataset_options})
+        if dataset.num_classes < 2:
+            raise DMLTeachError(f"{config.dataset} has one class only; metric learning compares classes.")
+        self.model = self._build_model(dataset.channels)
+        self._check_batch_statistics()
+        self.sampler = samplers.create(
+            recipe.sampler, dataset.labels, recipe.batch_size, config.seed, **recipe.sampler_options
+        )
+        self.loss = self._build_loss(dataset.num_classes).to(device)
+        self.network = torch.compile(self.model) if config.compile else self.model
+        self.optimizer = optim.build(recipe, self.model, self.loss)
+        self.schedule = optim.Schedule(recipe.schedule, recipe.schedule_options, recipe.epochs)
+        self.early_stopping = optim.EarlyStopping(recipe.early_stopping)
+        spec = self.model.spec
+        self.augmentation = Augmentation(recipe.transform, spec.image_size, spec.mean, spec.std)
+        mode = "short_side" if recipe.transform == "resized_crop" else "square"
+        self.images = cached_for(self.model, dataset, mode)
+        self.dataset, self.labels = dataset, dataset.labels.to(device)
+
+        self.epoch = self.step = 0
+        self.planned = self.finished = False
+        self.elapsed = 0.0
+        self.history: list[dict[str, Any]] = []
+        self.meter = Meter()
+        self.pending: DelayedScalar | None = None
+        self.recent: deque[tuple[int, int, list[int]]] = deque(maxlen=3)
+        self.last_save = time.perf_counter()
+
+    # ── building ──────────────────────────────────────────────────────────────────────────────────
+
+    def _load(self, split: str, options: dict[str, Any]) -> data.ImageDataset:
+        dataset = data.load(self.config.dataset, split, self.config.root, **options)
+        if self.config.classes and split in ("train", "fit"):
+            dataset = dataset.subset_classes(range(min(self.config.classes, dataset.num_classes)))
+        return dataset
+
+    def _build_model(self, channels: int) -> Model:
+        config, recipe = self.config, self.recipe
+        if config.checkpoint:
+            model = models.load(config.checkpoint)
+        else:
+            given = config.weights or ("none" if recipe.backbone == "omniglot_cnn" else "cached")
+            model = models.create(
+                recipe.backbone,
+                recipe.embedding_dim,
+                weights=None if given == "none" else given,
+                normalize=recipe.normalize,
+                image_size=config.image_size,
+                seed=config.seed,
+            )
+        if model.spec.channels != channels:
+            raise DMLTeachError(
+                f"{model.spec.backbone} reads {model.spec.channels}-channel images, {config.dataset} has "
+                f"{channels}; choose another --backbone."
+            )
+        return model.to(self.device)
+
+    def _build_loss(self, num_classes: int) -> losses.Loss:
+        known = losses.options(self.recipe.loss)
+        facts = {"num_classes": num_classes, "embedding_dim": self.model.head.dims[0]}
+        options = {k: v for k, v in facts.items() if k in known} | self.recipe.loss_options
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            return losses.create(self.recipe.loss, **options)
+
+    def _check_batch_statistics(self) -> None:
+        if not self.model.uses_batch_statistics:
+            return
+        if self.config.micro_batch:
+            raise DMLTeachError(
+                "micro_batch would change what batch norm sees; use weights (batch norm is frozen then) "
+                "or a backbone without batch norm."
+            )
+        if self.world.size > 1:
+            if self.device.type != "cuda":
+                raise DMLTeachError(
+                    "batch norm that learns its statistics needs CUDA when several processes train."
+                )
+            self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+
+    def _read_checkpoint(self) -> dict[str, Any] | None:
+        saved = checkpoint.read(self.folder)
+        if saved is not None and not self.config.resume:
+            raise DMLTeachError(
+                f"{self.folder} already holds a run; continue it with --resume or choose another --output."
+            )
+        return saved
+
+    # ── one run, in order ─────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Create the folder, or continue from its checkpoint."""
+        identity = _identity(self.config)
+        if self.saved is not None:
+            self._restore(self.saved, identity)
+        elif self.world.is_main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            checkpoint.write_json(
+                self.folder / "config.json", {"config": asdict(self.config), "recipe": asdict(self.recipe)}
+            )
+        self.saved = None
+
+    def plan_epoch(self) -> None:
+        """Let sampler and loss prepare, from epoch-start embeddings where one of them needs them."""
+        started = time.perf_counter()
+        if not self.planned:
+            space = self._space() if self.sampler.needs_space else None
+            report: dict[str, Any] = {}
+            if self.world.is_main:
+                last_loss = self.history[-1]["loss"] if self.history else None
+                report = self.sampler.plan(self.epoch, space, last_loss)
+            if self.world.size > 1:
+                self.sampler.load_state_dict(self.world.share(self.sampler.state_dict()))
+            self.loss.plan(self.epoch, space)
+            self.meter = Meter(report=report)
+            self.step, self.planned = 0, True
+            self.meter.plan_seconds = time.perf_counter() - started
+        frozen = self.epoch < sum(n for what, n in self.recipe.phases if what == "freeze")
+        self.model.backbone.requires_grad_(not frozen)
+        self.model.train()
+        self.meter.clock = time.perf_counter()
+
+    def _space(self) -> Space:
+        """Embeddings of all training images, with the test-time transform."""
+        embeddings = embed(
+            self.model, self.dataset, self.device.type, progress=self.config.progress, world=self.world
+        )
+        return Space(embeddings, self.dataset.labels)
+
+    def remaining_batches(self) -> Iterator[tuple[Batch, Tensor]]:
+        """The epoch's batches from where it stands, each with this process's pixels (uint8)."""
+        batches = list(self.sampler)[: self.recipe.batches_per_epoch]
+        self.num_batches = len(batches)
+        if not batches:
+            raise DMLTeachError(
+                f"the {self.recipe.sampler} sampler found no batch with a triplet in epoch {self.epoch}; "
+                "the classes need two images or more, and the batches more than one class."
+            )
+        self.bar = tqdm(
+            total=len(batches),
+            initial=self.step,
+            desc=f"epoch {self.epoch + 1}/{self.recipe.epochs}",
+            unit="batch",
+            disable=not (self.config.progress and self.world.is_main),
+            leave=False,
+        )
+        return prefetch(
+            batches[self.step :],
+            lambda batch: self.images.gather(batch[self.world.rows(len(batch))]),
+            self.device,
+        )
+
+    def train_on(self, batch: Batch, pixels: Tensor) -> None:
+        """One optimiser step on one global batch."""
+        progress = self.epoch + self.step / self.num_batches
+        self.rate = self.schedule.apply(self.optimizer, progress)
+        labels = self.labels[batch]
+        tuples = batch.tuples and type(batch.tuples)(
+            *(t if t is None else t.to(self.device) for t in batch.tuples)
+        )
+        # Parameters of the augmentation are drawn for the global batch; each process takes its rows.
+        params = self.augmentation.draw(len(batch), torch.Generator().manual_seed(batch.step_seed))
+        offset = self.world.rows(len(batch)).start
+
+        def view(rows: slice) -> Tensor:
+            mine = pixels[rows.start - offset : rows.stop - offset]
+            return self.augmentation.apply(mine, params[rows])
+
+        def objective(embeddings: Tensor) -> Tensor:
+            generator = torch.Generator(self.device).manual_seed(batch.step_seed)
+            return self.loss(embeddings, labels, tuples=tuples, generator=generator)
+
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, embeddings = gradient_step(
+            self.network, view, len(batch), objective, self.world, self.config.micro_batch,
+            self.config.precision == "bf16",
+        )  # fmt: skip
+        if self.recipe.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.optimizer.step()
+
+        if self.step % STATS_EVERY == 0:
+            self.meter.stats.append(self.loss.stats(embeddings, labels, tuples))
+        self.recent.append((self.epoch, self.step, list(batch)))
+        self.step += 1
+        self.meter.images += len(batch)
+        self._read_last_loss()
+        self.pending = DelayedScalar(loss)
+        self.bar.update()
+
+    def _read_last_loss(self) -> None:
+        """Look at the loss one step late, so that the device need not wait; stop at the first NaN."""
+        if self.pending is None:
+            return
+        value, self.pending = self.pending.read(), None
+        self.meter.losses.append(value)
+        if not math.isfinite(value):
+            names = ("epoch", "step", "images")
+            checkpoint.write_json(
+                self.folder / "nan_batches.json", [dict(zip(names, b, strict=True)) for b in self.recent]
+            )
+            raise DMLTeachError(
+                f"the loss became {value} in epoch {self.epoch}, step {self.step}; the last batches are listed in "
+                f"{self.folder / 'nan_batches.json'}. Lower --learning-rate, or resume from the last checkpoint."
+            )
+        if self.step % STATS_EVERY == 1:
+            self.bar.set_postfix(self.meter.brief(), refresh=False)
+
+    def out_of_time(self) -> bool:
+        """Whether `max_minutes` have passed; every process gives the same answer."""
+        if self.config.max_minutes is None:
+            return False
+        self.finished = self.world.share(self._seconds() > 60 * self.config.max_minutes)
+        return self.finished
+
+    def save_if_due(self, stop: threading.Event) -> None:
+        """Save every `save_every` seconds, and when asked to stop."""
+        stopping = stop.is_set()
+        if self.world.size > 1:  # all processes must stop at the same step; asking each time would cost
+            stopping = self.step % STATS_EVERY == 0 and self.world.share(stopping)
+        if stopping or time.perf_counter() - self.last_save > self.config.save_every:
+            self.save()
+        if stopping:
+            self.bar.close()
+            if self.config.progress and self.world.is_main:
+                print(f"stopped; {self.folder} is saved, continue with --resume")
+            raise KeyboardInterrupt
+
+    def end_epoch(self) -> None:
+        """Close the epoch: its row of metrics, schedule, early stopping, evaluation on val, checkpoint."""
+        self._read_last_loss()
+        self.bar.close()
+        row = {"epoch": self.epoch, "lr": self.rate, **self.meter.summary()}
+        if self.config.eval_every and (self.epoch + 1) % self.config.eval_every == 0:
+            val = self._load("val", self._test_options())
+            row["val"] = evaluate(self.model, val, device=self.device.type)
+        self.schedule.epoch_ended(row["loss"])
+        self.finished |= self.early_stopping.epoch_ended(row["loss"])
+        row["elapsed"] = self._seconds()
+        self.history.append(row)
+        self.epoch, self.step, self.planned = self.epoch + 1, 0, False
+        self.save()
+        self._write_metrics()
+        if self.config.progress and self.world.is_main:
+            recall = f", val Recall@1 {row['val']['recall@1']:.3f}" if "val" in row else ""
+            print(f"epoch {self.epoch}: loss {row['loss']:.4f}, {row['images_per_second']:.0f} images/s{recall}")
+
+    def finish(self) -> Result:
+        """Write the weights, evaluate the last state on the test classes, and return."""
+        final: dict[str, Any] = {"train_seconds": self._seconds(), "epochs": self.epoch}
+        if self.world.is_main:
+            models.save(self.model, self.folder / "model.safetensors")
+            ks = (1, 10, 100, 1000) if self.config.dataset == "sop" else (1, 2, 4, 8)
+            test = self._load("test", self._test_options())
+            final |= evaluate(
+                self.model, test, ks=ks, device=self.device.type, progress=self.config.progress
+            )
+            self._write_metrics(final)
+        return Result(self.folder, {"epochs": self.history, "final": final}, self.model.eval())
+
+    def _test_options(self) -> dict[str, Any]:
+        return {k: v for k, v in self.config.dataset_options.items() if k not in self.recipe.train_options}
+
+    def _seconds(self) -> float:
+        return self.elapsed + time.perf_counter() - self.begun
+
+    # ── files ─────────────────────────────────────────────────────────────────────────────────────
+
+    def save(self) -> None:
+        """Replace the checkpoint. The last loss is read first, so that a NaN is never saved."""
+        self._read_last_loss()
+        self.last_save = time.perf_counter()
+        if not self.world.is_main:
+            return
+        checkpoint.write(
+            self.folder,
+            {
+                "dmlteach": 1,
+                "config": _identity(self.config),
+                "threads": torch.get_num_threads(),
+                "model": self.model.state_dict(),
+                "loss": self.loss.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "early_stopping": self.early_stopping.state_dict(),
+                "sampler": self.sampler.state_dict() if self.planned else None,
+                "position": (self.epoch, self.step, self.planned, self.finished),
+                "meter": self.meter.state_dict(),
+                "history": self.history,
+                "elapsed": self._seconds(),
+            },
+        )
+
+    def _restore(self, saved: dict[str, Any], identity: dict[str, Any]) -> None:
+        different = [k for k in identity if saved["config"].get(k) != identity[k]]
+        if different:
+            key = different[0]
+            raise DMLTeachError(
+                f"the run in {self.folder} was made with {key}={saved['config'].get(key)!r}, not "
+                f"{identity[key]!r}; resume it with the same options or choose another --output."
+            )
+        if self.device.type == "cpu" and saved["threads"] != torch.get_num_threads():
+            warnings.warn(
+                f"the run was made with {saved['threads']} threads, this is {torch.get_num_threads()}: results may "
+                "differ in the last bits.",
+                stacklevel=2,
+            )
+        self.model.load_state_dict(saved["model"])
+        self.loss.load_state_dict(saved["loss"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.early_stopping.load_state_dict(saved["early_stopping"])
+        self.epoch, self.step, self.planned, self.finished = saved["position"]
+        if saved["sampler"] is not None:
+            self.sampler.load_state_dict(saved["sampler"])
+        self.meter = Meter.from_state(saved["meter"])
+        self.history, self.elapsed = saved["history"], saved["elapsed"]
+
+    def _write_metrics(self, final: dict[str, Any] | None = None) -> None:
+        if not self.world.is_main:
+            return
+        content = {"epochs": self.history} | ({"final": final} if final else {})
+        checkpoint.write_json(self.folder / "metrics.json", content)
+        if self.config.tensorboard:
+            _write_tensorboard(self.folder, self.history)
+
+
+class Meter:
+    """What happened in an epoch so far."""
+
+    def __init__(self, report: dict[str, Any] | None = None):
+        self.losses: list[float] = []
+        self.stats: list[dict[str, Tensor]] = []
+        self.images = 0
+        self.report = report or {}
+        self.plan_seconds = self.seconds = 0.0
+        self.clock = time.perf_counter()
+
+    def training_seconds(self) -> float:
+        return self.seconds + time.perf_counter() - self.clock
+
+    def mean_stats(self) -> dict[str, float]:
+        names = self.stats[0] if self.stats else {}
+        return {k: torch.stack([s[k] for s in self.stats]).mean().item() for k in names}
+
+    def brief(self) -> dict[str, str]:
+        """For the progress bar: recent loss, active tuples, images per second."""
+        recent = self.losses[-STATS_EVERY:]
+        shown = {"loss": f"{sum(recent) / len(recent):.4f}"}
+        if self.stats and "active_tuples" in self.stats[-1]:
+            shown["active"] = f"{self.stats[-1]['active_tuples'].item():.0%}"
+        return shown | {"images/s": f"{self.images / max(self.training_seconds(), 1e-9):.0f}"}
+
+    def summary(self) -> dict[str, Any]:
+        seconds = self.training_seconds()
+        return {
+            "loss": sum(self.losses) / max(len(self.losses), 1),
+            **self.mean_stats(),
+            "steps": len(self.losses),
+            "images": self.images,
+            "images_per_second": self.images / max(seconds, 1e-9),
+            "seconds": seconds,
+            "plan_seconds": self.plan_seconds,
+            "sampler": self.report,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "losses": self.losses,
+            "stats": [{k: v.cpu() for k, v in s.items()} for s in self.stats],
+            "images": self.images,
+            "report": self.report,
+            "plan_seconds": self.plan_seconds,
+            "seconds": self.training_seconds(),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "Meter":
+        meter = cls(state["report"])
+        meter.losses, meter.stats, meter.images = state["losses"], state["stats"], state["images"]
+        meter.plan_seconds, meter.seconds = state["plan_seconds"], state["seconds"]
+        return meter
+
+
+def _identity(config: TrainConfig) -> dict[str, Any]:
+    """The options that a resumed run must share with the interrupted one."""
+    free = ("output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root")
+    return {k: v for k, v in asdict(config).items() if k not in free}
+
+
+def _write_tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise DMLTeachError("--tensorboard needs TensorBoard: pip install 'dmlteach[tensorboard]'.") from None
+    row = history[-1]
+    with SummaryWriter(folder / "tensorboard") as writer:
+        for key, value in {**row, **row.get("val", {})}.items():
+            if isinstance(value, int | float) and key != "epoch":
+                writer.add_scalar(key, value, row["epoch"])
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C (or SIGTERM) sets; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(signum, frame):
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
