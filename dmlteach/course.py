@@ -1,0 +1,365 @@
+"""The course: papermill executes the notebooks, Sphinx renders them as a site that needs no network."""
+
+import hashlib
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from dmlteach.errors import DMLTeachError
+
+PACKAGE = Path(__file__).parent
+CHECKOUT = PACKAGE.parent
+PROFILES = ("fast", "full")
+KERNEL = "python3"
+MAX_JOBS = 4  # a kernel may take 2 GB
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+# What the report of the course is about; `dmlteach report` takes any other values.
+REPORT: dict[str, Any] = {"method": "sst", "dataset": "omniglot", "max_minutes": 0.3}
+
+
+def build(
+    jobs: int | None = None,
+    force: bool = False,
+    profile: str = "fast",
+    checkout: str | Path = CHECKOUT,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Execute the notebooks that changed and render all of them as `build/course/`.
+
+    Args:
+        jobs: notebooks executed at the same time; default: one per CPU core, at most 4.
+        force: execute every notebook, whether or not it changed.
+        profile: "fast" (a laptop without GPU) or "full".
+        checkout: the folder with `notebooks/` and `docs/`; `build/` is written there.
+        say: receives each line of progress.
+
+    Returns:
+        The first page of the site, which a browser opens by double-click.
+
+    Raises:
+        DMLTeachError: there are no notebooks, one of them fails (its name and cell are told), or
+            Sphinx warns.
+    """
+    if profile not in PROFILES:
+        raise DMLTeachError(f"unknown profile {profile!r}. Profiles: {', '.join(PROFILES)}")
+    checkout = Path(checkout)
+    started = time.perf_counter()
+    execute_all(plan(checkout, profile), jobs or default_jobs(), force, say)
+    say("Rendering the site …")
+    index = render(checkout)
+    say(f"Course: {index} ({time.perf_counter() - started:.0f} s)")
+    return index
+
+
+def lab(checkout: str | Path = CHECKOUT, arguments: tuple[str, ...] = ()) -> int:
+    """Open JupyterLab at the first chapter, with this interpreter as its Python kernel.
+
+    Args:
+        checkout: the folder with `notebooks/`.
+        arguments: more options of JupyterLab, e.g. `("--no-browser",)`.
+
+    Returns:
+        JupyterLab's exit code, once it is closed.
+
+    Raises:
+        DMLTeachError: there are no notebooks, or JupyterLab is not installed.
+    """
+    first = notebooks(Path(checkout))[0]
+    _need("jupyterlab")
+    command = [
+        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={checkout}"),
+        *(f"--LabApp.default_url=/lab/tree/notebooks/{first.name}", *arguments),
+    ]
+    with kernel_of_this_python():
+        return subprocess.run(command, check=False).returncode
+
+
+# --- what to execute
+
+
+def notebooks(checkout: Path) -> list[Path]:
+    """The chapters, in reading order.
+
+    Raises:
+        DMLTeachError: the folder holds none, as where dmlteach was installed without its repository.
+    """
+    found = sorted((checkout / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise DMLTeachError(
+            f"no notebooks in {checkout / 'notebooks'}. The course is part of the repository, not of the "
+            "installed package: clone the repository and run this command inside it."
+        )
+    return found
+
+
+def plan(checkout: Path, profile: str) -> list[dict[str, Any]]:
+    """What `execute` needs for each notebook: source, target, parameters, key."""
+    sources: list[tuple[Path, dict[str, Any]]] = [(n, {}) for n in notebooks(checkout)]
+    report = checkout / "notebooks" / "reports" / "benchmark.ipynb"
+    if report.exists():
+        sources.append((report, REPORT))
+    package = hash_files(PACKAGE)
+    tasks = []
+    for source, extra in sources:
+        parameters = dict(extra) if profile == "fast" else {"profile": profile, **extra}
+        target = checkout / "build" / "notebooks" / source.relative_to(checkout / "notebooks")
+        text = [package, hashlib.sha256(source.read_bytes()).hexdigest(), json.dumps(parameters)]
+        key = hashlib.sha256("\n".join(text).encode()).hexdigest()
+        tasks.append({"source": source, "target": target, "parameters": parameters, "key": key})
+    return tasks
+
+
+def hash_files(folder: Path) -> str:
+    """SHA-256 over names and contents of all files of a package: code, data and shipped states."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def is_current(task: dict[str, Any]) -> bool:
+    """Whether the executed notebook is there and came from the same notebook, code and parameters."""
+    try:
+        executed = json.loads(task["target"].read_text(encoding="utf-8"))
+        return executed["metadata"]["dmlteach"]["key"] == task["key"]
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+# --- executing
+
+
+def default_jobs() -> int:
+    """One job per CPU core this process may use, at most 4."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MAX_JOBS)
+
+
+def execute_all(tasks: list[dict[str, Any]], jobs: int, force: bool, say: Callable[[str], None]) -> None:
+    """Execute the notebooks that are not current, `jobs` at a time; the first failure ends it."""
+    _need("papermill")
+    waiting = [t for t in tasks if force or not is_current(t)]
+    say(f"{len(waiting)} of {len(tasks)} notebooks to execute, {min(jobs, len(waiting) or 1)} at a time")
+    if not waiting:
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(execute, **task): task for task in waiting}
+        for done, future in enumerate(as_completed(running), 1):
+            name = running[future]["source"].stem
+            try:
+                say(f"[{done}/{len(waiting)}] {name}: {future.result():.0f} s")
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def execute(source: Path, target: Path, parameters: dict[str, Any], key: str = "", threads: int = 1) -> float:
+    """Execute one notebook in a kernel of this interpreter; the target appears when it has succeeded.
+
+    Args:
+        source: the notebook, with a cell tagged "parameters".
+        target: where the executed notebook goes.
+        parameters: values for that cell.
+        key: what the result depends on, stored in it for `is_current`.
+        threads: CPU threads of the kernel; 0 leaves them as they are.
+
+    Returns:
+        Seconds it took.
+
+    Raises:
+        DMLTeachError: a cell failed; the notebook up to there is kept beside the target.
+    """
+    import nbformat
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    started = time.perf_counter()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".failed.ipynb")
+    with kernel_of_this_python(threads):
+        try:
+            papermill.execute_notebook(
+                source, partial, parameters, kernel_name=KERNEL, language="python", progress_bar=False,
+                cwd=target.parent, request_save_on_cell_execute=False, autosave_cell_every=0,
+            )  # fmt: skip
+        except papermill.PapermillExecutionError as error:
+            raise failure(source, partial, error) from None
+        except DeadKernelError:
+            raise DMLTeachError(
+                f"{source.name}: its Python process ended, most often because memory ran out. "
+                "Close other programs, or execute one notebook at a time: dmlteach course --jobs 1"
+            ) from None
+    notebook = nbformat.read(partial, as_version=4)
+    tidy(notebook, key)
+    nbformat.write(notebook, partial)
+    os.replace(partial, target)
+    return time.perf_counter() - started
+
+
+def failure(source: Path, partial: Path, error: Any) -> DMLTeachError:
+    """One message that names the notebook, the cell and what it said."""
+    lines = str(error.source).strip().splitlines()
+    shown = "\n".join(f"    {line}" for line in lines[:8] + (["…"] if len(lines) > 8 else []))
+    return DMLTeachError(
+        f"{source.name} stopped in cell {error.cell_index} with {error.ename}: {error.evalue}\n{shown}\n"
+        f"The notebook up to there, with the traceback: {partial}"
+    )
+
+
+def tidy(notebook: Any, key: str) -> None:
+    """Keep what a reader of the page needs: no widget state and no times or paths of this machine."""
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata["dmlteach"] = {"key": key}
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+
+
+@contextmanager
+def kernel_of_this_python(threads: int = 0) -> Iterator[None]:
+    """Within it, the Jupyter kernel "python3" is this very interpreter, whatever else is installed."""
+    spec = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"],
+        "display_name": "Python 3 (dmlteach)",
+        "language": "python",
+        "metadata": {"debugger": True},
+        "env": {**(ONE_THREAD if threads == 1 else {}), "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+    }
+    before = os.environ.get("JUPYTER_PATH")
+    with tempfile.TemporaryDirectory(prefix="dmlteach-kernel-") as folder:
+        home = Path(folder) / "kernels" / KERNEL
+        home.mkdir(parents=True)
+        (home / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+        os.environ["JUPYTER_PATH"] = os.pathsep.join([folder, *([before] if before else [])])
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["JUPYTER_PATH"]
+            else:
+                os.environ["JUPYTER_PATH"] = before
+
+
+# --- rendering
+
+
+def render(checkout: Path) -> Path:
+    """Render `docs/` and the executed notebooks as `build/course/`; returns its first page.
+
+    Raises:
+        DMLTeachError: Sphinx failed or warned.
+    """
+    _need("sphinx")
+    work = checkout / "build" / "site"
+    assemble(checkout, work / "source")
+    html = work / "html"
+    command = [
+        *(sys.executable, "-m", "sphinx", "-q", "-b", "html", "-W", "--keep-going"),
+        *("-d", str(work / "doctrees"), str(work / "source"), str(html)),
+    ]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        shutil.rmtree(work / "doctrees", ignore_errors=True)  # or the next build would hide the warnings
+        raise DMLTeachError(f"the site could not be rendered:\n{done.stderr.strip()}")
+    return publish(html, checkout / "build" / "course")
+
+
+def assemble(checkout: Path, source: Path) -> None:
+    """Lay `docs/`, executed notebooks and figures out as in the repository, so links hold in both."""
+    docs, executed = checkout / "docs", checkout / "build" / "notebooks"
+    wanted = {p.name if p.name in ("conf.py", "index.md") else f"docs/{p.name}": p for p in _files(docs, "*")}
+    wanted |= {f"docs/{p.parent.name}/{p.name}": p for p in _files(docs, "_*/*")}
+    wanted |= {f"notebooks/{p.name}": executed / p.name for p in notebooks(checkout)}
+    wanted |= {f"notebooks/reports/{p.name}": p for p in _files(executed / "reports", "*.ipynb")}
+    wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*")}
+    for old in [p for p in source.rglob("*") if p.is_file()]:
+        if old.relative_to(source).as_posix() not in wanted:
+            old.unlink()
+    for name, path in wanted.items():
+        copy = source / name
+        if not copy.exists() or copy.read_bytes() != path.read_bytes():  # Sphinx goes by the time stamp
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+
+def publish(html: Path, site: Path) -> Path:
+    """Put a finished rendering in the place of the old one."""
+    new, old = site.with_name(".course.new"), site.with_name(".course.old")
+    for folder in (new, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(html, new, ignore=shutil.ignore_patterns(".buildinfo*", "objects.inv"))
+    if site.exists():
+        site.rename(old)
+    new.rename(site)
+    shutil.rmtree(old, ignore_errors=True)
+    return site / "index.html"
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(p for p in folder.glob(pattern) if p.is_file() and ".failed." not in p.name)
+
+
+def _need(module: str) -> None:
+    """Raise unless a tool of the course is installed."""
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        raise DMLTeachError(f"{module} is not installed; it comes with: pip install 'dmlteach[course]'")
+
+
+# --- what chapters show
+
+
+class Text:
+    """Markdown that shows itself in a notebook and on the site."""
+
+    def __init__(self, markdown: str):
+        self.markdown = markdown
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown
+
+    def __repr__(self) -> str:
+        return self.markdown
+
+
+def look_inside(thing: Any) -> Text:
+    """The source of a function or class of the library, as it is installed.
+
+    Args:
+        thing: any function, class or module.
+    """
+    return Text(f"```python\n{inspect.getsource(thing).rstrip()}\n```")
+
+
+def conventions(*names: str) -> Text:
+    """Table of losses, read from their code: formula, geometry, options and defaults.
+
+    Args:
+        names: losses; default: all of them.
+    """
+    from dmlteach import losses
+
+    rows = ["| loss | value | compares | options and defaults |", "|---|---|---|---|"]
+    compares = {"euclidean": "embeddings as they are", "sphere": "embeddings scaled to length 1"}
+    for name in names or losses.names():
+        formula = inspect.getdoc(getattr(losses, f"{name}_loss"))
+        first = " ".join(formula.partition("\n\n")[0].split()).rstrip(".") if formula else ""
+        options = losses.options(name).items()
+        given = ", ".join(f"`{k}`" + ("" if p.default is p.empty else f" = {p.default}") for k, p in options)
+        rows.append(f"| `{name}` | {first} | {compares[losses.LOSSES[name].geometry]} | {given} |")
+    return Text("\n".join(rows))

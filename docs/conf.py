@@ -1,0 +1,52 @@
+"""Sphinx configuration of the course. `dmlteach course` lays the sources out and calls Sphinx."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "docs" / "_ext"))
+
+project = "dmlteach"
+author = "the dmlteach authors"
+copyright = "the dmlteach authors; text, figures and exercises CC BY 4.0, code MIT"
+language = "en"
+
+extensions = ["myst_nb", "mathml"]
+exclude_patterns = ["docs/_ext", "**/.ipynb_checkpoints"]
+suppress_warnings = ["mystnb.unknown_mime_type"]  # widget state; the widget's HTML is shown
+
+# Notebooks arrive executed; a widget shows the HTML it carries, which needs no kernel and no network.
+nb_execution_mode = "off"
+nb_ipywidgets_js = {}
+nb_mime_priority_overrides = [
+    ("html", "application/vnd.jupyter.widget-view+json", None),
+    ("html", "text/html", 0),
+    ("html", "text/markdown", 5),
+]
+nb_render_markdown_format = "myst"
+nb_merge_streams = True
+
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath", "substitution"]
+myst_heading_anchors = 3
+
+
+def loss_table() -> str:
+    from dmlteach.course import conventions
+
+    return conventions().markdown
+
+
+myst_substitutions = {"losses": loss_table()}
+html_math_renderer = "mathml"
+
+html_theme = "furo"
+html_title = "dmlteach: learn deep metric learning"
+html_static_path = ["docs/_static"]
+html_css_files = ["course.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_show_search_summary = False  # it would fetch pages, which a browser refuses under file://
+html_use_index = False
+html_last_updated_fmt = None
+html_theme_options = {"navigation_with_keys": True}
+pygments_style = "default"
+pygments_dark_style = "github-dark"

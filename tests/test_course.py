@@ -1,0 +1,171 @@
+"""The course builder: what is executed, when, in which Python, and what a failure says."""
+
+import inspect
+import json
+import shutil
+import sys
+
+import nbformat
+import pytest
+
+from dmlteach import course
+from dmlteach.errors import DMLTeachError
+
+PARAMETERS = 'profile = "fast"\ndevice = "auto"'
+
+
+def write_notebook(path, *cells):
+    """A notebook with a parameters cell and these code cells."""
+    made = [nbformat.v4.new_markdown_cell("# A chapter\n\nAn equation, $d^2 \\ge 0$.")]
+    made.append(nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}))
+    made += [nbformat.v4.new_code_cell(c) for c in cells]
+    python = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=python), path)
+
+
+def outputs(path):
+    """Text that the code cells of an executed notebook printed."""
+    cells = json.loads(path.read_text())["cells"]
+    return ["".join(o["text"]) for c in cells if c["cell_type"] == "code" for o in c["outputs"] if "text" in o]
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "hash_files", lambda folder: "these sources")
+    write_notebook(tmp_path / "notebooks" / "00_first.ipynb", "import sys; print(sys.executable, profile)")
+    return tmp_path
+
+
+def execute(checkout, profile="fast", force=False):
+    """Execute what changed, as `course.build` does; what it said."""
+    said = []
+    course.execute_all(course.plan(checkout, profile), 1, force, said.append)
+    return said
+
+
+def execute_last(checkout):
+    """Execute the last notebook in this process, which is faster."""
+    course.execute(**course.plan(checkout, "fast")[-1])
+
+
+def test_notebooks_run_in_this_interpreter_and_with_one_thread(checkout):
+    write_notebook(checkout / "notebooks" / "00_first.ipynb", "import os, sys; print(sys.executable, profile)",
+                   "print(os.environ['OMP_NUM_THREADS'])")  # fmt: skip
+    execute_last(checkout)
+    where, threads = outputs(checkout / "build" / "notebooks" / "00_first.ipynb")
+    assert where.split() == [sys.executable, "fast"]
+    assert threads.strip() == "1"
+
+
+def test_only_what_changed_is_executed_again(checkout):
+    assert execute(checkout)[0].startswith("1 of 1")
+    assert execute(checkout)[0].startswith("0 of 1")
+    assert execute(checkout, profile="full")[0].startswith("1 of 1")
+    write_notebook(checkout / "notebooks" / "01_second.ipynb", "print(1)")
+    assert "01_second" in execute(checkout, profile="full")[1]
+
+
+def test_change_of_the_package_is_a_reason_to_execute(checkout, monkeypatch):
+    before = course.plan(checkout, "fast")[0]["key"]
+    assert course.plan(checkout, "fast")[0]["key"] == before
+    monkeypatch.setattr(course, "hash_files", lambda folder: "other sources")
+    assert course.plan(checkout, "fast")[0]["key"] != before
+
+
+def test_hash_of_a_folder_follows_names_and_contents_but_not_caches(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1")
+    first = course.hash_files(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "a.pyc").write_text("bytes")
+    assert course.hash_files(tmp_path) == first
+    (tmp_path / "a.py").write_text("x = 2")
+    second = course.hash_files(tmp_path)
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert len({first, second, course.hash_files(tmp_path)}) == 3
+
+
+def test_failing_cell_is_one_error_naming_notebook_cell_and_cause(checkout):
+    write_notebook(checkout / "notebooks" / "01_broken.ipynb", "x = 0", "1 / x")
+    with pytest.raises(DMLTeachError, match=r"01_broken.ipynb stopped in cell 3 with ZeroDivisionError(.|\n)*1 / x"):
+        execute_last(checkout)
+    built = checkout / "build" / "notebooks"
+    assert not (built / "01_broken.ipynb").exists()
+    assert "ZeroDivisionError" in (built / "01_broken.failed.ipynb").read_text()
+
+
+def test_failed_notebook_leaves_the_earlier_result_in_place(checkout):
+    target = checkout / "build" / "notebooks" / "00_first.ipynb"
+    write_notebook(target, "print('earlier')")
+    before = target.read_bytes()
+    write_notebook(checkout / "notebooks" / "00_first.ipynb", "raise SystemExit('gone')")
+    with pytest.raises(DMLTeachError, match="SystemExit"):
+        execute(checkout)
+    assert target.read_bytes() == before
+
+
+def test_dead_kernel_is_one_error_that_names_memory(checkout):
+    write_notebook(checkout / "notebooks" / "00_first.ipynb", "import os; os._exit(1)")
+    with pytest.raises(DMLTeachError, match="00_first.ipynb: its Python process ended"):
+        execute_last(checkout)
+
+
+def test_a_package_without_the_repository_says_where_the_course_is(tmp_path):
+    with pytest.raises(DMLTeachError, match="clone the repository"):
+        course.build(checkout=tmp_path)
+    with pytest.raises(DMLTeachError, match="clone the repository"):
+        course.lab(checkout=tmp_path)
+
+
+def test_unknown_profile_names_the_valid_ones(checkout):
+    with pytest.raises(DMLTeachError, match="fast, full"):
+        course.build(checkout=checkout, profile="quick")
+
+
+def test_missing_tool_names_what_to_install(checkout, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DMLTeachError, match=r"papermill is not installed.*dmlteach\[course\]"):
+        execute(checkout)
+
+
+@pytest.fixture
+def small_site(checkout):
+    """A checkout with one chapter and the real configuration, but a first page of its own."""
+    shutil.copytree(course.CHECKOUT / "docs", checkout / "docs")
+    (checkout / "docs" / "index.md").write_text(
+        "# Home\n\n```{toctree}\n:glob:\n\nnotebooks/*\ndocs/conventions\ndocs/glossary\n```\n"
+    )
+    return checkout
+
+
+def test_site_has_mathml_and_no_script_from_elsewhere_and_a_warning_leaves_it_as_it_was(small_site):
+    write_notebook(small_site / "build" / "notebooks" / "00_first.ipynb", "1")
+    index = course.render(small_site)
+    assert index == small_site / "build" / "course" / "index.html"
+    page = (small_site / "build" / "course" / "notebooks" / "00_first.html").read_text()
+    assert "<math" in page and "mathjax.js" not in page.lower()
+    assert 'src="http' not in page and "require.js" not in page
+
+    before = index.read_bytes()
+    (small_site / "docs" / "glossary.md").write_text("# Glossary\n\n[nowhere](missing.md)\n")
+    with pytest.raises(DMLTeachError, match=r"missing\.md"):
+        course.render(small_site)
+    assert index.read_bytes() == before
+
+
+def test_look_inside_shows_the_installed_source():
+    from dmlteach.losses import sst_loss
+
+    shown = course.look_inside(sst_loss)._repr_markdown_()
+    assert shown.startswith("```python\ndef sst_loss(")
+    assert inspect.getsource(sst_loss).strip() in shown
+
+
+def test_table_of_conventions_is_read_from_the_code():
+    from dmlteach import losses
+
+    table = course.conventions().markdown.splitlines()[2:]
+    assert [row.split("`")[1] for row in table] == losses.names()
+    triplet = course.conventions("triplet").markdown.splitlines()[-1]
+    assert f"`margin` = {losses.create('triplet').margin}" in triplet
+    assert "as they are" in triplet
