@@ -1,0 +1,471 @@
+"""The command line. Everything heavy is imported inside the command that needs it: `--help` must be instant."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from dmlteach.errors import DMLTeachError, unknown_name
+
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
+RECIPE = "the recipe's"
+
+
+class Commands(TyperGroup):
+    """Commands whose foreseeable failures are one message on stderr and an exit code, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; turn mistakes of the user or the environment into exit codes."""
+        try:
+            return super().invoke(ctx)
+        except DMLTeachError as error:
+            raise _failed(str(error)) from None
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("dmlteach"):
+                raise
+            cure = 'install everything with: pip install -e ".[course]" (`dmlteach doctor` shows what works)'
+            raise _failed(f"the package {error.name} is not installed; {cure}") from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise _failed(f"{error.filename}: {error.strerror}") from None
+        except KeyboardInterrupt:
+            typer.secho("interrupted", fg="yellow", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _failed(message: str) -> typer.Exit:
+    typer.secho(f"error: {message}", fg="red", err=True)
+    return typer.Exit(2)
+
+
+app = typer.Typer(
+    name="dmlteach",
+    cls=Commands,
+    help="Learn, use and reproduce deep metric learning.",
+    epilog="Start with: dmlteach doctor, then dmlteach train --method sst --dataset omniglot --max-minutes 1",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: half the time of a framed one
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Data sets: list them, check a copy, learn where to get one.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+def option(help: str, metavar: str | None = None, shown_default: str | bool = True, **more: Any) -> Any:
+    return typer.Option(help=help, metavar=metavar, show_default=shown_default, **more)
+
+
+# Options that mean the same in every command.
+Method = Annotated[str, option("Recipe; `dmlteach methods` lists them.", "NAME")]
+Dataset = Annotated[str, option("Data set; `dmlteach data list` lists them.", "NAME")]
+Root = Annotated[str | None, option("Folder or archive that holds the data set.", "PATH", "none: embedded data")]
+Epochs = Annotated[int | None, option("Epochs of training.", "N", RECIPE)]
+BatchSize = Annotated[int | None, option("Images in a batch.", "N", RECIPE)]
+Seed = Annotated[int, option("Of everything random; equal seeds give equal runs.", "N")]
+Device = Annotated[str, option("auto, cpu, cuda or mps.", "NAME")]
+Output = Annotated[str | None, option("Folder of the run.", "DIR", "runs/METHOD-DATASET-SEED")]
+Resume = Annotated[bool, option("Continue the run in --output where its checkpoint stands.")]
+Checkpoint = Annotated[str | None, option("Run folder or model file whose weights to start from.", "PATH", "none")]
+MaxMinutes = Annotated[float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")]
+Classes = Annotated[int | None, option("Only the first so many classes.", "N", "all")]
+DatasetOption = Annotated[
+    list[str], option("Option of the data set, e.g. rotations=true; repeatable.", "NAME=VALUE", False)
+]
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    method: Method = "sst",
+    dataset: Dataset = "omniglot",
+    root: Root = None,
+    output: Output = None,
+    epochs: Epochs = None,
+    max_minutes: MaxMinutes = None,
+    batch_size: BatchSize = None,
+    batches_per_epoch: Annotated[int | None, option("Batches in an epoch.", "N", RECIPE)] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Resume = False,
+    checkpoint: Checkpoint = None,
+    loss: Annotated[str | None, option("Loss instead of the method's own.", "NAME", RECIPE)] = None,
+    loss_option: Annotated[
+        list[str], option("Option of the loss, e.g. num_targets=5; repeatable.", "NAME=VALUE", False)
+    ] = [],  # noqa: B006
+    sampler: Annotated[str | None, option("Sampler instead of the method's own.", "NAME", RECIPE)] = None,
+    sampler_option: Annotated[
+        list[str], option("Option of the sampler, e.g. images_per_class=4; repeatable.", "NAME=VALUE", False)
+    ] = [],  # noqa: B006
+    backbone: Annotated[
+        str | None, option("omniglot_cnn, a torchvision network, or timm/NAME.", "NAME", RECIPE)
+    ] = None,
+    weights: Annotated[
+        str | None, option("imagenet (downloads), cached, none, or a file.", "NAME", "cached, none for omniglot_cnn")
+    ] = None,
+    embedding_dim: Annotated[int | None, option("Size of the embedding.", "N", RECIPE)] = None,
+    normalize: Annotated[
+        bool | None, option("Put embeddings on the unit sphere.", shown_default=RECIPE)
+    ] = None,
+    image_size: Annotated[int | None, option("Side of the images in pixels.", "N", "the backbone's")] = None,
+    learning_rate: Annotated[float | None, option("Of the optimiser.", "RATE", RECIPE)] = None,
+    weight_decay: Annotated[float | None, option("Of the optimiser.", "DECAY", RECIPE)] = None,
+    schedule: Annotated[str | None, option("plateau, step, cosine or constant.", "NAME", RECIPE)] = None,
+    transform: Annotated[str | None, option("crop, resized_crop, drawing or none.", "NAME", RECIPE)] = None,
+    micro_batch: Annotated[
+        int | None, option("Images per pass; the loss still sees the whole batch.", "N", "the whole batch")
+    ] = None,
+    precision: Annotated[str, option("fp32, or bf16 for a faster network.", "NAME")] = "fp32",
+    compile: Annotated[bool, option("Compile the network with torch.compile.")] = False,
+    eval_every: Annotated[
+        int, option("Epochs between evaluations on held-out classes; 0 trains on all of them.", "N")
+    ] = 1,
+    early_stopping: Annotated[
+        int | None, option("Stop after so many epochs without a better training loss.", "N", RECIPE)
+    ] = None,
+    save_every: Annotated[float, option("Seconds between checkpoints inside an epoch.", "SECONDS")] = 300.0,
+    tensorboard: Annotated[bool, option("Also write TensorBoard events.")] = False,
+    progress: Annotated[bool, option("Show bars and a line per epoch.")] = True,
+    classes: Classes = None,
+    dataset_option: DatasetOption = [],  # noqa: B006
+) -> None:
+    """Train a model and write a run folder: config, metrics, weights, checkpoint and curve.
+
+    \b
+    Example:
+        dmlteach train --method sst --dataset omniglot --seed 0 --max-minutes 5
+        dmlteach train --method sst --dataset cub200 --root ~/data/cub --backbone timm/tf_efficientnet_lite0 \\
+            --weights tf_efficientnet_lite0.safetensors --image-size 128 --precision bf16
+    """
+    config = {name: value for name, value in ctx.params.items() if not name.endswith("_option")}
+    config |= {f"{part}_options": _pairs(ctx.params[f"{part}_option"]) for part in ("loss", "sampler", "dataset")}
+
+    from dmlteach.train import TrainConfig, fit
+
+    result = fit(TrainConfig(**config))
+    _print_metrics(result.metrics["final"])
+    typer.echo(f"run: {result.path}")
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[str, option("Run folder or model file to evaluate.", "PATH", False)],
+    dataset: Dataset = "omniglot",
+    root: Root = None,
+    split: Annotated[str, option("train, test, fit or val.", "NAME")] = "test",
+    recall_at: Annotated[str, option("K of Recall@K, separated by commas.", "K,K,…")] = "1,2,4,8",
+    nmi: Annotated[bool, option("Also cluster the embeddings and report NMI.")] = False,
+    device: Device = "auto",
+    output: Annotated[str | None, option("JSON file for the numbers.", "FILE", "printed only")] = None,
+    classes: Classes = None,
+    dataset_option: DatasetOption = [],  # noqa: B006
+) -> None:
+    """Exact retrieval metrics of a trained model on a data set.
+
+    \b
+    Example:
+        dmlteach evaluate --checkpoint runs/sst-omniglot-0 --dataset omniglot --output metrics.json
+    """
+    from dmlteach import data, load_model
+    from dmlteach import evaluate as measure
+
+    ks = tuple(_positive(k, "recall-at") for k in recall_at.split(","))
+    model = load_model(checkpoint)
+    images = data.load(dataset, split, root, classes=classes, **_pairs(dataset_option))
+    numbers = measure(model, images, ks=ks, with_nmi=nmi, device=device, progress=sys.stderr.isatty())
+    _print_metrics(numbers)
+    if output:
+        _write_json(Path(output), {"checkpoint": checkpoint, "dataset": dataset, "split": split, **numbers})
+
+
+@app.command()
+def report(
+    method: Method = "sst",
+    dataset: Dataset = "omniglot",
+    root: Root = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    output: Annotated[
+        str | None, option("Executed notebook.", "FILE", "build/reports/METHOD-DATASET-SEED.ipynb")
+    ] = None,
+    max_minutes: MaxMinutes = None,
+    checkpoint: Annotated[
+        str | None, option("Run folder or model file to report on instead of training.", "PATH", "none")
+    ] = None,
+    parameter: Annotated[
+        list[str], option("Any other parameter of the notebook; repeatable.", "NAME=VALUE", False)
+    ] = [],  # noqa: B006
+) -> None:
+    """Train (or take a checkpoint) and write a report: papermill runs notebooks/reports/benchmark.ipynb.
+
+    \b
+    Example:
+        dmlteach report --method sst --dataset omniglot --max-minutes 2
+    """
+    given = {
+        "root": root,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "output": output,
+        "max_minutes": max_minutes,
+        "checkpoint": checkpoint,
+    }
+    given = {name: value for name, value in given.items() if value is not None} | _pairs(parameter)
+
+    from dmlteach import reports
+
+    typer.echo(f"report: {reports.run(method=method, dataset=dataset, seed=seed, device=device, **given)}")
+
+
+@app.command()
+def figures(
+    name: Annotated[list[str] | None, typer.Argument(help="Figures to draw.", show_default="all")] = None,
+    folder: Annotated[str, option("Where they go.", "DIR")] = "figures",
+    force: Annotated[bool, option("Redraw also what has not changed.")] = False,
+) -> None:
+    """Redraw the figures whose code or input has changed.
+
+    \b
+    Example:
+        dmlteach figures
+        dmlteach figures ternary_gradients --folder /tmp/figures
+    """
+    from dmlteach import figures
+
+    for one in name or []:
+        if one not in figures.names():
+            raise unknown_name("figure", one, figures.names())
+    for one in name or []:
+        figures.draw(one, folder)
+    if not name:
+        figures.draw_all(folder, only_changed=not force)
+    typer.echo(f"figures: {folder}")
+
+
+@app.command()
+def methods() -> None:
+    """The recipes as a table: which loss, in which batches, from which paper.
+
+    \b
+    Example:
+        dmlteach methods
+    """
+    from dmlteach import methods
+
+    rows = []
+    for name in methods.names():
+        recipe = methods.get(name)
+        loss = recipe.loss + _in_brackets(recipe.loss_options)
+        sampler = recipe.sampler + _in_brackets(recipe.sampler_options)
+        rows.append([name, loss, sampler, str(recipe.batch_size), recipe.paper])
+    _print_table(["method", "loss", "sampler", "batch", "paper"], rows)
+
+
+@app.command()
+def doctor() -> None:
+    """What works on this computer, and the cure for what does not.
+
+    \b
+    Example:
+        dmlteach doctor
+    """
+    from dmlteach.doctor import examine
+
+    for check in examine():
+        mark = typer.style("works", fg="green") if check.works else typer.style("fails", fg="red")
+        cure = "" if check.works or not check.cure else f"; {check.cure}"
+        typer.echo(f"{mark}  {check.name:<10}  {check.found}{cure}")
+
+
+@app.command()
+def course(
+    jobs: Annotated[
+        int | None, option("Notebooks executed at the same time.", "N", "one per core, at most 4")
+    ] = None,
+    force: Annotated[bool, option("Execute also what has not changed.")] = False,
+    profile: Annotated[str, option("fast (a laptop without GPU) or full.", "NAME")] = "fast",
+) -> None:
+    """Execute all notebooks and render the course as a site that works offline.
+
+    \b
+    Example:
+        dmlteach course
+    """
+    from dmlteach import course
+
+    page = course.build(jobs=jobs, force=force, profile=profile, say=typer.echo)
+    typer.echo(f"course: {page}")
+
+
+@app.command()
+def lab(
+    notebook: Annotated[str, typer.Argument(help="Number or start of the name of a notebook.")] = "00",
+    browser: Annotated[bool, option("Open a browser window.")] = True,
+    port: Annotated[int, option("Port of JupyterLab.", "N")] = 8888,
+) -> None:
+    """Open JupyterLab at a notebook of the course.
+
+    \b
+    Example:
+        dmlteach lab
+        dmlteach lab 02
+    """
+    import subprocess
+    from importlib.util import find_spec
+
+    from dmlteach import course
+
+    found = {path.stem: path for path in course.notebooks(course.CHECKOUT)}
+    chosen = [path for name, path in found.items() if name.startswith(notebook)]
+    if not chosen:
+        raise unknown_name("notebook", notebook, found)
+    if find_spec("jupyterlab") is None:
+        raise DMLTeachError('JupyterLab is not installed; it comes with: pip install -e ".[course]"')
+    command = [sys.executable, "-m", "jupyterlab", str(chosen[0]), f"--port={port}"]
+    command += [] if browser else ["--no-browser"]
+    with course.kernel_of_this_python() as environment:
+        raise typer.Exit(subprocess.call(command, env=environment, cwd=course.CHECKOUT))
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """The data sets and what they are.
+
+    \b
+    Example:
+        dmlteach data list
+    """
+    from dmlteach import data
+
+    _print_table(["data set", "what it is"], [[name, _first_line(name)] for name in data.names()])
+
+
+@data_app.command("check")
+def data_check(
+    name: Annotated[str, typer.Argument(help="Data set; `dmlteach data list` lists them.")],
+    root: Root = None,
+) -> None:
+    """Compare a data set on disk with the published one and name what is missing.
+
+    \b
+    Example:
+        dmlteach data check cub200 --root ~/data/CUB_200_2011
+    """
+    from dmlteach import data
+
+    report = data.check(name, root)
+    typer.echo(str(report))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="Data set; `dmlteach data list` lists them.")],
+) -> None:
+    """Say how to get a data set: which file to put where. Nothing is downloaded.
+
+    \b
+    Example:
+        dmlteach data get cub200
+    """
+    from dmlteach import data
+
+    if name not in data.names():
+        raise unknown_name("data set", name, data.names())
+    typer.echo(HOW_TO_GET[name])
+
+
+HOW_TO_GET = {
+    "omniglot": "omniglot is embedded in the package; there is nothing to download.",
+    "folder": (
+        "folder is your own images: a folder with one folder of images per class,\n"
+        "    dmlteach data check folder --root DIR\n"
+        "    dmlteach train --dataset folder --root DIR"
+    ),
+    "cub200": (
+        "CUB-200-2011 (Caltech; for non-commercial research and education) is downloaded by hand:\n"
+        "  1. open https://data.caltech.edu/records/65de6-vp158 and download CUB_200_2011.tgz (1.1 GB)\n"
+        "  2. name the archive, or the folder it unpacks to, as --root:\n"
+        "    dmlteach data check cub200 --root CUB_200_2011.tgz\n"
+        "    dmlteach train --dataset cub200 --root CUB_200_2011.tgz"
+    ),
+}
+
+
+def _pairs(given: list[str]) -> dict[str, Any]:
+    """Options from ["num_targets=5", "balance=true"]."""
+    pairs = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise DMLTeachError(f"options are written NAME=VALUE, e.g. num_targets=5, not {text!r}.")
+        pairs[name.strip().replace("-", "_")] = _value(value.strip())
+    return pairs
+
+
+def _value(text: str) -> Any:
+    """A number, true, false, none, or the text itself."""
+    special = {"true": True, "false": False, "none": None}
+    if text.lower() in special:
+        return special[text.lower()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _positive(text: str, option: str) -> int:
+    if not (text.strip().isdigit() and int(text) > 0):
+        raise DMLTeachError(f"--{option} takes whole numbers from 1, separated by commas, not {text!r}.")
+    return int(text)
+
+
+def _print_metrics(numbers: dict[str, Any]) -> None:
+    """One line per number; fractions with four decimals."""
+    for name, value in numbers.items():
+        if isinstance(value, int | float):
+            typer.echo(f"{name:<14} {value:.4f}" if isinstance(value, float) else f"{name:<14} {value}")
+
+
+def _print_table(columns: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _in_brackets(options: dict[str, Any]) -> str:
+    return f" ({', '.join(f'{name}={value}' for name, value in options.items())})" if options else ""
+
+
+def _first_line(dataset: str) -> str:
+    from importlib import import_module
+
+    return (import_module(f"dmlteach.data.{dataset}").__doc__ or "").strip().partition("\n")[0]
+
+
+def main() -> None:
+    """Entry point of the `dmlteach` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
