@@ -1,0 +1,171 @@
+"""One look for every figure: colours, sizes, marks that need no colour, and how a figure is saved."""
+
+import base64
+import html
+import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Okabe & Ito's palette: told apart with every common colour vision deficiency.
+BLACK, GREY, PALE = "#1a1a1a", "#7f7f7f", "#d9d9d9"
+ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
+BLUE, VERMILLION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+# A role keeps its colour in every figure.
+ANCHOR, POSITIVE, NEGATIVE = BLUE, GREEN, VERMILLION
+CORRECT, INCORRECT = GREEN, VERMILLION
+LOSS_COLOURS = {
+    "untrained": GREY,
+    "softmax": ORANGE,
+    "triplet": VERMILLION,
+    "sst": BLUE,
+    "contrastive": PURPLE,
+}
+DIVERGING = "RdBu_r"  # blue below zero, red above, told apart by all; white at zero
+
+_RC = {
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",  # comes with Matplotlib: the same text on every machine
+    "font.size": 10.5,
+    "axes.titlesize": 11.5,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 10.5,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "legend.fontsize": 9.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#4d4d4d",
+    "axes.linewidth": 0.8,
+    "axes.prop_cycle": cycler(color=CYCLE),
+    "lines.linewidth": 1.8,
+    "svg.hashsalt": "dmlteach",  # element ids that do not change from one drawing to the next
+    "svg.fonttype": "path",
+    "savefig.dpi": 160,
+}
+
+
+def context() -> AbstractContextManager[None]:
+    """`with context():` draws in the style of this package; Matplotlib's settings return afterwards."""
+    return matplotlib.rc_context(_RC)  # type: ignore[arg-type]
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: run a drawing function inside `context()`."""
+
+    @wraps(function)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        with context():
+            return function(*args, **kwargs)
+
+    return drawn
+
+
+class Picture(Figure):
+    """A Matplotlib figure with a text that says what it shows; it appears in a notebook by itself.
+
+    Args:
+        width: of the figure, in inches.
+        height: of the figure, in inches.
+        alt: what the figure shows, for readers who do not see it; may be set later.
+    """
+
+    def __init__(self, width: float = 6.4, height: float = 4.8, alt: str = ""):
+        super().__init__(figsize=(width, height))
+        self.alt = alt
+
+    def png(self, dpi: int = 110) -> bytes:
+        """The figure as PNG bytes.
+
+        Args:
+            dpi: dots per inch.
+        """
+        with context():
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        return buffer.getvalue()
+
+    def _ipython_display_(self) -> None:
+        # As HTML, because a bare PNG output cannot carry its alt text into the rendered course.
+        from IPython.display import display
+
+        data = base64.b64encode(self.png()).decode()
+        image = (
+            f'<img alt="{html.escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
+        )
+        display({"text/html": image, "text/plain": f"[figure: {self.alt}]"}, raw=True)
+
+
+def save(figure: Figure, path: str | Path, alt: str | None = None, svg: bool = True) -> list[Path]:
+    """Write PATH.png (160 dpi), PATH.svg and PATH.alt.txt; the same figure gives the same bytes.
+
+    Args:
+        figure: what to save.
+        path: file name without extension; its folder is created.
+        alt: what the figure shows; the figure's own text where it is a `Picture`.
+        svg: whether a vector version is worth having (not for thousands of thumbnails).
+
+    Returns:
+        The files written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = alt if alt is not None else getattr(figure, "alt", "")
+    kinds: dict[str, dict[str, Any]] = {"png": {"Software": None}}
+    if svg:
+        kinds["svg"] = {"Date": None, "Creator": None, "Description": text}
+    written = []
+    with context():
+        for kind, metadata in kinds.items():
+            written.append(path.with_name(f"{path.name}.{kind}"))
+            figure.savefig(written[-1], format=kind, metadata=metadata)
+    written.append(path.with_name(f"{path.name}.alt.txt"))
+    written[-1].write_text(text + "\n", encoding="utf-8")
+    return written
+
+
+def mark(axes: Axes, correct: bool, x: float, y: float, size: float = 0.15) -> None:
+    """Draw a tick or a cross in a disc: strokes, not characters, so it needs neither font nor colour.
+
+    Args:
+        axes: where to draw; its aspect should be equal.
+        correct: a tick if true, else a cross.
+        x: centre of the disc, in axes coordinates.
+        y: centre of the disc, in axes coordinates.
+        size: diameter of the disc, in axes coordinates.
+    """
+    from matplotlib.patches import Circle
+
+    r = size / 2
+    colour = CORRECT if correct else INCORRECT
+    draw: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
+    axes.add_patch(Circle((x, y), r, facecolor=colour, edgecolor="white", linewidth=0.8, zorder=5, **draw))
+    tick = [[(-0.5, 0.02), (-0.12, -0.4), (0.52, 0.42)]]
+    cross = [[(-0.4, -0.4), (0.4, 0.4)], [(-0.4, 0.4), (0.4, -0.4)]]
+    for stroke in tick if correct else cross:
+        xs, ys = zip(*((x + r * dx, y + r * dy) for dx, dy in stroke), strict=True)
+        axes.plot(
+            xs,
+            ys,
+            color="white",
+            linewidth=1.6,
+            solid_capstyle="round",
+            zorder=6,
+            **draw,
+            gid="tick" if correct else "cross",
+        )
