@@ -61,7 +61,7 @@ def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> tuple[Tensor, 
         raise DMLTeachError(f"{k} clusters of {len(x)} rows: choose 1 to {len(x)}.")
     if not torch.isfinite(x).all():
         raise DMLTeachError(
-            "k-means was given embeddings that are not finite: training has diverged; lower the learning rate."
+            "k-means was given embeddings that are not finite: training has diverged."
         )
     mean = x.float().mean(0)
     z = x.float() - mean

@@ -1,0 +1,254 @@
+"""Exact retrieval and clustering metrics: Recall@K, R-precision, MAP@R, NMI."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.neighbors import kmeans
+from dmlteach.ranks import Sets, rank_matches
+
+
+def retrieval_metrics(
+    embeddings: Tensor,
+    labels: Tensor,
+    ks: Sequence[int] = (1, 2, 4, 8),
+    gallery_embeddings: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
+) -> dict[str, float | int]:
+    """Recall@K, MAP@R and R-precision in one pass over all distances.
+
+    One set is searched by each of its items (which never finds itself); with a gallery, each
+    query searches the gallery. Queries without a match are left out of the means.
+
+    Args:
+        embeddings: (Q, D), compared by Euclidean distance.
+        labels: (Q,) class of each.
+        ks: the K of Recall@K, each at most the number of items searched.
+        gallery_embeddings: (M, D), where the queries search another set.
+        gallery_labels: (M,).
+
+    Returns:
+        "recall@K" for each K, "map@r", "r_precision" (fractions), "num_queries" (those that count)
+        and "num_left_out".
+
+    Raises:
+        DMLTeachError: shapes do not fit, values are not finite, a K is out of range, or no query
+            has a match.
+    """
+    sets = _check_sets(embeddings, labels, gallery_embeddings, gallery_labels)
+    _check_ks(ks, sets)
+    parts = [_score(*ranks) for ranks in rank_matches(sets, max(ks, default=0))]
+    number, first_rank, precision, average_precision = (torch.cat(p) for p in zip(*parts, strict=True))
+    counts = number > 0
+    left_out = int((~counts).sum())
+    _check_left_out(left_out, len(counts))
+    recalls = {f"recall@{k}": (first_rank[counts] <= k).double().mean().item() for k in ks}
+    return recalls | {
+        "map@r": average_precision[counts].mean().item(),
+        "r_precision": precision[counts].mean().item(),
+        "num_queries": len(counts) - left_out,
+        "num_left_out": left_out,
+    }
+
+
+def _score(number: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """R, rank of the first match, R-precision and average precision at R of each query, all (q,).
+
+    Args:
+        number: (q,) R, the number of matches.
+        ranks: (q, most) of the matches, nearest first.
+    """
+    hits = torch.arange(1, ranks.shape[1] + 1, device=ranks.device)  # (most,) matches up to this one
+    counted = (hits <= number[:, None]) & (ranks <= number[:, None])  # (q, most)
+    divisor = number.clamp_min(1)
+    precision = counted.sum(1).double() / divisor
+    average_precision = (hits.double() / ranks).masked_fill(~counted, 0).sum(1) / divisor
+    first_rank = ranks[:, 0] if ranks.shape[1] else torch.zeros_like(number)
+    return number, first_rank, precision, average_precision
+
+
+def recall_at_k(
+    embeddings: Tensor,
+    labels: Tensor,
+    ks: Sequence[int],
+    gallery_embeddings: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
+) -> dict[int, float]:
+    """Recall@K: share of queries with at least one match among their K nearest.
+
+    Args:
+        embeddings: (Q, D), compared by Euclidean distance.
+        labels: (Q,) class of each.
+        ks: the values of K.
+        gallery_embeddings: (M, D), where the queries search another set.
+        gallery_labels: (M,).
+
+    Returns:
+        {K: fraction}.
+
+    Raises:
+        DMLTeachError: as `retrieval_metrics`.
+    """
+    scores = retrieval_metrics(embeddings, labels, ks, gallery_embeddings, gallery_labels)
+    return {k: scores[f"recall@{k}"] for k in ks}
+
+
+def mean_average_precision_at_r(
+    embeddings: Tensor,
+    labels: Tensor,
+    gallery_embeddings: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
+) -> float:
+    """MAP@R: mean over queries of 1/R Σ_{i ≤ R} P(i)·rel(i), where R is the query's number of matches.
+
+    Args:
+        embeddings: (Q, D), compared by Euclidean distance.
+        labels: (Q,) class of each.
+        gallery_embeddings: (M, D), where the queries search another set.
+        gallery_labels: (M,).
+
+    Raises:
+        DMLTeachError: as `retrieval_metrics`.
+
+    Source: Musgrave, Belongie, Lim, "A Metric Learning Reality Check", ECCV 2020.
+    """
+    return retrieval_metrics(embeddings, labels, (), gallery_embeddings, gallery_labels)["map@r"]
+
+
+def r_precision(
+    embeddings: Tensor,
+    labels: Tensor,
+    gallery_embeddings: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
+) -> float:
+    """R-precision: mean over queries of the share of matches among the R nearest, R the number of matches.
+
+    Args:
+        embeddings: (Q, D), compared by Euclidean distance.
+        labels: (Q,) class of each.
+        gallery_embeddings: (M, D), where the queries search another set.
+        gallery_labels: (M,).
+
+    Raises:
+        DMLTeachError: as `retrieval_metrics`.
+    """
+    return retrieval_metrics(embeddings, labels, (), gallery_embeddings, gallery_labels)["r_precision"]
+
+
+def nmi(
+    embeddings: Tensor,
+    labels: Tensor,
+    num_clusters: int | None = None,
+    restarts: int = 1,
+    seed: int = 0,
+) -> float:
+    """Normalised mutual information of the classes and a k-means clustering, arithmetic averaging.
+
+    Args:
+        embeddings: (M, D).
+        labels: (M,) class of each.
+        num_clusters: of k-means; as many as there are classes, if not given.
+        restarts: k-means runs, of which the tightest counts. Say how many beside the result.
+        seed: of the first run; the others follow.
+
+    Raises:
+        DMLTeachError: shapes do not fit, or restarts is below 1.
+    """
+    labels = torch.as_tensor(labels)
+    if len(labels) != len(embeddings):
+        raise DMLTeachError(f"{len(embeddings)} embeddings with {len(labels)} labels; give one label each.")
+    if restarts < 1:
+        raise DMLTeachError(f"restarts must be at least 1, not {restarts}.")
+    k = len(labels.unique()) if num_clusters is None else num_clusters
+    best_spread, best = float("inf"), None
+    for restart in range(restarts):
+        centroids, clusters = kmeans(embeddings, k, seed + restart)
+        spread = (embeddings.float() - centroids[clusters]).square().sum().item()
+        if best is None or spread < best_spread:
+            best_spread, best = spread, clusters
+    return nmi_from_assignments(labels, best)
+
+
+def nmi_from_assignments(labels: Tensor, clusters: Tensor, average: str = "arithmetic") -> float:
+    """Mutual information of two partitions over the mean of their entropies; 1 if both have one part.
+
+    Args:
+        labels: (M,) class of each item.
+        clusters: (M,) cluster of each item.
+        average: mean of the two entropies, "arithmetic" or "geometric".
+
+    Raises:
+        DMLTeachError: unequal lengths, no items, or an unknown average.
+    """
+    if average not in ("arithmetic", "geometric"):
+        raise unknown_name("average", average, ("arithmetic", "geometric"))
+    a, b = np.asarray(torch.as_tensor(labels).cpu()), np.asarray(torch.as_tensor(clusters).cpu())
+    if len(a) != len(b) or not len(a):
+        raise DMLTeachError(f"{len(a)} labels with {len(b)} clusters; give one of each per item.")
+    _, a = np.unique(a, return_inverse=True)
+    _, b = np.unique(b, return_inverse=True)
+    h_a, h_b, h_ab = _entropy(a), _entropy(b), _entropy(a * (b.max() + 1) + b)
+    if h_a == 0 or h_b == 0:
+        return float(h_a == h_b)
+    mean = (h_a + h_b) / 2 if average == "arithmetic" else np.sqrt(h_a * h_b)
+    return float(np.clip((h_a + h_b - h_ab) / mean, 0, 1))
+
+
+def _entropy(parts: np.ndarray) -> float:
+    p = np.unique(parts, return_counts=True)[1] / len(parts)
+    return float(-(p * np.log(p)).sum())
+
+
+def _check_sets(queries, query_labels, gallery, gallery_labels) -> Sets:
+    if (gallery is None) != (gallery_labels is None):
+        raise DMLTeachError("give gallery_embeddings and gallery_labels together, or neither.")
+    queries, query_labels = _check_set(queries, query_labels, "embeddings")
+    if gallery is None:
+        classes = query_labels.unique(return_inverse=True)[1]
+        return Sets(queries, classes, queries, classes, single=True)
+    gallery, gallery_labels = _check_set(gallery, gallery_labels, "gallery_embeddings")
+    if queries.shape[1] != gallery.shape[1]:
+        raise DMLTeachError(
+            f"queries have {queries.shape[1]} dimensions, the gallery {gallery.shape[1]}; "
+            "embed both with the same model."
+        )
+    gallery, gallery_labels = gallery.to(queries), gallery_labels.to(queries.device)
+    classes = torch.cat([query_labels, gallery_labels]).unique(return_inverse=True)[1]
+    return Sets(queries, classes[: len(queries)], gallery, classes[len(queries) :], single=False)
+
+
+def _check_set(embeddings, labels, name: str) -> tuple[Tensor, Tensor]:
+    embeddings, labels = torch.as_tensor(embeddings).detach(), torch.as_tensor(labels)
+    if embeddings.ndim != 2 or not len(embeddings) or labels.shape != embeddings.shape[:1]:
+        raise DMLTeachError(
+            f"{name} {tuple(embeddings.shape)} with labels {tuple(labels.shape)}: "
+            "give at least one row (N, D) and one label per row (N,)."
+        )
+    if embeddings.device.type == "mps":  # which has no float64
+        embeddings = embeddings.cpu()
+    if embeddings.dtype != torch.float64:
+        embeddings = embeddings.float()
+    if not torch.isfinite(embeddings.square().sum(1)).all():
+        raise DMLTeachError(f"{name} hold values that are not finite (NaN, infinite or above 1e19).")
+    return embeddings, labels.to(embeddings.device)
+
+
+def _check_ks(ks: Sequence[int], sets: Sets) -> None:
+    searched = len(sets.gallery) - sets.single
+    for k in ks:
+        if not 1 <= k <= searched:
+            raise DMLTeachError(f"Recall@{k} of {searched} items searched: choose K from 1 to {searched}.")
+
+
+def _check_left_out(left_out: int, total: int) -> None:
+    if left_out == total:
+        raise DMLTeachError("no query has another item of its class to find; check the labels.")
+    if left_out:
+        warnings.warn(
+            f"{left_out} of {total} queries have no other item of their class and are left out.",
+            stacklevel=3,
+        )
