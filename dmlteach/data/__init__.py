@@ -12,7 +12,17 @@ from dmlteach.data.dataset import ImageDataset
 from dmlteach.data.splits import fit_or_val
 from dmlteach.errors import DMLTeachError, unknown_name
 
-__all__ = ["Augmentation", "CachedImages", "CheckReport", "ImageDataset", "Packed", "cached", "check", "load", "names"]
+__all__ = [
+    "Augmentation",
+    "CachedImages",
+    "CheckReport",
+    "ImageDataset",
+    "Packed",
+    "cached",
+    "check",
+    "load",
+    "names",
+]
 
 _DATASETS = {"omniglot": omniglot, "cub200": cub200, "folder": folder}
 _SPLITS = ("train", "test", "fit", "val")
@@ -63,7 +73,8 @@ def load(
         raise unknown_name("split", split, _SPLITS)
     if domain is not None:
         raise DMLTeachError(f"{name!r} has one domain only; leave out domain={domain!r}.")
-    own_options = [p.name for p in inspect.signature(module.load).parameters.values() if p.kind == p.KEYWORD_ONLY]
+    parameters = inspect.signature(module.load).parameters.values()
+    own_options = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY]
     for option in options:
         if option not in own_options and option not in _OPTIONS_OF_ALL:
             raise unknown_name(f"option of data set {name!r}", option, [*own_options, *_OPTIONS_OF_ALL])

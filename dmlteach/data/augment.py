@@ -4,6 +4,7 @@ Random numbers are drawn for the global batch, one row per image, on the CPU: pr
 micro-batches take their rows, and every one sees the same picture whatever device it runs on.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Augmentation:
             raise unknown_name("augmentation", self.kind, _COLUMNS)
         if self.size < 1:
             raise DMLTeachError(f"size is a number of pixels, at least 1, not {self.size!r}.")
+        object.__setattr__(self, "mean", tuple(self.mean))
+        object.__setattr__(self, "std", tuple(self.std))
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Random numbers for a global batch.
@@ -68,53 +71,163 @@ class Augmentation:
         """
         return torch.rand(n, _COLUMNS[self.kind], generator=generator)
 
-    def apply(self, images: "Tensor | Packed", params: Tensor) -> Tensor:
+    def apply(self, images: Tensor | Packed, params: Tensor) -> Tensor:
         """The network's input.
 
         Args:
-            images: (N, C, R, R) uint8 as `cached(...).gather` gives them, or `Packed`; on any device.
-            params: (N, k) rows of `draw`, on any device.
+            images: (N, C, R, R) uint8 as `cached(…).gather` gives them, or `Packed`; on any device.
+            params: (N, k) rows of `draw`.
 
         Returns:
             (N, C, size, size) float32 on the images' device, normalised.
-        """
-        device = images.data.device if isinstance(images, Packed) else images.device
-        if len(images) != len(params):
-            raise DMLTeachError(f"{len(params)} rows of parameters for {len(images)} images.")
-        if isinstance(images, Packed) != (self.kind == "resized_crop"):
-            pass
-        p = params.to(device, non_blocking=True)
-        if self.kind == "drawing":
-            pixels = self._transform_drawing(self._square(images), p)
-        else:
-            pixels = self._crop(self._square(images), p)
-        return self._normalise(pixels)
 
-    def _square(self, images):
-        return images
+        Raises:
+            DMLTeachError: for pictures that this kind cannot use, or rows that do not match them.
+        """
+        if params.shape != (len(images), _COLUMNS[self.kind]):
+            raise DMLTeachError(
+                f"parameters {tuple(params.shape)} for {len(images)} images; {self.kind!r} needs one row of "
+                f"{_COLUMNS[self.kind]} numbers an image, as its own draw({len(images)}, generator) gives."
+            )
+        self._check_mode(images)
+        if isinstance(images, Packed):
+            p = params.to(images.data.device, non_blocking=True)
+            boxes = centre_boxes(images, self.size) if self.kind == "none" else self.boxes(images.sizes, p)
+            flip = torch.zeros(len(p), device=p.device) > 0 if self.kind == "none" else p[:, -1] < 0.5
+            return self._normalise(crop_and_resize(images, boxes, flip, self.size))
+        p = params.to(images.device, non_blocking=True)
+        transform = {"crop": self._crop, "drawing": self._transform_drawing, "none": self._crop_centre}
+        return self._normalise(transform[self.kind](images, p))
+
+    def boxes(self, sizes: Tensor, params: Tensor) -> Tensor:
+        """Boxes of random-resized-crop, distributed as torchvision's.
+
+        Ten boxes of random area and shape are tried; the first that fits is placed at random.
+        If none fits, the largest central box with an allowed ratio is taken.
+
+        Args:
+            sizes: (N, 2) height and width of each picture.
+            params: (N, 23) rows of `draw` of kind resized_crop.
+
+        Returns:
+            (N, 4) int64: top, left, height, width.
+        """
+        whole = sizes.float()
+        height, width = whole[:, :1], whole[:, 1:]  # (N, 1)
+        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
+        area = height * width * (self.scale[0] + params[:, :_TRIES] * (self.scale[1] - self.scale[0]))
+        ratio = (low + params[:, _TRIES : 2 * _TRIES] * (high - low)).exp()  # (N, tries), width / height
+        tried = torch.stack([area / ratio, area * ratio], 2).sqrt().round()  # (N, tries, 2)
+        fits = ((tried > 0) & (tried <= whole[:, None])).all(2)
+        first = fits.int().argmax(1)  # of the largest, argmax gives the first
+        box = tried[torch.arange(len(tried), device=tried.device), first]  # (N, 2)
+        start = (params[:, 2 * _TRIES : -1] * (whole - box + 1)).floor().minimum(whole - box)
+
+        # the whole picture, cut down where it is too tall or too wide
+        tallest, widest = (width / self.ratio[0]).round(), (height * self.ratio[1]).round()
+        central = torch.cat([height.minimum(tallest), width.minimum(widest)], 1).clamp_min(1)  # (N, 2)
+        central_start = ((whole - central) / 2).floor()
+        found = fits.any(1, keepdim=True)
+        parts = [torch.where(found, start, central_start), torch.where(found, box, central)]
+        return torch.cat(parts, 1).long()
+
+    def _check_mode(self, images: Tensor | Packed) -> None:
+        packed = isinstance(images, Packed)
+        if packed != (self.kind == "resized_crop") and not (packed and self.kind == "none"):
+            mode = "short_side" if self.kind == "resized_crop" else "square"
+            raise DMLTeachError(
+                f"augmentation {self.kind!r} works on pictures cached with mode={mode!r}: "
+                f"cached(dataset, size, mode={mode!r})."
+            )
+        if not packed and self.kind != "drawing" and images.shape[-1] < self.size:
+            raise DMLTeachError(
+                f"a crop of {self.size} pixels does not fit into pictures of {images.shape[-1]}; "
+                f"cache them at {self.size} or more: cached(dataset, {self.size})."
+            )
 
     def _crop(self, images: Tensor, p: Tensor) -> Tensor:
-        room = images.shape[-1] - self.size
-        if self.kind == "none":
-            start = round(room / 2)
-            return images[..., start : start + self.size, start : start + self.size]
-        n, s = len(images), self.size
-        start_yx = (p[:, :2] * (room + 1)).long().clamp_max(room)
+        """p: top, left, flip. Pixels are copied, never interpolated."""
+        s, room = self.size, images.shape[-1] - self.size
+        start = (p[:, :2] * (room + 1)).long().clamp_max(room)  # (N, 2)
         windows = images.unfold(2, s, 1).unfold(3, s, 1)  # (N, C, room+1, room+1, s, s), a view
-        rows = torch.arange(n, device=images.device)
-        crops = windows[rows, :, start_yx[:, 0], start_yx[:, 1]]
+        rows = torch.arange(len(images), device=images.device)
+        crops = windows[rows, :, start[:, 0], start[:, 1]]  # (N, C, s, s)
         return torch.where((p[:, 2] < 0.5)[:, None, None, None], crops.flip(3), crops)
 
+    def _crop_centre(self, images: Tensor, p: Tensor) -> Tensor:
+        start = round((images.shape[-1] - self.size) / 2)
+        return images[..., start : start + self.size, start : start + self.size]
+
     def _transform_drawing(self, images: Tensor, p: Tensor) -> Tensor:
+        """p: rotation, scale, shift right, shift down. What comes into view is background (0)."""
         angle = (2 * p[:, 0] - 1) * math.radians(self.degrees)
         zoom = self.zoom[0] + p[:, 1] * (self.zoom[1] - self.zoom[0])
-        cos, sin = angle.cos() / zoom, angle.sin() / zoom
-        move = (2 * p[:, 2:] - 1) * 2 * self.shift
-        theta = torch.stack([cos, -sin, move[:, 0], sin, cos, move[:, 1]], 1).view(-1, 2, 3)
-        grid = F.affine_grid(theta, [len(images), images.shape[1], self.size, self.size], align_corners=False)
-        return F.grid_sample(images.float(), grid, align_corners=False)
+        cos, sin = (angle.cos() / zoom)[:, None], (angle.sin() / zoom)[:, None]  # (N, 1)
+        right, down = ((2 * p[:, 2:] - 1) * 2 * self.shift)[..., None].unbind(1)  # (N, 1), the side is 2 long
+        # where each pixel of the result looks: separable in rows and columns, and much faster
+        # than F.affine_grid's many small matrix products
+        axis = (2 * torch.arange(self.size, device=p.device) + 1) / self.size - 1  # (size,) in -1 … 1
+        grid = torch.empty(len(p), self.size, self.size, 2, device=p.device)
+        grid[..., 0] = (cos * axis - right)[:, None, :] - (sin * axis)[:, :, None]
+        grid[..., 1] = (sin * axis)[:, None, :] + (cos * axis - down)[:, :, None]
+        return F.grid_sample(images.float(), grid, mode="bilinear", align_corners=False)
 
     def _normalise(self, pixels: Tensor) -> Tensor:
-        mean = torch.tensor(self.mean, device=pixels.device)[:, None, None]
-        std = torch.tensor(self.std, device=pixels.device)[:, None, None]
-        return pixels.float() * (1 / (255 * std)) - mean / std
+        scale, offset = _scale_and_offset(self.mean, self.std, pixels.device)
+        return (pixels.float() * scale).sub_(offset)
+
+
+def centre_boxes(images: Packed, size: int) -> Tensor:
+    """(N, 4) boxes of the test transform "short side to `short_side`, then centre crop of `size`".
+
+    A picture smaller than the short side was not enlarged, so its box is smaller in the same proportion.
+    """
+    shortest = images.sizes.amin(1, keepdim=True)
+    side = (shortest * size / images.short_side).round().long().clamp_min(1).minimum(shortest)  # (N, 1)
+    start = ((images.sizes - side) / 2).round().long()
+    return torch.cat([start, side, side], 1)
+
+
+def crop_and_resize(images: Packed, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
+    """Crop each picture to its box and resize it, bilinear, without antialiasing.
+
+    Args:
+        images: N pictures.
+        boxes: (N, 4) top, left, height, width.
+        flip: (N,) bool, mirror left and right.
+        size: side of the result.
+
+    Returns:
+        (N, C, size, size) float32 in 0 … 255.
+    """
+    pixels = images.data.view(-1, images.channels)
+    rows, row_weight = _two_neighbours(boxes[:, 0], boxes[:, 2], size)  # 2 × (N, size)
+    columns, column_weight = _two_neighbours(boxes[:, 1], boxes[:, 3], size)
+    columns = [torch.where(flip[:, None], c.flip(1), c) for c in columns]
+    column_weight = [torch.where(flip[:, None], w.flip(1), w) for w in column_weight]
+    first = (images.offsets // images.channels)[:, None]  # (N, 1)
+    result = torch.zeros(len(boxes), size, size, images.channels, device=pixels.device)
+    for row, wy in zip(rows, row_weight, strict=True):
+        line = first + row * images.sizes[:, 1:]  # (N, size)
+        for column, wx in zip(columns, column_weight, strict=True):
+            corner = pixels[line[:, :, None] + column[:, None, :]]  # (N, size, size, C)
+            result.addcmul_(corner.float(), (wy[:, :, None] * wx[:, None, :])[..., None])
+    return result.permute(0, 3, 1, 2)
+
+
+def _two_neighbours(start: Tensor, length: Tensor, size: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Along one axis: the pixels before and after each of `size` results, and their weights, all (N, size)."""
+    centre = torch.arange(size, device=start.device) + 0.5
+    position = (centre * (length / size)[:, None] - 0.5).clamp_min(0)  # (N, size)
+    last = (length - 1)[:, None]
+    before = position.long().minimum(last)
+    after = (before + 1).minimum(last)
+    weight = position - before
+    return [start[:, None] + before, start[:, None] + after], [1 - weight, weight]
+
+
+@functools.cache
+def _scale_and_offset(mean: tuple, std: tuple, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(C, 1, 1) each: pixel · scale − offset = (pixel / 255 − mean) / std. Kept on the device."""
+    mean_, std_ = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (mean, std))
+    return (1 / (255 * std_)).float().to(device), (mean_ / std_).float().to(device)

@@ -10,7 +10,6 @@ from torch.utils.data import Dataset
 
 from dmlteach.errors import DMLTeachError
 
-
 Change = Callable[[Tensor], Tensor]
 
 

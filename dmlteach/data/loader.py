@@ -8,13 +8,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from dmlteach.data.cache import Packed
+
 B = TypeVar("B")
+Pixels = Tensor | Packed  # a batch of pictures, as `CachedImages.gather` gives them
 AHEAD = 2  # batches in flight
 
 
 def prefetch(
-    batches: Sequence[B], read: Callable[[B], Tensor], device: torch.device
-) -> Iterator[tuple[B, Tensor]]:
+    batches: Sequence[B], read: Callable[[B], Pixels], device: torch.device
+) -> Iterator[tuple[B, Pixels]]:
     """Each batch with its pixels on `device`; for an accelerator, read by a thread while it computes.
 
     Args:
@@ -27,14 +30,10 @@ def prefetch(
             yield batch, read(batch)
         return
 
-    def read_pinned(batch: B) -> Tensor:
-        pixels = read(batch)
-        return pixels.pin_memory() if device.type == "cuda" else pixels
-
     with ThreadPoolExecutor(1) as reader:
-        waiting = deque(reader.submit(read_pinned, batch) for batch in batches[:AHEAD])
+        waiting = deque(reader.submit(read, batch) for batch in batches[:AHEAD])
         for i, batch in enumerate(batches):
             pixels = waiting.popleft().result()
             if i + AHEAD < len(batches):
-                waiting.append(reader.submit(read_pinned, batches[i + AHEAD]))
-            yield batch, pixels.to(device, non_blocking=True)
+                waiting.append(reader.submit(read, batches[i + AHEAD]))
+            yield batch, pixels.to(device)

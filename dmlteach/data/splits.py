@@ -6,8 +6,10 @@ from dmlteach.data.dataset import ImageDataset
 from dmlteach.errors import DMLTeachError
 
 
-def divide_classes(num_classes: int, fraction: float, seed: int, what: str, together: int = 1) -> list[list[int]]:
-    """Divide classes 0 … num_classes-1 at random into a larger and a held-out part, each of two classes or more.
+def divide_classes(
+    num_classes: int, fraction: float, seed: int, what: str, together: int = 1
+) -> list[list[int]]:
+    """Divide classes 0 … num_classes-1 at random into two parts of two classes or more.
 
     Args:
         num_classes: how many there are.
