@@ -33,7 +33,7 @@ MODULES = (
     "widgets",
 )
 
-__all__ = [*FUNCTIONS, *MODULES]  # noqa: PLE0604
+__all__ = [*FUNCTIONS, *MODULES]
 
 if TYPE_CHECKING:
     from dmlteach.errors import DMLTeachError

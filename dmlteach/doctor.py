@@ -173,12 +173,14 @@ def missing_packages(pyproject: Path, extras: tuple[str, ...] = ()) -> list[str]
         requirement = Requirement(text)
         if requirement.marker and not requirement.marker.evaluate():
             continue
+        if requirement.name.startswith("faiss-") and find_spec("faiss"):
+            continue  # conda's package has another name
         try:
             found = version(requirement.name)
         except PackageNotFoundError:
             found = ""
         if not found or not requirement.specifier.contains(found, prereleases=True):
-            missing.append(text)
+            missing.append(f"{requirement.name}{requirement.specifier}")
     return missing
 
 
@@ -216,8 +218,8 @@ def main(extras: list[str]) -> int:
     checkout = Path(__file__).parent.parent
     missing = missing_packages(checkout / "pyproject.toml", tuple(extras))
     if missing:
-        print(f"{sys.executable} lacks: {', '.join(missing)}", file=sys.stderr)
-        print(f"install them with: {sys.executable} -m pip install -e \".[{','.join(extras)}]'", file=sys.stderr)
+        install = f'{sys.executable} -m pip install -e ".[{",".join(extras)}]"'
+        print(f"{sys.executable} lacks: {', '.join(missing)}\ninstall them with: {install}", file=sys.stderr)
     return 1 if missing else 0
 
 

@@ -1,0 +1,5 @@
+"""`python -m dmlteach` is the `dmlteach` command."""
+
+from dmlteach.cli import main
+
+main()
