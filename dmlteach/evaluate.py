@@ -59,8 +59,9 @@ def embed(
             pixels = images.gather(rows).to(target, non_blocking=True)
             parts.append(model(center.apply(pixels, torch.empty(len(rows), 0))).float().cpu())
     model.train(was_training)
-    own = torch.cat(parts) if parts else torch.empty(0, model.head.dims[0])
-    return world.gather_rows(own.clone().to(target), len(images.labels)).cpu() if world.size > 1 else own.clone()
+    own = torch.cat(parts) if parts else torch.empty(0, sum(model.head.dims))
+    # A copy leaves inference mode, so that the rows can be differentiated later.
+    return world.gather_rows(own.to(target).clone(), len(images.labels)).cpu()
 
 
 def evaluate(

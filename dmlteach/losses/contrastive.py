@@ -1,4 +1,4 @@
-"""Contrastive loss: Hadsell, Chopra & LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006."""
+"""Contrastive loss: Hadsell, Chopra & LeCun, "Dimensionality reduction by …", CVPR 2006."""
 
 import torch
 from torch import Tensor

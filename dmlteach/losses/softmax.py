@@ -1,4 +1,4 @@
-"""Softmax cross-entropy: the classifier whose last layer is cut off for retrieval, the baseline of the course."""
+"""Softmax cross-entropy: the classifier whose last layer is cut off for retrieval."""
 
 import torch
 from torch import Tensor, nn

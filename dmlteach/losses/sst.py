@@ -63,7 +63,7 @@ def sst_loss(
 
 
 class SST(Loss):
-    """SST loss over each anchor's `num_targets` nearest positives (the sampler's, where it chose them)."""
+    """SST loss over each anchor's `num_targets` nearest positives, or those the sampler chose."""
 
     geometry = "euclidean"
     uses = frozenset({"targets"})

@@ -70,7 +70,7 @@ def triplet_loss(
 
 
 class Triplet(Loss):
-    """Triplet loss over each anchor's `num_targets` nearest positives (the sampler's, where it chose them)."""
+    """Triplet loss over each anchor's `num_targets` nearest positives, or those the sampler chose."""
 
     geometry = "euclidean"
     uses = frozenset({"targets"})

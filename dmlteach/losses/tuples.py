@@ -36,7 +36,8 @@ def nearest_targets(d2: Tensor, labels: Tensor, num_targets: int) -> Tensor:
     """
     is_positive = labels[:, None] == labels[None, :]
     is_positive.fill_diagonal_(False)
-    d2 = d2.detach().masked_fill(~is_positive, torch.inf)
+    # nan_to_num: a NaN would sort behind the infinities and leave the anchor without targets.
+    d2 = d2.detach().nan_to_num().masked_fill(~is_positive, torch.inf)
     nearest = d2.argsort(dim=1, stable=True)[:, :num_targets]  # topk orders ties arbitrarily
     return nearest.masked_fill(~is_positive.gather(1, nearest), -1)
 
