@@ -36,9 +36,11 @@ MODULES = (
 __all__ = [*FUNCTIONS, *MODULES]
 
 if TYPE_CHECKING:
-    from dmlteach.errors import DMLTeachError
-    from dmlteach.evaluate import evaluate
-    from dmlteach.train import TrainConfig, fit, load_model
+    from dmlteach.errors import DMLTeachError as DMLTeachError
+    from dmlteach.evaluate import evaluate as evaluate
+    from dmlteach.train import TrainConfig as TrainConfig
+    from dmlteach.train import fit as fit
+    from dmlteach.train import load_model as load_model
 
 
 def __getattr__(name: str) -> Any:

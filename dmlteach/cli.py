@@ -1,6 +1,7 @@
 """The command line. Everything heavy is imported inside the command that needs it: `--help` must be instant."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,26 +53,35 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: half the time of a framed one
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Data sets: list them, check a copy, learn where to get one.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Data sets: list them, check a copy, learn where to get one.", no_args_is_help=True
+)
 app.add_typer(data_app, name="data")
 
 
-def option(help: str, metavar: str | None = None, shown_default: str | bool = True, **more: Any) -> Any:
-    return typer.Option(help=help, metavar=metavar, show_default=shown_default, **more)
+def option(help: str, metavar: str | None = None, default: str | bool = True) -> Any:
+    """A typer option whose help names its default in words where the value says nothing (None)."""
+    return typer.Option(help=help, metavar=metavar, show_default=default)
 
 
 # Options that mean the same in every command.
 Method = Annotated[str, option("Recipe; `dmlteach methods` lists them.", "NAME")]
 Dataset = Annotated[str, option("Data set; `dmlteach data list` lists them.", "NAME")]
-Root = Annotated[str | None, option("Folder or archive that holds the data set.", "PATH", "none: embedded data")]
+Root = Annotated[
+    str | None, option("Folder or archive that holds the data set.", "PATH", "none: embedded data")
+]
 Epochs = Annotated[int | None, option("Epochs of training.", "N", RECIPE)]
 BatchSize = Annotated[int | None, option("Images in a batch.", "N", RECIPE)]
 Seed = Annotated[int, option("Of everything random; equal seeds give equal runs.", "N")]
 Device = Annotated[str, option("auto, cpu, cuda or mps.", "NAME")]
 Output = Annotated[str | None, option("Folder of the run.", "DIR", "runs/METHOD-DATASET-SEED")]
 Resume = Annotated[bool, option("Continue the run in --output where its checkpoint stands.")]
-Checkpoint = Annotated[str | None, option("Run folder or model file whose weights to start from.", "PATH", "none")]
-MaxMinutes = Annotated[float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")]
+Checkpoint = Annotated[
+    str | None, option("Run folder or model file whose weights to start from.", "PATH", "none")
+]
+MaxMinutes = Annotated[
+    float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")
+]
 Classes = Annotated[int | None, option("Only the first so many classes.", "N", "all")]
 DatasetOption = Annotated[
     list[str], option("Option of the data set, e.g. rotations=true; repeatable.", "NAME=VALUE", False)
@@ -105,12 +115,11 @@ def train(
         str | None, option("omniglot_cnn, a torchvision network, or timm/NAME.", "NAME", RECIPE)
     ] = None,
     weights: Annotated[
-        str | None, option("imagenet (downloads), cached, none, or a file.", "NAME", "cached, none for omniglot_cnn")
+        str | None,
+        option("imagenet (downloads), cached, none, or a file.", "NAME", "cached, none for omniglot_cnn"),
     ] = None,
     embedding_dim: Annotated[int | None, option("Size of the embedding.", "N", RECIPE)] = None,
-    normalize: Annotated[
-        bool | None, option("Put embeddings on the unit sphere.", shown_default=RECIPE)
-    ] = None,
+    normalize: Annotated[bool | None, option("Put embeddings on the unit sphere.", default=RECIPE)] = None,
     image_size: Annotated[int | None, option("Side of the images in pixels.", "N", "the backbone's")] = None,
     learning_rate: Annotated[float | None, option("Of the optimiser.", "RATE", RECIPE)] = None,
     weight_decay: Annotated[float | None, option("Of the optimiser.", "DECAY", RECIPE)] = None,
@@ -142,13 +151,16 @@ def train(
             --weights tf_efficientnet_lite0.safetensors --image-size 128 --precision bf16
     """
     config = {name: value for name, value in ctx.params.items() if not name.endswith("_option")}
-    config |= {f"{part}_options": _pairs(ctx.params[f"{part}_option"]) for part in ("loss", "sampler", "dataset")}
+    config |= {
+        f"{part}_options": _pairs(ctx.params[f"{part}_option"]) for part in ("loss", "sampler", "dataset")
+    }
 
     from dmlteach.train import TrainConfig, fit
 
     result = fit(TrainConfig(**config))
-    _print_metrics(result.metrics["final"])
-    typer.echo(f"run: {result.path}")
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
+        _print_metrics(result.metrics["final"])
+        typer.echo(f"run: {result.path}")
 
 
 @app.command()

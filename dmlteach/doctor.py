@@ -52,7 +52,9 @@ def torch_version() -> Check:
     """torch and torchvision can be imported."""
     torch, torchvision = import_module("torch"), import_module("torchvision")
     threads = torch.get_num_threads()
-    return Check("torch", True, f"{torch.__version__}, torchvision {torchvision.__version__}, {threads} threads")
+    return Check(
+        "torch", True, f"{torch.__version__}, torchvision {torchvision.__version__}, {threads} threads"
+    )
 
 
 def device() -> Check:
@@ -134,7 +136,11 @@ def find_browser() -> Path | None:
     for name in BROWSERS:
         if path := shutil.which(name):
             return Path(path)
-    homes = [os.environ.get("PLAYWRIGHT_BROWSERS_PATH"), "~/.cache/ms-playwright", "~/Library/Caches/ms-playwright"]
+    homes = [
+        os.environ.get("PLAYWRIGHT_BROWSERS_PATH"),
+        "~/.cache/ms-playwright",
+        "~/Library/Caches/ms-playwright",
+    ]
     patterns = ("chromium-*/chrome-*/chrome", "chromium-*/chrome-*/*.app/Contents/MacOS/*")
     for home in filter(None, homes):
         for pattern in patterns:

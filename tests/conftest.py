@@ -30,7 +30,9 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory):
     if "DMLTEACH_CACHE" in os.environ:
         yield
         return
-    folder = tmp_path_factory.getbasetemp().parent / "dmlteach-cache"  # shared by the processes of pytest-xdist
+    folder = (
+        tmp_path_factory.getbasetemp().parent / "dmlteach-cache"
+    )  # shared by the processes of pytest-xdist
     os.environ["DMLTEACH_CACHE"] = str(folder)
     yield
     del os.environ["DMLTEACH_CACHE"]
