@@ -1,4 +1,4 @@
-"""The command line. Everything heavy is imported inside the command that needs it: `--help` must be instant."""
+"""The command line. What is heavy is imported inside the command that needs it: `--help` is instant."""
 
 import json
 import os
@@ -116,7 +116,7 @@ def train(
     ] = None,
     weights: Annotated[
         str | None,
-        option("imagenet (downloads), cached, none, or a file.", "NAME", "cached, none for omniglot_cnn"),
+        option("imagenet (downloads), cached, none, or a file.", "NAME", "cached"),
     ] = None,
     embedding_dim: Annotated[int | None, option("Size of the embedding.", "N", RECIPE)] = None,
     normalize: Annotated[bool | None, option("Put embeddings on the unit sphere.", default=RECIPE)] = None,
@@ -147,7 +147,7 @@ def train(
     \b
     Example:
         dmlteach train --method sst --dataset omniglot --seed 0 --max-minutes 5
-        dmlteach train --method sst --dataset cub200 --root ~/data/cub --backbone timm/tf_efficientnet_lite0 \\
+        dmlteach train --dataset cub200 --root ~/data/cub --backbone timm/tf_efficientnet_lite0 \\
             --weights tf_efficientnet_lite0.safetensors --image-size 128 --precision bf16
     """
     config = {name: value for name, value in ctx.params.items() if not name.endswith("_option")}

@@ -1,4 +1,4 @@
-"""The shape of the code: imports go one way, functions fit a screen, documented arguments are the real ones."""
+"""The shape of the code: imports go one way, functions fit a screen, documented arguments are real."""
 
 import ast
 import subprocess
@@ -169,7 +169,7 @@ def signature(node: ast.FunctionDef | ast.ClassDef) -> list[str]:
 def documented(docstring: str) -> list[str] | None:
     """Names under "Args:", in order; None where there is no such section.
 
-    A line may introduce several: `loss, loss_options: …`; `*names` and `**options` are written as in the signature.
+    A line may introduce several: `loss, loss_options: …`; stars may be written.
     """
     lines = docstring.splitlines()
     if "Args:" not in [line.strip() for line in lines]:
