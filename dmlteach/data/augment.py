@@ -132,14 +132,16 @@ class Augmentation:
         return torch.cat(parts, 1).long()
 
     def _check_mode(self, images: Tensor | Packed) -> None:
-        packed = isinstance(images, Packed)
-        if packed != (self.kind == "resized_crop") and not (packed and self.kind == "none"):
-            mode = "short_side" if self.kind == "resized_crop" else "square"
+        mode = "short_side" if isinstance(images, Packed) else "square"
+        works_on = {"resized_crop": ["short_side"], "none": ["square", "short_side"]}.get(
+            self.kind, ["square"]
+        )
+        if mode not in works_on:
             raise DMLTeachError(
-                f"augmentation {self.kind!r} works on pictures cached with mode={mode!r}: "
-                f"cached(dataset, size, mode={mode!r})."
+                f"augmentation {self.kind!r} works on pictures cached with mode={works_on[0]!r}: "
+                f"cached(dataset, size, mode={works_on[0]!r})."
             )
-        if not packed and self.kind != "drawing" and images.shape[-1] < self.size:
+        if not isinstance(images, Packed) and self.kind != "drawing" and images.shape[-1] < self.size:
             raise DMLTeachError(
                 f"a crop of {self.size} pixels does not fit into pictures of {images.shape[-1]}; "
                 f"cache them at {self.size} or more: cached(dataset, {self.size})."
@@ -174,7 +176,7 @@ class Augmentation:
 
     def _normalise(self, pixels: Tensor) -> Tensor:
         scale, offset = _scale_and_offset(self.mean, self.std, pixels.device)
-        return (pixels.float() * scale).sub_(offset)
+        return pixels.float().mul_(scale).sub_(offset)  # float() copies uint8; floats are our own
 
 
 def centre_boxes(images: Packed, size: int) -> Tensor:
@@ -216,7 +218,7 @@ def crop_and_resize(images: Packed, boxes: Tensor, flip: Tensor, size: int) -> T
 
 
 def _two_neighbours(start: Tensor, length: Tensor, size: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Along one axis: the pixels before and after each of `size` results, and their weights, all (N, size)."""
+    """Along one axis: the pixels before and after each of `size` results, and their weights: (N, size)."""
     centre = torch.arange(size, device=start.device) + 0.5
     position = (centre * (length / size)[:, None] - 0.5).clamp_min(0)  # (N, size)
     last = (length - 1)[:, None]

@@ -24,7 +24,7 @@ from dmlteach.errors import DMLTeachError
 Mode = Literal["square", "short_side"]
 
 _FORMAT = 1  # counts up when the files or the resizing change
-_CHUNK = 512  # pictures read and resized at once
+_CHUNK = 256  # pictures read and resized at once
 _STALE = 24 * 3600  # seconds after which an unfinished build is taken as abandoned
 
 
@@ -39,8 +39,10 @@ class Packed:
     short_side: int  # asked for; smaller pictures are not enlarged
 
     def to(self, device: torch.device | str) -> "Packed":
-        tensors = (self.data, self.offsets, self.sizes)
-        return Packed(*(t.to(device, non_blocking=True) for t in tensors), self.channels, self.short_side)
+        data, offsets, sizes = (
+            t.to(device, non_blocking=True) for t in (self.data, self.offsets, self.sizes)
+        )
+        return Packed(data, offsets, sizes, self.channels, self.short_side)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -146,7 +148,7 @@ def _build(dataset: ImageDataset, size: int, mode: Mode, finished: Path, progres
     building = finished.with_name(f"{finished.name}.building-{uuid.uuid4().hex[:12]}")
     try:
         building.mkdir(parents=True)
-        _check_room(need, finished.parent)
+        check_room(need, finished.parent)
         if progress:
             print(f"{_what(dataset)}: {_readable(need)} in {finished.parent}", file=sys.stderr)
         _write(dataset, size, mode, building, progress)
@@ -214,7 +216,8 @@ def _bytes_needed(source: Source, size: int, mode: Mode) -> int:
     return int((sizes * scale).prod(1).mean().item() * len(source) * source.channels)
 
 
-def _check_room(need: int, folder: Path) -> None:
+def check_room(need: int, folder: Path) -> None:
+    """Refuse to start what the disk of `folder` cannot hold; `need` in bytes."""
     free = shutil.disk_usage(folder).free
     if need * 1.1 > free:
         raise DMLTeachError(
@@ -224,14 +227,16 @@ def _check_room(need: int, folder: Path) -> None:
 
 
 def _remove_abandoned(home: Path) -> None:
-    """What killed builders left behind: nobody reads it, but it takes room."""
+    """Delete what killed builders left behind: nobody reads it, but it takes room."""
     for building in home.glob("*.building-*"):
         try:
-            newest = max(p.stat().st_mtime for p in [building, *building.iterdir()])
+            newest = max(p.stat().st_mtime for p in [building, *building.rglob("*")])
         except OSError:
             continue  # its builder has just finished
-        if time.time() - newest > _STALE:
+        if time.time() - newest > _STALE and building.is_dir():
             shutil.rmtree(building, ignore_errors=True)
+        elif time.time() - newest > _STALE:
+            building.unlink(missing_ok=True)
 
 
 def _what(dataset: ImageDataset) -> str:

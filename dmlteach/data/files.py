@@ -1,0 +1,175 @@
+"""Picture files, in a folder or inside a tar archive that is read in place."""
+
+import gzip
+import hashlib
+import os
+import shutil
+import tarfile
+import uuid
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from dmlteach.data.cache import cache_folder, check_room
+from dmlteach.data.dataset import Change
+from dmlteach.data.decode import decode, size_of
+from dmlteach.errors import DMLTeachError
+
+
+class StoredFile(NamedTuple):
+    """A file by itself, or the part of an archive that holds one."""
+
+    name: str  # relative to the data set, with /
+    path: Path
+    offset: int  # bytes before it in `path`
+    size: int  # bytes
+    modified: int  # ns
+
+    def read(self) -> bytes:
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.offset)
+                return file.read(self.size)
+        except OSError as error:
+            raise DMLTeachError(f"cannot read {self}: {error}") from error
+
+    def __str__(self) -> str:
+        if self.path.suffix == ".tar" and self.offset:
+            return f"{self.name} in {self.path}"
+        return str(self.path)
+
+
+class FileSource:
+    """Pictures decoded from files to RGB when read, by as many threads as there are processors.
+
+    Args:
+        files: one per picture.
+    """
+
+    channels = 3
+
+    def __init__(self, files: Sequence[StoredFile]):
+        self.files = list(files)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names, sizes and times: reading every picture would take as long as decoding them."""
+        content = hashlib.sha256()
+        for f in self.files:
+            content.update(os.fsencode(f.name) + f"\0{f.offset} {f.size} {f.modified}\0".encode())
+        return f"files {content.hexdigest()}"
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, rows: Tensor, change: Change | None = None) -> list[Tensor]:
+        def one(row: int) -> Tensor:
+            file = self.files[row]
+            pixels = torch.from_numpy(np.array(decode(file.read(), str(file))))  # (H, W, 3)
+            image = pixels.permute(2, 0, 1)[None]
+            return change(image) if change else image
+
+        threads = min(len(rows), os.cpu_count() or 1)
+        if threads <= 1:
+            return [one(row) for row in rows.tolist()]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(one, rows.tolist()))
+
+    def sizes(self, rows: Tensor) -> Tensor:
+        files = [self.files[row] for row in rows.tolist()]
+        return torch.tensor([size_of(f.read(), str(f)) for f in files])
+
+    def take(self, rows: Tensor) -> "FileSource":
+        return FileSource([self.files[row] for row in rows.tolist()])
+
+
+def list_folder(root: Path) -> list[StoredFile]:
+    """Every file below `root`, sorted by name; hidden ones are left out, links are followed once."""
+    found, seen = [], set()
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_cannot_list):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link back into the tree
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(s for s in subfolders if not _is_hidden(s))
+        for name in names:
+            path = Path(folder, name)
+            if _is_hidden(name) or not path.is_file():
+                continue
+            status = path.stat()
+            relative = path.relative_to(root).as_posix()
+            found.append(StoredFile(relative, path, 0, status.st_size, status.st_mtime_ns))
+    return sorted(found)
+
+
+def list_archive(path: Path) -> list[StoredFile]:
+    """Every file in a tar archive. A compressed one is first unpacked to a tar in the cache folder.
+
+    Members are never written to disk under their own names, so an archive cannot place files anywhere.
+    """
+    modified = path.stat().st_mtime_ns
+    plain = path if _is_plain_tar(path) else _decompress(path)
+    try:
+        with tarfile.open(plain, "r:") as archive:
+            members = [m for m in archive if m.isfile()]
+    except (tarfile.TarError, OSError) as error:
+        raise DMLTeachError(f"{path} is no complete tar archive ({error}); download it again.") from error
+    files = [
+        StoredFile(m.name.removeprefix("./"), plain, m.offset_data, m.size, modified)
+        for m in members
+        if not any(_is_hidden(part) for part in m.name.removeprefix("./").split("/"))
+    ]
+    end = plain.stat().st_size
+    cut_off = [f.name for f in files if f.offset + f.size > end]
+    if cut_off:
+        raise DMLTeachError(f"{path} ends in the middle of {cut_off[0]}; download it again.")
+    return sorted(files)
+
+
+def _is_plain_tar(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2) != b"\x1f\x8b"  # gzip's mark
+
+
+def _decompress(path: Path) -> Path:
+    """A .tgz as a .tar in the cache folder, once; renamed into place when whole."""
+    status = path.stat()
+    content = f"{path.name} {status.st_size} {status.st_mtime_ns}"
+    key = hashlib.sha256(os.fsencode(content)).hexdigest()[:20]
+    home = cache_folder()
+    target = home / f"archive-{key}.tar"
+    if target.exists():
+        return target
+    unfinished = home / f"{target.name}.building-{uuid.uuid4().hex[:12]}"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        check_room(status.st_size, home)  # pictures hardly compress
+        with (
+            open(path, "rb") as packed,
+            tqdm.wrapattr(packed, "read", total=status.st_size, desc=f"Unpacking {path.name}") as counted,
+            gzip.open(counted) as unpacked,
+            open(unfinished, "wb") as file,
+        ):
+            shutil.copyfileobj(unpacked, file, 1 << 20)
+        os.replace(unfinished, target)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DMLTeachError(f"{path} cannot be unpacked in {home}: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return target
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _cannot_list(error: OSError) -> None:
+    raise DMLTeachError(f"cannot look into {error.filename}: {error.strerror}.") from error
