@@ -1,0 +1,268 @@
+"""The command line: the same words everywhere, instant help, one clear error for each mistake."""
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dmlteach.cli import app
+
+COMMANDS = ["train", "evaluate", "report", "figures", "methods", "doctor", "course", "lab"]
+DATA_COMMANDS = ["data list", "data check", "data get"]
+SMALL = ["--dataset-option", "rotations=false", "--classes", "20", "--batch-size", "40", "--no-progress"]
+
+
+def run(*arguments: str):
+    """The command in this process: exit code, stdout and stderr as in a shell."""
+    return CliRunner().invoke(app, [*arguments])
+
+
+def shell(*arguments: str, **more) -> subprocess.CompletedProcess:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "dmlteach", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **more)
+
+
+def one_error(result, *parts: str) -> None:
+    """It failed with one message that has these parts, and no traceback."""
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("error: ") == 1
+    for part in parts:
+        assert part in result.stderr
+    assert "Traceback" not in result.output
+
+
+def options_of(command: str) -> dict[str, object]:
+    return {option.name: option for option in typer.main.get_command(app).commands[command].params}
+
+
+# ── help ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_help_lists_every_command():
+    listed = run("--help").output
+    for command in [*COMMANDS, "data"]:
+        assert f"\n  {command} " in listed
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *DATA_COMMANDS])
+def test_each_help_shows_an_example(command):
+    done = run(*command.split(), "--help")
+    assert done.exit_code == 0
+    assert f"Example:\n      dmlteach {command}" in done.output
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "report", "course", "lab", "figures"])
+def test_every_option_shows_its_default_or_is_repeatable_or_required(command):
+    for block in run(command, "--help").output.partition("Options:")[2].split("\n  --")[1:]:
+        words = " ".join(block.split())
+        assert words.startswith("help") or any(
+            w in words for w in ("[default: ", "repeatable", "[required]")
+        ), words
+
+
+def test_options_mean_the_same_in_every_command():
+    shared = ["method", "dataset", "root", "epochs", "batch_size", "seed", "device", "classes"]
+    train = options_of("train")
+    for command in ("evaluate", "report"):
+        for name, option in options_of(command).items():
+            if name in shared:
+                assert (option.opts, option.help, option.default) == (
+                    train[name].opts,
+                    train[name].help,
+                    train[name].default,
+                ), f"{command} --{name}"
+
+
+def test_help_starts_in_half_a_second():
+    def cpu_seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert shell("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(cpu_seconds() for _ in range(4)) < 0.5
+
+
+# ── train has an option for everything that can be configured ─────────────────────────────────────────
+
+
+def test_train_has_every_field_of_the_configuration_with_the_same_default():
+    from dmlteach.train import TrainConfig
+
+    options = options_of("train")
+    for field in fields(TrainConfig):
+        if field.name.endswith("_options"):
+            assert options[field.name.removesuffix("s")].multiple
+        else:
+            assert field.default is not MISSING
+            assert options[field.name].default == field.default, field.name
+    assert len(options) == len(fields(TrainConfig))
+
+
+def test_values_of_options_arrive_as_numbers_truths_and_text():
+    from dmlteach.cli import _pairs
+
+    given = ["num_targets=5", "margin=0.2", "balance=true", "images-per-class=4", "kind=all", "root=none"]
+    assert _pairs(given) == {
+        "num_targets": 5, "margin": 0.2, "balance": True, "images_per_class": 4, "kind": "all", "root": None,
+    }  # fmt: skip
+
+
+# ── mistakes ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_mistyped_command_and_option_get_a_suggestion():
+    command, option = run("trian"), run("train", "--epoch", "3")
+    assert (command.exit_code, option.exit_code) == (2, 2)
+    assert "Did you mean 'train'?" in command.stderr
+    assert "--epochs" in option.stderr
+
+
+MISTAKES = {
+    "unknown method": (["--method", "sts"], ["unknown method 'sts'", "did you mean 'sst'?"]),
+    "unknown data set": (["--dataset", "omniglott"], ["unknown data set", "did you mean 'omniglot'?"]),
+    "unknown loss": (["--loss", "tripplet"], ["unknown loss 'tripplet'", "did you mean 'triplet'?"]),
+    "unknown sampler": (["--sampler", "locale"], ["unknown sampler 'locale'", "did you mean 'local'?"]),
+    "unknown option of the loss": (["--loss-option", "num_target=3"], ["'num_target'", "'num_targets'"]),
+    "unknown option of the data": (["--dataset-option", "rotation=true"], ["'rotation'", "'rotations'"]),
+    "not name=value": (["--loss-option", "margin"], ["NAME=VALUE", "'margin'"]),
+    "batch larger than the data": (
+        ["--classes", "2", "--batch-size", "4000"],
+        ["batch_size 4000", "smaller"],
+    ),
+    "unknown device": (["--device", "gpu"], ["unknown device 'gpu'", "cuda"]),
+    "missing folder": (["--dataset", "folder", "--root", "no/such"], ["no/such"]),
+    "no root": (["--dataset", "folder"], ["root"]),
+    "unknown backbone": (["--backbone", "resnet500"], ["unknown backbone", "did you mean 'resnet50'?"]),
+    "missing checkpoint": (["--checkpoint", "no/such/run"], ["no/such/run"]),
+}
+
+
+@pytest.mark.parametrize(("arguments", "parts"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_training_is_one_error_and_writes_nothing(tmp_path, arguments, parts):
+    folder = tmp_path / "run"
+    one_error(run("train", "--output", str(folder), "--epochs", "1", *arguments), *parts)
+    assert not folder.exists()
+
+
+def test_cuda_without_a_gpu_is_one_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    done = run("train", "--output", str(tmp_path / "run"), "--device", "cuda")
+    one_error(done, "'cuda'", "--device auto or cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_checkpoint_is_one_error(tmp_path):
+    (tmp_path / "notes.txt").write_text("not a network")
+    numbers = tmp_path / "numbers.json"
+    done = run("evaluate", "--checkpoint", str(tmp_path / "notes.txt"), "--output", str(numbers))
+    one_error(done, "notes.txt", "not a dmlteach checkpoint")
+    assert not numbers.exists()
+
+
+def test_mistakes_in_other_commands_are_one_error_each():
+    one_error(run("data", "check", "cub20"), "did you mean 'cub200'?")
+    one_error(run("data", "get", "cub20"), "did you mean 'cub200'?")
+    one_error(run("data", "check", "cub200", "--root", "no/such"), "no/such")
+    one_error(run("evaluate", "--checkpoint", "x", "--recall-at", "1,two"), "'two'", "--recall-at")
+
+
+def test_a_package_that_is_not_installed_is_one_error_with_the_cure():
+    code = "import sys; sys.modules['torch'] = None; from dmlteach.cli import main; main()"
+    command = [sys.executable, "-c", code, "data", "check", "omniglot"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the package torch is not installed; install")
+    assert "Traceback" not in done.stderr
+
+
+def test_in_a_real_shell_an_error_goes_to_stderr_with_exit_code_2(tmp_path):
+    done = shell("train", "--method", "sts", "--output", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: unknown method 'sts'; did you mean 'sst'?")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# ── what the commands do ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_methods_shows_every_recipe_with_its_paper():
+    from dmlteach import methods
+
+    shown = run("methods").output
+    for name in methods.names():
+        assert name in shown
+    assert "Neurocomputing" in shown
+
+
+def test_data_list_check_and_get_know_the_same_data_sets():
+    from dmlteach import data
+    from dmlteach.cli import HOW_TO_GET
+
+    assert set(HOW_TO_GET) == set(data.names())
+    listed = run("data", "list").output
+    assert all(name in listed for name in data.names())
+    assert "CUB_200_2011.tgz" in run("data", "get", "cub200").output
+    assert "complete" in run("data", "check", "omniglot").output
+
+
+def test_evaluate_takes_the_run_that_train_wrote(tmp_path):
+    trained = run("train", "--output", str(tmp_path / "run"), "--epochs", "1", *SMALL)
+    assert trained.exit_code == 0, trained.output
+    assert "recall@1" in trained.output
+    assert f"run: {tmp_path / 'run'}" in trained.output
+    numbers = tmp_path / "numbers.json"
+    evaluated = run("evaluate", "--checkpoint", str(tmp_path / "run"), "--output", str(numbers))
+    assert evaluated.exit_code == 0, evaluated.output
+    final = json.loads((tmp_path / "run" / "metrics.json").read_text())["final"]
+    assert json.loads(numbers.read_text())["recall@1"] == pytest.approx(final["recall@1"], abs=1e-6)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
+    first = ["train", "--output", str(tmp_path), "--epochs", "1", *SMALL]
+    assert run(*first).exit_code == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    one_error(run(*first), "already holds a run", "--resume")
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+
+def test_ctrl_c_saves_and_ends_with_130(tmp_path):
+    arguments = ["train", "--output", str(tmp_path / "run"), "--epochs", "500", *SMALL]
+    command = [sys.executable, "-m", "dmlteach", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait_until((tmp_path / "run" / "metrics.json").exists, process)  # after the first epoch
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+    resumed = run(*arguments, "--resume", "--max-minutes", "0.001")
+    assert resumed.exit_code == 0, resumed.output
+
+
+def _wait_until(condition, process: subprocess.Popen, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "the run did not get there"
+        time.sleep(0.05)
+
+
+def test_a_missing_notebook_names_those_there_are():
+    from dmlteach import course
+
+    if not list(Path(course.CHECKOUT, "notebooks").glob("[0-9]*.ipynb")):
+        pytest.skip("no notebooks yet")
+    one_error(run("lab", "99"), "unknown notebook '99'", "00_start_here")
