@@ -196,17 +196,18 @@ def evaluate(
 
 @app.command()
 def report(
+    ctx: typer.Context,
     method: Method = "sst",
     dataset: Dataset = "omniglot",
     root: Root = None,
+    output: Annotated[
+        str | None, option("Folder of the report.", "DIR", "build/reports/METHOD-DATASET-SEED")
+    ] = None,
     epochs: Epochs = None,
+    max_minutes: MaxMinutes = None,
     batch_size: BatchSize = None,
     seed: Seed = 0,
     device: Device = "auto",
-    output: Annotated[
-        str | None, option("Executed notebook.", "FILE", "build/reports/METHOD-DATASET-SEED.ipynb")
-    ] = None,
-    max_minutes: MaxMinutes = None,
     checkpoint: Annotated[
         str | None, option("Run folder or model file to report on instead of training.", "PATH", "none")
     ] = None,
@@ -219,20 +220,16 @@ def report(
     \b
     Example:
         dmlteach report --method sst --dataset omniglot --max-minutes 2
+        dmlteach report --checkpoint runs/sst-omniglot-0 --output build/reports/mine
     """
-    given = {
-        "root": root,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "output": output,
-        "max_minutes": max_minutes,
-        "checkpoint": checkpoint,
-    }
-    given = {name: value for name, value in given.items() if value is not None} | _pairs(parameter)
+    given = {name: value for name, value in ctx.params.items() if value is not None}
+    given |= _pairs(given.pop("parameter"))
 
     from dmlteach import reports
 
-    typer.echo(f"report: {reports.run(method=method, dataset=dataset, seed=seed, device=device, **given)}")
+    if "notebook" in given:  # an argument of `run`, no parameter
+        raise unknown_name("parameter of the report", "notebook", reports.parameters_of())
+    typer.echo(f"report: {reports.run(**given)}")
 
 
 @app.command()
