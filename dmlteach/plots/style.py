@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
+import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Rectangle
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Okabe & Ito's palette: told apart with every common colour vision deficiency.
+# Okabe & Ito's palette, told apart with every common colour vision deficiency; brown for its yellow,
+# which is lost on white.
 BLACK, GREY, PALE = "#1a1a1a", "#7f7f7f", "#d9d9d9"
-ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
+ORANGE, SKY, GREEN, BROWN = "#e69f00", "#56b4e9", "#009e73", "#6b4c2a"
 BLUE, VERMILLION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
-CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, BROWN)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 # A role keeps its colour in every figure.
@@ -139,33 +142,63 @@ def save(figure: Figure, path: str | Path, alt: str | None = None, svg: bool = T
     return written
 
 
-def mark(axes: Axes, correct: bool, x: float, y: float, size: float = 0.15) -> None:
+def mark(axes: Axes, correct: bool, x: float, y: float, size: float) -> None:
     """Draw a tick or a cross in a disc: strokes, not characters, so it needs neither font nor colour.
 
     Args:
         axes: where to draw; its aspect should be equal.
         correct: a tick if true, else a cross.
-        x: centre of the disc, in axes coordinates.
-        y: centre of the disc, in axes coordinates.
-        size: diameter of the disc, in axes coordinates.
+        x: centre of the disc.
+        y: centre of the disc.
+        size: diameter of the disc.
     """
-    from matplotlib.patches import Circle
-
     r = size / 2
     colour = CORRECT if correct else INCORRECT
-    draw: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
-    axes.add_patch(Circle((x, y), r, facecolor=colour, edgecolor="white", linewidth=0.8, zorder=5, **draw))
+    axes.add_patch(Circle((x, y), r, facecolor=colour, edgecolor="white", linewidth=0.8, zorder=5))
     tick = [[(-0.5, 0.02), (-0.12, -0.4), (0.52, 0.42)]]
     cross = [[(-0.4, -0.4), (0.4, 0.4)], [(-0.4, 0.4), (0.4, -0.4)]]
     for stroke in tick if correct else cross:
         xs, ys = zip(*((x + r * dx, y + r * dy) for dx, dy in stroke), strict=True)
-        axes.plot(
-            xs,
-            ys,
-            color="white",
-            linewidth=1.6,
-            solid_capstyle="round",
-            zorder=6,
-            **draw,
-            gid="tick" if correct else "cross",
-        )
+        axes.plot(xs, ys, color="white", linewidth=1.6, solid_capstyle="round", zorder=6)
+
+
+def page(width: float, height: float, alt: str = "") -> tuple[Picture, Axes]:
+    """A figure whose one pair of axes is the page itself, measured in inches from the bottom left.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        alt: what the figure shows.
+    """
+    figure = Picture(width, height, alt)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    axes.axis("off")
+    return figure, axes
+
+
+def place(axes: Axes, image: Any, x: float, y: float, side: float, frame: str = "", line: Any = "-") -> None:
+    """Put a thumbnail on axes of equal aspect; a single channel is ink on white.
+
+    Args:
+        axes: where to draw.
+        image: (C, H, W) or (H, W), uint8, or floats in 0 … 1.
+        x: left edge.
+        y: bottom edge.
+        side: of the thumbnail.
+        frame: colour of the frame; none where empty.
+        line: style of the frame.
+    """
+    pixels = np.asarray(image)
+    if pixels.ndim == 3:
+        pixels = pixels.transpose(1, 2, 0).squeeze()
+    white = 255 if pixels.dtype == np.uint8 else 1.0
+    extent = (x, x + side, y, y + side)
+    axes.imshow(
+        pixels, cmap="gray_r", vmin=0, vmax=white, extent=extent, interpolation="antialiased", zorder=2
+    )
+    axes.add_patch(
+        Rectangle((x, y), side, side, fill=False, edgecolor=frame or PALE, linestyle=line,
+                  linewidth=2.0 if frame else 0.4, zorder=3)
+    )  # fmt: skip

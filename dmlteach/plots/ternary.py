@@ -182,9 +182,10 @@ def _alt(loss: str, values: np.ndarray) -> str:
     shares = ", ".join(f"{role} {share:.0%}" for (role, _), share in zip(POINTS.values(), idle, strict=True))
     return (
         f"Three triangular maps of the negative gradient of the {loss} loss for an anchor, a positive and a "
-        "negative on a line. Positions inside the triangle are the differences a minus p (4 in the "
-        "bottom right corner), p minus n (4 at the top) and n minus a (4 at the bottom left); in the centre all "
-        "three points coincide. Blue moves a point down the line, red up, white not at all; colours are clipped at "
+        "negative on a line. Positions inside the triangle are the differences a minus p (4 in the bottom "
+        "right corner), p minus n (4 at the top) and n minus a (4 at the bottom left); in the centre all "
+        "three points coincide. Blue moves a point down the line, red up, white not at all; colours are "
+        "clipped at "
         f"plus and minus 4, the values reach plus and minus {np.nanmax(np.abs(values)):.1f}. Share of the "
         f"triangle where the gradient is below 0.01: {shares}."
     )
@@ -226,8 +227,9 @@ def difference_plane(
     figure = Picture(12.2, 4.2)
     figure.alt = (
         f"The negative gradient of the {loss} loss for the {POINTS[point][0]}, drawn three times: over "
-        "p minus a and n minus a on ordinary axes; sheared, so that the three differences point in directions 120 "
-        "degrees apart; turned into the position of the ternary map. Its triangle is outlined in each."
+        "p minus a and n minus a on ordinary axes; sheared, so that the three differences point in "
+        "directions 120 degrees apart; turned into the position of the ternary map. Its triangle is "
+        "outlined in each."
     )
     panels = figure.subplots(1, 3)
     titles = ("1  ordinary axes", "2  sheared: three equal directions", "3  turned: the ternary map")

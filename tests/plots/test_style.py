@@ -38,7 +38,7 @@ def test_a_picture_shows_itself_with_its_alt_text(monkeypatch):
 @pytest.mark.parametrize("correct, strokes", [(True, 1), (False, 2)])
 def test_marks_differ_in_shape_not_only_in_colour(correct, strokes):
     axes = Picture(1, 1).subplots()
-    mark(axes, correct, 0.5, 0.5)
+    mark(axes, correct, 0.5, 0.5, 0.2)
     assert len(axes.lines) == strokes
 
 

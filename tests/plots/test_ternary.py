@@ -3,8 +3,15 @@ import pytest
 import torch
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.plots import difference_plane, ternary_gradients
-from dmlteach.plots.ternary import CORNERS, from_triangle, ternary_values, to_triangle, triplet_gradients
+from dmlteach.plots.ternary import (
+    CORNERS,
+    difference_plane,
+    from_triangle,
+    ternary_gradients,
+    ternary_values,
+    to_triangle,
+    triplet_gradients,
+)
 
 
 def sst_formula(a, p, n):

@@ -1,0 +1,177 @@
+"""Curves of training runs, and a comparison of several runs with intervals over seeds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from dmlteach.errors import DMLTeachError
+from dmlteach.plots.style import CYCLE, LOSS_COLOURS, MARKERS, Picture, styled
+
+
+class Curve(NamedTuple):
+    """One run: numbers per epoch, and when they were reached."""
+
+    epochs: list[float]
+    loss: list[float]
+    recall: list[float]  # Recall@1; NaN in epochs without evaluation
+    minutes: list[float]  # of training since the start; empty where unknown
+
+
+def read_curve(run: Any) -> Curve:
+    """The curve of a run folder, of the content of its metrics.json, or of a shipped recording.
+
+    Args:
+        run: path of a run folder, a dict with "epochs", or an object with `epochs`, `loss`, `recall`.
+
+    Returns:
+        Epochs counted from 1, loss, Recall@1 on val, minutes of training.
+
+    Raises:
+        DMLTeachError: the folder holds no metrics.json, or no epoch is finished.
+    """
+    if isinstance(run, Curve):
+        return run
+    if hasattr(run, "recall"):
+        epochs, loss, recall = (np.asarray(x, float).tolist() for x in (run.epochs, run.loss, run.recall))
+        return Curve(epochs, loss, recall, minutes=[])
+    if isinstance(run, str | Path):
+        file = Path(run) / "metrics.json"
+        if not file.is_file():
+            raise DMLTeachError(
+                f"{run} is no run folder: it has no metrics.json. Train first: dmlteach train."
+            )
+        run = json.loads(file.read_text(encoding="utf-8"))
+    rows = run["epochs"]
+    if not rows:
+        raise DMLTeachError("the run has not finished an epoch yet: there is nothing to draw.")
+    return Curve(
+        epochs=[row["epoch"] + 1 for row in rows],
+        loss=[row["loss"] for row in rows],
+        recall=[row.get("val", {}).get("recall@1", np.nan) for row in rows],
+        minutes=(np.cumsum([row["seconds"] + row.get("plan_seconds", 0) for row in rows]) / 60).tolist(),
+    )
+
+
+@styled
+def training_curves(runs: Mapping[str, Any], evaluated_on: str = "val classes") -> Picture:
+    """Loss per epoch, and Recall@1 per epoch and (where known) per minute of training.
+
+    Losses of several runs have different units, so each is divided by its first value.
+
+    Args:
+        runs: what `read_curve` takes, by the name of the run.
+        evaluated_on: which classes Recall@1 was measured on, for the axis.
+
+    Returns:
+        The figure.
+
+    Raises:
+        DMLTeachError: a run cannot be read.
+    """
+    curves = {name: read_curve(run) for name, run in runs.items()}
+    timed = all(curve.minutes for curve in curves.values())
+    panels = 2 + timed
+    figure = Picture(4.3 * panels, 3.5)
+    axes = figure.subplots(1, panels)
+    several = len(curves) > 1
+    for i, (name, curve) in enumerate(curves.items()):
+        loss = np.array(curve.loss) / (curve.loss[0] if several else 1)
+        _line(axes[0], curve.epochs, loss, name, i)
+        _line(axes[1], curve.epochs, curve.recall, name, i)
+        if timed:
+            _line(axes[2], curve.minutes, curve.recall, name, i)
+    axes[0].set(xlabel="epoch", ylabel="loss ÷ its first value" if several else "training loss")
+    axes[0].set_ylim(bottom=0)
+    axes[1].set(xlabel="epoch", ylabel=f"Recall@1 on {evaluated_on}")
+    if timed:
+        axes[2].set(xlabel="minutes of training", ylabel=f"Recall@1 on {evaluated_on}")
+    for one in axes:
+        one.grid(alpha=0.25, linewidth=0.6)
+    if several:
+        axes[0].legend()
+    figure.alt = _alt(curves, evaluated_on, timed)
+    return figure
+
+
+def _line(axes: Axes, x: Sequence[float], y: Any, name: str, i: int) -> None:
+    known = ~np.isnan(np.asarray(y, float))
+    axes.plot(
+        np.asarray(x)[known],
+        np.asarray(y)[known],
+        color=LOSS_COLOURS.get(name, CYCLE[i % len(CYCLE)]),
+        marker=MARKERS[i % len(MARKERS)],
+        markersize=4.5,
+        label=name,
+    )
+
+
+def _alt(curves: Mapping[str, Curve], evaluated_on: str, timed: bool) -> str:
+    parts = []
+    for name, curve in curves.items():
+        part = f"{name}: the loss goes from {curve.loss[0]:.3g} to {curve.loss[-1]:.3g}"
+        if not np.isnan(curve.recall).all():
+            known = [r for r in curve.recall if not np.isnan(r)]
+            part += f", Recall@1 from {known[0]:.3f} to {known[-1]:.3f}"
+        parts.append(part + f" in {curve.epochs[-1]:g} epochs")
+    what = "training loss, then Recall@1 on " + evaluated_on + ", by epoch" + " and by minute" * timed
+    return f"Curves of {what}. {'; '.join(parts)}."
+
+
+def mean_and_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Mean over seeds and half the width of its t interval; infinite for a single seed.
+
+    Args:
+        values: one number per seed.
+        confidence: of the interval.
+    """
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return float(np.mean(values)), float("inf")
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    return float(np.mean(values)), float(error * t.ppf((1 + confidence) / 2, len(values) - 1))
+
+
+@styled
+def comparison(table: Mapping[tuple[str, str], Sequence[float]], measure: str = "Recall@1") -> Picture:
+    """Every run as a small dot, and mean with 95 % interval over seeds, for losses and samplers.
+
+    Args:
+        table: one number per seed, by (loss, sampler).
+        measure: what the numbers are, for the axis.
+
+    Returns:
+        The figure: a group per sampler, a colour and shape per loss.
+    """
+    losses_of = list(dict.fromkeys(loss for loss, _ in table))
+    samplers_of = list(dict.fromkeys(sampler for _, sampler in table))
+    figure = Picture(2.2 * len(samplers_of) + 2.4, 4.0)
+    axes = figure.subplots()
+    shifts = (np.arange(len(losses_of)) - (len(losses_of) - 1) / 2) * 0.22
+    parts = []
+    for i, loss in enumerate(losses_of):
+        colour, marker = LOSS_COLOURS.get(loss, CYCLE[i % len(CYCLE)]), MARKERS[i % len(MARKERS)]
+        for x, sampler in enumerate(samplers_of):
+            values = table.get((loss, sampler))
+            if values is None:
+                continue
+            mean, half = mean_and_interval(values)
+            at = x + shifts[i]
+            axes.scatter([at + 0.07] * len(values), values, s=10, color=colour, alpha=0.6, linewidths=0)
+            if np.isfinite(half):
+                axes.errorbar(at, mean, half, color=colour, capsize=4, linewidth=1.6)
+            axes.plot(at, mean, marker, color=colour, markersize=7, label=loss if x == 0 else None)
+            known = f" ± {half:.3f}" if np.isfinite(half) else ""
+            parts.append(
+                f"{loss} with {sampler} {mean:.3f}{known} ({len(values)} seed{'s' * (len(values) > 1)})"
+            )
+    axes.set_xticks(range(len(samplers_of)), samplers_of)
+    axes.set(xlabel="which images share a batch", ylabel=measure, xlim=(-0.5, len(samplers_of) - 0.5))
+    axes.grid(axis="y", alpha=0.25, linewidth=0.6)
+    axes.legend(title="loss", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.alt = f"{measure}, mean and 95 % interval over seeds: {'; '.join(parts)}."
+    return figure

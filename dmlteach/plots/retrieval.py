@@ -1,0 +1,129 @@
+"""Retrieval grids: a query, its nearest images, and whether each is of the query's class."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from dmlteach.errors import DMLTeachError
+from dmlteach.neighbors import nearest
+from dmlteach.plots.style import BLACK, CORRECT, INCORRECT, Picture, mark, page, place, styled
+
+DASHED = (0, (2, 1.2))
+
+
+def pick_queries(labels: Tensor, count: int, seed: int = 0) -> Tensor:
+    """Rows of `count` random images of different classes, the same for the same seed.
+
+    Args:
+        labels: (M,) class of each image.
+        count: how many; at most the number of classes that hold two images or more.
+        seed: of the choice.
+
+    Returns:
+        (count,) rows, ascending.
+
+    Raises:
+        DMLTeachError: fewer classes could be asked for.
+    """
+    rng = np.random.default_rng(seed)
+    known = np.asarray(labels)
+    classes, sizes = np.unique(known, return_counts=True)
+    classes = classes[sizes > 1]  # a class with one image has nothing to find
+    if not 1 <= count <= len(classes):
+        raise DMLTeachError(f"{count} queries of different classes: choose 1 to {len(classes)}.")
+    chosen = rng.choice(classes, count, replace=False)
+    return torch.tensor(sorted(int(rng.choice(np.flatnonzero(known == c))) for c in chosen))
+
+
+def top_neighbours(embeddings: Tensor, queries: Tensor, k: int = 4) -> Tensor:
+    """The k nearest other images of each query: itself is left out by its row, not by its distance.
+
+    Args:
+        embeddings: (M, D) of all images.
+        queries: (Q,) rows.
+        k: neighbours of each.
+
+    Returns:
+        (Q, k) rows, nearest first.
+    """
+    _, rows = nearest(embeddings[queries], embeddings, k + 1)  # (Q, k + 1)
+    is_other = rows != queries[:, None]
+    # Where duplicates push the query out of its own list, its last entry goes instead.
+    is_other[is_other.all(1), -1] = False
+    return rows[is_other].reshape(len(queries), k)
+
+
+@styled
+def retrieval_grid(
+    images: Tensor,
+    labels: Tensor,
+    queries: Tensor,
+    neighbours: Tensor | Mapping[str, Tensor],
+    names: Sequence[str] | None = None,
+    thumbnail: float = 0.62,
+) -> Picture:
+    """One row per query: the query, then its neighbours, each framed and marked as right or wrong.
+
+    Right is a solid green frame with a tick, wrong a dashed vermillion frame with a cross.
+
+    Args:
+        images: (M, C, H, W) or (M, H, W), uint8 or floats in 0 … 1; one channel is ink, drawn on white.
+        labels: (M,) class of each image.
+        queries: (Q,) rows.
+        neighbours: (Q, k) rows; or several, by the name of the model that found them, drawn side by side.
+        names: (Q,) what to write beside each query, e.g. its alphabet.
+        thumbnail: side of an image on the page, in inches.
+
+    Returns:
+        The figure; its alt text counts the right neighbours under each name.
+    """
+    blocks = dict(neighbours) if isinstance(neighbours, Mapping) else {"": neighbours}
+    right = {name: labels[rows] == labels[queries][:, None] for name, rows in blocks.items()}  # (Q, k) each
+    step, gap, head = 1.18 * thumbnail, 0.5 * thumbnail, 0.62
+    left = 1.0 if names is not None else 0.12
+    columns = 1 + sum(rows.shape[1] for rows in blocks.values())
+    height = head + step * len(queries)
+    figure, axes = page(left + step * columns + gap * len(blocks), height, _alt(len(queries), right))
+
+    ys = [height - head - step * row - thumbnail for row in range(len(queries))]
+    for i, (query, y) in enumerate(zip(queries.tolist(), ys, strict=True)):
+        place(axes, images[query], left, y, thumbnail, BLACK)
+        if names is not None:
+            axes.text(left - 0.1, y + thumbnail / 2, names[i], ha="right", va="center", fontsize=8.5)
+    _head(axes, left + thumbnail / 2, height, "query")
+    x = left + step + gap
+    for name, rows in blocks.items():
+        _block(axes, images, rows, right[name], x, ys, thumbnail)
+        title = f"{name}\n" * bool(name) + f"{int(right[name].sum())} of {right[name].numel()} right"
+        _head(axes, x + (step * rows.shape[1] - 0.18 * thumbnail) / 2, height, title)
+        x += step * rows.shape[1] + gap
+    return figure
+
+
+def _block(
+    axes: Axes, images: Tensor, rows: Tensor, right: Tensor, x: float, ys: list[float], thumbnail: float
+) -> None:
+    """The neighbours one model found, a query a row."""
+    for found, hits, y in zip(rows.tolist(), right.tolist(), ys, strict=True):
+        for rank, (image, hit) in enumerate(zip(found, hits, strict=True)):
+            at = x + 1.18 * thumbnail * rank
+            place(axes, images[image], at, y, thumbnail, *((CORRECT, "-") if hit else (INCORRECT, DASHED)))
+            mark(axes, hit, at + 0.93 * thumbnail, y + 0.93 * thumbnail, 0.34 * thumbnail)
+
+
+def _head(axes: Axes, x: float, height: float, text: str) -> None:
+    axes.text(x, height - 0.5, text, ha="center", va="bottom", fontsize=10, weight="bold", linespacing=1.25)
+
+
+def _alt(queries: int, right: Mapping[str, Tensor]) -> str:
+    counts = ", ".join(
+        f"{int(hits.sum())} of {hits.numel()}" + f" under {name}" * bool(name) for name, hits in right.items()
+    )
+    return (
+        f"Retrieval grid: {queries} query images, one a row, each followed by its nearest other images, "
+        "nearest first. A tick and a solid green frame mark an image of the query's class, a cross and a "
+        f"dashed vermillion frame one of another class. Right: {counts}."
+    )

@@ -1,0 +1,70 @@
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dmlteach.errors import DMLTeachError
+from dmlteach.plots.curves import comparison, mean_and_interval, read_curve, training_curves
+
+METRICS = {
+    "epochs": [
+        {"epoch": 0, "loss": 2.0, "seconds": 50, "plan_seconds": 10, "val": {"recall@1": 0.4}},
+        {"epoch": 1, "loss": 1.0, "seconds": 50, "plan_seconds": 10},
+        {"epoch": 2, "loss": 0.5, "seconds": 50, "plan_seconds": 10, "val": {"recall@1": 0.6}},
+    ]
+}
+
+
+def test_a_run_folder_and_its_metrics_give_the_same_curve(tmp_path):
+    (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
+    from_file, from_dict = read_curve(tmp_path), read_curve(METRICS)
+    assert from_file.epochs == from_dict.epochs == [1, 2, 3]
+    assert from_file.loss == [2.0, 1.0, 0.5] and from_file.minutes == [1.0, 2.0, 3.0]
+    assert np.isnan(from_file.recall[1]) and from_file.recall[::2] == [0.4, 0.6]
+
+
+def test_planning_the_epoch_counts_as_training_time():
+    assert read_curve(METRICS).minutes[0] == (50 + 10) / 60
+
+
+def test_a_recording_has_no_minutes():
+    recording = SimpleNamespace(epochs=[0, 4], loss=[1.0, 0.5], recall=[0.2, 0.8])
+    assert read_curve(recording).minutes == [] and len(training_curves({"sst": recording}).axes) == 2
+
+
+def test_one_run_keeps_its_unit_and_several_start_at_one():
+    one, two = training_curves({"sst": METRICS}), training_curves({"sst": METRICS, "triplet": METRICS})
+    assert one.axes[0].lines[0].get_ydata().tolist() == [2.0, 1.0, 0.5]
+    assert two.axes[0].lines[0].get_ydata().tolist() == [1.0, 0.5, 0.25]
+    assert two.axes[0].get_ylabel() == "loss ÷ its first value"
+
+
+def test_epochs_without_evaluation_leave_no_gap_and_no_point():
+    recall = training_curves({"sst": METRICS}).axes[1].lines[0]
+    assert recall.get_xdata().tolist() == [1, 3] and recall.get_ydata().tolist() == [0.4, 0.6]
+
+
+def test_alt_text_tells_the_first_and_last_numbers():
+    assert "Recall@1 from 0.400 to 0.600 in 3 epochs" in training_curves({"sst": METRICS}).alt
+
+
+def test_a_folder_without_a_run_is_one_clear_error(tmp_path):
+    with pytest.raises(DMLTeachError, match=r"no metrics\.json"):
+        training_curves({"sst": tmp_path})
+    with pytest.raises(DMLTeachError, match="not finished an epoch"):
+        training_curves({"sst": {"epochs": []}})
+
+
+def test_interval_is_students():
+    values = [0.71, 0.75, 0.73]
+    mean, half = mean_and_interval(values)
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+
+
+def test_one_seed_gives_no_interval():
+    assert mean_and_interval([0.5]) == (0.5, float("inf"))
+    figure = comparison({("sst", "local"): [0.5], ("sst", "random"): [0.5, 0.6]})
+    assert "sst with local 0.500 (1 seed)" in figure.alt and "± 0.635 (2 seeds)" in figure.alt
