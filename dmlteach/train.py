@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dmlteach import checkpoint, data, distributed, losses, methods, models, optim, samplers
-from dmlteach.data.augment import Augmentation
-from dmlteach.data.loader import prefetch
+from dmlteach.data.augment import Augmentation, Kind
+from dmlteach.data.loader import Pixels, prefetch
 from dmlteach.device import choose_device
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed, evaluate
@@ -58,7 +58,7 @@ class TrainConfig:
         save_every: seconds between checkpoints inside an epoch.
         tensorboard: also write TensorBoard events.
         progress: show bars and a line per epoch.
-        classes: train on the first so many classes only.
+        classes: use the first so many classes of every split only, for quick trials.
         dataset_options: options of `data.load`.
     """
 
@@ -120,7 +120,7 @@ def resolve(config: TrainConfig) -> Method:
             given[f"{part}_options"] = getattr(config, f"{part}_options")
     if "schedule" in given and given["schedule"] != recipe.schedule:
         given["schedule_options"] = {}
-    for name in ("epochs", "batch_size", "learning_rate", "embedding_dim", "micro_batch", "batches_per_epoch"):
+    for name in ("epochs", "batch_size", "learning_rate", "micro_batch", "batches_per_epoch"):
         value = given.get(name, getattr(config, name, None))
         if value is not None and not value > 0:
             raise DMLTeachError(f"{name} must be positive, not {value}.")
@@ -179,12 +179,12 @@ class Run:
             recipe.sampler, dataset.labels, recipe.batch_size, config.seed, **recipe.sampler_options
         )
         self.loss = self._build_loss(dataset.num_classes).to(device)
-        self.network = torch.compile(self.model) if config.compile else self.model
+        self.network = cast(nn.Module, torch.compile(self.model)) if config.compile else self.model
         self.optimizer = optim.build(recipe, self.model, self.loss)
         self.schedule = optim.Schedule(recipe.schedule, recipe.schedule_options, recipe.epochs)
         self.early_stopping = optim.EarlyStopping(recipe.early_stopping)
         spec = self.model.spec
-        self.augmentation = Augmentation(recipe.transform, spec.image_size, spec.mean, spec.std)
+        self.augmentation = Augmentation(cast(Kind, recipe.transform), spec.image_size, spec.mean, spec.std)
         mode = "short_side" if recipe.transform == "resized_crop" else "square"
         self.images = cached_for(self.model, dataset, mode)
         self.dataset, self.labels = dataset, dataset.labels.to(device)
@@ -201,10 +201,8 @@ class Run:
     # ── building ──────────────────────────────────────────────────────────────────────────────────
 
     def _load(self, split: str, options: dict[str, Any]) -> data.ImageDataset:
-        dataset = data.load(self.config.dataset, split, self.config.root, **options)
-        if self.config.classes and split in ("train", "fit"):
-            dataset = dataset.subset_classes(range(min(self.config.classes, dataset.num_classes)))
-        return dataset
+        config = self.config
+        return data.load(config.dataset, split, config.root, classes=config.classes, **options)
 
     def _build_model(self, channels: int) -> Model:
         config, recipe = self.config, self.recipe
@@ -248,7 +246,7 @@ class Run:
                 raise DMLTeachError(
                     "batch norm that learns its statistics needs CUDA when several processes train."
                 )
-            self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
         saved = checkpoint.read(self.folder)
@@ -299,7 +297,7 @@ class Run:
         )
         return Space(embeddings, self.dataset.labels)
 
-    def remaining_batches(self) -> Iterator[tuple[Batch, Tensor]]:
+    def remaining_batches(self) -> Iterator[tuple[Batch, Pixels]]:
         """The epoch's batches from where it stands, each with this process's pixels (uint8)."""
         batches = list(self.sampler)[: self.recipe.batches_per_epoch]
         self.num_batches = len(batches)
@@ -322,7 +320,7 @@ class Run:
             self.device,
         )
 
-    def train_on(self, batch: Batch, pixels: Tensor) -> None:
+    def train_on(self, batch: Batch, pixels: Pixels) -> None:
         """One optimiser step on one global batch."""
         progress = self.epoch + self.step / self.num_batches
         self.rate = self.schedule.apply(self.optimizer, progress)
@@ -348,7 +346,7 @@ class Run:
             self.config.precision == "bf16",
         )  # fmt: skip
         if self.recipe.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
 
         if self.step % STATS_EVERY == 0:
@@ -372,8 +370,9 @@ class Run:
                 self.folder / "nan_batches.json", [dict(zip(names, b, strict=True)) for b in self.recent]
             )
             raise DMLTeachError(
-                f"the loss became {value} in epoch {self.epoch}, step {self.step}; the last batches are listed in "
-                f"{self.folder / 'nan_batches.json'}. Lower --learning-rate, or resume from the last checkpoint."
+                f"the loss became {value} in epoch {self.epoch}, step {self.step}; the last batches are "
+                f"listed in {self.folder / 'nan_batches.json'}. Lower --learning-rate, or resume from the "
+                "last checkpoint."
             )
         if self.step % STATS_EVERY == 1:
             self.bar.set_postfix(self.meter.brief(), refresh=False)
@@ -414,8 +413,8 @@ class Run:
         self.save()
         self._write_metrics()
         if self.config.progress and self.world.is_main:
-            recall = f", val Recall@1 {row['val']['recall@1']:.3f}" if "val" in row else ""
-            print(f"epoch {self.epoch}: loss {row['loss']:.4f}, {row['images_per_second']:.0f} images/s{recall}")
+            line = f"epoch {self.epoch}: loss {row['loss']:.4f}, {row['images_per_second']:.0f} images/s"
+            print(line + (f", val Recall@1 {row['val']['recall@1']:.3f}" if "val" in row else ""))
 
     def finish(self) -> Result:
         """Write the weights, evaluate the last state on the test classes, and return."""
@@ -424,9 +423,7 @@ class Run:
             models.save(self.model, self.folder / "model.safetensors")
             ks = (1, 10, 100, 1000) if self.config.dataset == "sop" else (1, 2, 4, 8)
             test = self._load("test", self._test_options())
-            final |= evaluate(
-                self.model, test, ks=ks, device=self.device.type, progress=self.config.progress
-            )
+            final |= evaluate(self.model, test, ks=ks, device=self.device.type, progress=self.config.progress)
             self._write_metrics(final)
         return Result(self.folder, {"epochs": self.history, "final": final}, self.model.eval())
 
@@ -473,8 +470,8 @@ class Run:
             )
         if self.device.type == "cpu" and saved["threads"] != torch.get_num_threads():
             warnings.warn(
-                f"the run was made with {saved['threads']} threads, this is {torch.get_num_threads()}: results may "
-                "differ in the last bits.",
+                f"the run was made with {saved['threads']} threads, not {torch.get_num_threads()}: "
+                "results may differ in the last bits.",
                 stacklevel=2,
             )
         self.model.load_state_dict(saved["model"])

@@ -1,0 +1,232 @@
+"""Training: a run's folder, exact resume after a kill, several processes, and clear errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dmlteach import data, models
+from dmlteach.errors import DMLTeachError
+from dmlteach.evaluate import evaluate
+from dmlteach.train import TrainConfig, fit, resolve
+
+TINY = {
+    "classes": 24,
+    "batch_size": 48,
+    "epochs": 2,
+    "embedding_dim": 16,
+    "progress": False,
+    "eval_every": 0,
+}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny(tmp_path, name="run", **options) -> TrainConfig:
+    return TrainConfig(**{**TINY, "output": str(tmp_path / name), **options})
+
+
+def without_times(metrics):
+    timed = ("seconds", "elapsed", "plan_seconds", "images_per_second", "train_seconds", "kmeans_seconds")
+    if isinstance(metrics, dict):
+        return {k: without_times(v) for k, v in metrics.items() if k not in timed}
+    return [without_times(v) for v in metrics] if isinstance(metrics, list) else metrics
+
+
+def test_a_run_folder_holds_config_metrics_weights_and_checkpoint(tmp_path):
+    result = fit(tiny(tmp_path, eval_every=1))
+    names = {p.name for p in result.path.iterdir()}
+    assert names == {"config.json", "metrics.json", "model.safetensors", "checkpoint.pt"}
+    metrics = json.loads((result.path / "metrics.json").read_text())
+    assert metrics == result.metrics
+    assert [row["epoch"] for row in metrics["epochs"]] == [0, 1]
+    assert all(0 <= row["val"]["recall@1"] <= 1 for row in metrics["epochs"])
+    assert {"recall@1", "map@r", "train_seconds"} <= metrics["final"].keys()
+    config = json.loads((result.path / "config.json").read_text())
+    assert config["config"]["method"] == "sst"
+    assert config["recipe"]["sampler"] == "local"
+
+
+@pytest.mark.parametrize("method", ["sst", "triplet", "contrastive", "softmax"])
+def test_every_method_makes_its_training_characters_easier_to_retrieve(tmp_path, method):
+    """The loss itself says little: under local sampling the batches grow harder as the network learns."""
+    result = fit(tiny(tmp_path, method=method, epochs=4, learning_rate=3e-3))
+    characters = data.load("omniglot", "train", rotations=True, classes=24)
+    untrained = models.create("omniglot_cnn", 16)
+    trained = evaluate(result.model, characters)["recall@1"]
+    assert trained > evaluate(untrained, characters)["recall@1"] + 0.1
+
+
+def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path):
+    first, again = (load_file(fit(tiny(tmp_path, n)).path / "model.safetensors") for n in "ab")
+    other = load_file(fit(tiny(tmp_path, "c", seed=1)).path / "model.safetensors")
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not all(torch.equal(first[k], other[k]) for k in first)
+
+
+def test_micro_batches_train_the_same_network(tmp_path):
+    whole = load_file(fit(tiny(tmp_path, "a")).path / "model.safetensors")
+    parts = load_file(fit(tiny(tmp_path, "b", micro_batch=17)).path / "model.safetensors")
+    for key in whole:
+        torch.testing.assert_close(parts[key], whole[key], rtol=0, atol=2e-3)
+
+
+CHILD = """
+import sys, json, time
+import dmlteach.train as train
+config = train.TrainConfig(**json.loads(sys.argv[1]))
+kill_at = sys.argv[2]
+original = train.Run.train_on
+def train_on(self, batch, pixels):
+    original(self, batch, pixels)
+    if f"{self.epoch}.{self.step}" == kill_at:
+        print("reached", flush=True)
+        time.sleep(60)
+train.Run.train_on = train_on
+train.fit(config)
+"""
+
+
+def run_and_kill(config: dict, kill_at: str) -> None:
+    """Train in a second process and kill -9 it after step `epoch.step`."""
+    arguments = [sys.executable, "-c", CHILD, json.dumps(config), kill_at]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as child:
+        assert child.stdout.readline().strip() == "reached"
+        child.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kill_at", ["0.2", "1.3"], ids=["before the first save", "after a mid-epoch save"])
+def test_resume_after_kill_9_gives_bit_identical_weights(tmp_path, kill_at):
+    config = {**TINY, "method": "sst", "output": str(tmp_path / "killed")}
+    config["save_every"] = 0 if kill_at == "1.3" else 300
+    run_and_kill(config, kill_at)
+    assert (tmp_path / "killed" / "checkpoint.pt").exists() == (kill_at == "1.3")
+    if kill_at == "1.3":
+        saved = torch.load(tmp_path / "killed" / "checkpoint.pt", weights_only=True)
+        assert saved["position"][1] > 0  # inside an epoch
+
+    resumed = fit(TrainConfig(**{**config, "resume": True}))
+    straight = fit(tiny(tmp_path, "straight"))
+
+    ours, truth = (load_file(r.path / "model.safetensors") for r in (resumed, straight))
+    assert all(torch.equal(ours[k], truth[k]) for k in truth)
+    assert without_times(resumed.metrics) == without_times(straight.metrics)
+
+
+def test_ctrl_c_saves_and_resume_continues(tmp_path):
+    output = tmp_path / "run"
+    config = {**TINY, "epochs": 500, "output": str(output)}
+    program = f"from dmlteach import fit, TrainConfig; fit(TrainConfig(**{config!r}))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    ) as child:
+        deadline = time.monotonic() + 60
+        while not (output / "metrics.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGINT or "KeyboardInterrupt" in errors
+    saved = torch.load(output / "checkpoint.pt", weights_only=True)
+    done = saved["position"][0]
+    assert 1 <= done < 500
+    assert not list(output.glob("*.part"))
+
+
+DISTRIBUTED = """
+import json, sys, torch
+torch.set_num_threads(1)
+from dmlteach import fit, TrainConfig
+fit(TrainConfig(**json.loads(sys.argv[1])))
+"""
+
+
+def test_two_processes_train_the_network_of_one(tmp_path):
+    """Gloo on the CPU; neighbourhoods give batches of unequal and odd sizes."""
+    config = {**TINY, "epochs": 1, "method": "sst", "device": "cpu", "output": str(tmp_path / "two")}
+    script = tmp_path / "train.py"
+    script.write_text(DISTRIBUTED)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29613"]
+    done = subprocess.run(
+        [*launch, str(script), json.dumps(config)], env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    one = fit(TrainConfig(**{**config, "output": str(tmp_path / "one")}))
+    ours, truth = load_file(tmp_path / "two" / "model.safetensors"), load_file(one.path / "model.safetensors")
+    for key in truth:
+        torch.testing.assert_close(ours[key], truth[key], rtol=0, atol=1e-3)
+    two = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert two["epochs"][0]["loss"] == pytest.approx(one.metrics["epochs"][0]["loss"], rel=1e-4)
+
+
+def test_a_nan_stops_the_run_before_it_is_saved(tmp_path):
+    with pytest.raises(DMLTeachError, match="the loss became"):
+        fit(tiny(tmp_path, learning_rate=1e30, schedule="constant", save_every=0, sampler="random"))
+    saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert all(torch.isfinite(torch.tensor(saved["meter"]["losses"])))
+    assert len(json.loads((tmp_path / "run" / "nan_batches.json").read_text())[-1]["images"]) == 48
+
+
+def test_max_minutes_ends_a_run_in_good_order(tmp_path):
+    result = fit(tiny(tmp_path, epochs=1000, max_minutes=0.02))
+    assert result.metrics["final"]["epochs"] < 1000
+    assert (result.path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "sstt"}, "unknown method 'sstt'; did you mean 'sst'?"),
+        ({"dataset": "omniglt"}, "did you mean 'omniglot'?"),
+        ({"loss": "tripplet"}, "did you mean 'triplet'?"),
+        ({"loss_options": {"num_target": 3}}, "did you mean 'num_targets'?"),
+        ({"sampler_options": {"balanse": True}}, "did you mean 'balance'?"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'?"),
+        ({"transform": "crops"}, "did you mean 'crop'?"),
+        ({"precision": "fp16"}, "precision must be fp32 or bf16"),
+        ({"batch_size": 10_000}, "batch_size 10000 is larger than the data"),
+        ({"batch_size": 0}, "batch_size must be positive, not 0"),
+        ({"epochs": -1}, "epochs must be positive"),
+        ({"backbone": "resnet51"}, "did you mean 'resnet50'?"),
+        ({"backbone": "resnet18", "weights": "none"}, "choose another --backbone"),
+        ({"checkpoint": "nowhere"}, "no checkpoint at nowhere"),
+        ({"classes": 1, "dataset_options": {"rotations": False}}, "one class only"),
+    ],
+)
+def test_a_mistake_is_one_clear_error_and_nothing_is_written(tmp_path, options, message):
+    with pytest.raises(DMLTeachError) as error:
+        fit(tiny(tmp_path, **options))
+    assert message in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
+    fit(tiny(tmp_path))
+    with pytest.raises(DMLTeachError, match="already holds a run"):
+        fit(tiny(tmp_path))
+
+
+def test_resuming_with_other_options_is_refused(tmp_path):
+    fit(tiny(tmp_path))
+    with pytest.raises(DMLTeachError, match="was made with seed=0, not 5"):
+        fit(tiny(tmp_path, seed=5, resume=True))
+
+
+def test_a_recipe_is_method_then_data_set_then_config():
+    assert resolve(TrainConfig(dataset="cub200")).backbone == "resnet50"
+    assert resolve(TrainConfig()).backbone == "omniglot_cnn"
+    assert resolve(TrainConfig(backbone="resnet18")).backbone == "resnet18"
+    other = resolve(TrainConfig(method="contrastive", sampler="random"))
+    assert other.sampler_options == {}  # images_per_class belongs to the sampler that was replaced
