@@ -1,0 +1,214 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dmlteach.data import cache as cache_module
+from dmlteach.data import cached, load
+from dmlteach.data.cache import resize
+from dmlteach.errors import DMLTeachError
+
+
+@pytest.fixture
+def drawings():
+    return load("omniglot", "test", classes=3)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Five classes of three pictures each, of different shapes."""
+    rng = np.random.default_rng(0)
+    for name in "abcde":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(3):
+            height, width = rng.integers(20, 60, 2)
+            pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
+    return tmp_path / "photos"
+
+
+def finished_caches(folder: Path) -> list[Path]:
+    return [f for f in folder.iterdir() if ".building-" not in f.name]
+
+
+def test_cached_drawings_are_the_resized_drawings(drawings, tmp_path):
+    images = cached(drawings, 28, folder=tmp_path)
+    assert len(images) == 60 and torch.equal(images.labels, drawings.labels)
+    rows = [59, 0, 0, 31]
+    pillow = [
+        Image.fromarray(drawings[i][0][0].numpy()).resize((28, 28), Image.Resampling.BILINEAR) for i in rows
+    ]
+    expected = torch.stack([torch.from_numpy(np.array(p)) for p in pillow])[:, None]
+    found = images.gather(rows)
+    assert found.dtype == torch.uint8 and found.shape == (4, 1, 28, 28)
+    assert (found.int() - expected.int()).abs().max() <= 1  # two ways to round
+
+
+def test_squares_squash_photographs(photos, tmp_path):
+    dataset = load("folder", "train", photos)
+    images = cached(dataset, 24, folder=tmp_path)
+    for i in range(len(dataset)):
+        assert torch.equal(images.gather([i])[0], resize(dataset[i][0][None], 24, "square")[0])
+
+
+def test_short_side_keeps_shapes_and_does_not_enlarge(photos, tmp_path):
+    dataset = load("folder", "train", photos)
+    packed = cached(dataset, 30, "short_side", folder=tmp_path).gather(range(len(dataset)))
+    for i, (offset, (height, width)) in enumerate(zip(packed.offsets, packed.sizes.tolist(), strict=True)):
+        original = dataset[i][0]
+        assert min(height, width) == min(30, *original.shape[1:])
+        assert width / height == pytest.approx(original.shape[2] / original.shape[1], rel=0.05)
+        pixels = packed.data[offset : offset + 3 * height * width].view(height, width, 3).permute(2, 0, 1)
+        assert torch.equal(pixels, resize(original[None], 30, "short_side")[0])
+
+
+def test_a_second_use_reads_the_first_build(drawings, tmp_path, monkeypatch):
+    first = cached(drawings, 28, folder=tmp_path).gather(range(60))
+    monkeypatch.setattr(cache_module, "_build", lambda *a: pytest.fail("built again"))
+    assert torch.equal(
+        cached(load("omniglot", "test", classes=3), 28, folder=tmp_path).gather(range(60)), first
+    )
+
+
+def test_train_fit_and_val_share_one_cache(photos, tmp_path):
+    for i in range(4):  # enough classes for fit and val
+        shutil.copytree(photos / "a", photos / f"more{i}")
+    splits = {split: load("folder", split, photos) for split in ("train", "fit", "val")}
+    images = {split: cached(dataset, 16, folder=tmp_path) for split, dataset in splits.items()}
+    assert len(finished_caches(tmp_path)) == 1 + 1  # and the photos themselves
+    for split, dataset in splits.items():
+        alone = torch.cat([resize(dataset[i][0][None], 16, "square") for i in range(len(dataset))])
+        assert torch.equal(images[split].gather(range(len(dataset))), alone)
+
+
+def test_size_mode_and_contents_have_caches_of_their_own(drawings, tmp_path):
+    cached(drawings, 28, folder=tmp_path)
+    cached(drawings, 20, folder=tmp_path)
+    cached(drawings, 28, "short_side", folder=tmp_path)
+    cached(load("omniglot", "train", classes=3), 28, folder=tmp_path)
+    assert len(finished_caches(tmp_path)) == 4
+
+
+def test_a_changed_picture_is_seen(photos, tmp_path):
+    dataset = load("folder", "train", photos)
+    before = cached(dataset, 16, folder=tmp_path).gather(range(len(dataset)))
+    Image.new("RGB", (33, 44), "red").save(dataset.source.files[0].path)
+    after = cached(load("folder", "train", photos), 16, folder=tmp_path).gather(range(len(dataset)))
+    assert after[0, 0].eq(255).all() and after[0, 1:].eq(0).all()
+    assert torch.equal(after[1:], before[1:])
+
+
+def test_a_damaged_cache_is_built_again(drawings, tmp_path):
+    good = cached(drawings, 28, folder=tmp_path).gather(range(60))
+    (folder,) = finished_caches(tmp_path)
+    with open(folder / "images.bin", "r+b") as file:
+        file.truncate(1000)
+    assert torch.equal(cached(drawings, 28, folder=tmp_path).gather(range(60)), good)
+
+
+def test_a_truncated_picture_is_named_and_leaves_nothing_behind(photos, tmp_path):
+    broken = photos / "c" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    dataset = load(
+        "folder", "train" if "c" in load("folder", "train", photos).class_names else "test", photos
+    )
+    with pytest.raises(DMLTeachError, match=f"{broken}.*Replace the file, or remove it"):
+        cached(dataset, 16, folder=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_full_disk_is_told_before_building(drawings, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(DMLTeachError, match=r"needs 0\.0 MB, and .* has 0\.0 MB free"):
+        cached(drawings, 28, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(drawings, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DMLTeachError, match="cannot be written .*DMLTEACH_CACHE"):
+        cached(drawings, 28, folder=tmp_path / "file")
+
+
+def test_the_disk_need_is_printed_and_can_be_silenced(drawings, tmp_path, capsys):
+    cached(drawings, 100, folder=tmp_path)
+    assert "60 images of omniglot: 0.6 MB in" in capsys.readouterr().err
+    cached(drawings, 99, folder=tmp_path, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_environment_names_the_folder(drawings, tmp_path, monkeypatch):
+    monkeypatch.setenv("DMLTEACH_CACHE", str(tmp_path / "here"))
+    cached(drawings, 28)
+    assert len(finished_caches(tmp_path / "here")) == 1
+
+
+def test_unknown_modes_and_sizes_are_refused(drawings):
+    with pytest.raises(DMLTeachError, match="'square' or 'short_side'"):
+        cached(drawings, 28, "round")
+    for size in (0, -1, 28.0, True):
+        with pytest.raises(DMLTeachError, match="number of pixels"):
+            cached(drawings, size)
+
+
+# ---- other processes -------------------------------------------------------------------------
+
+BUILD = """
+import sys, time, torch
+from dmlteach.data import cached, load, omniglot
+real = omniglot.Drawings.read
+def slow(self, *args):
+    time.sleep({pause})
+    return real(self, *args)
+omniglot.Drawings.read = slow
+images = cached(load("omniglot", "test", classes=60), 28, folder=sys.argv[1], progress=False)
+print(int(images.gather(range(1200)).long().sum()))
+"""
+
+
+def start_builder(folder: Path, pause: float) -> subprocess.Popen:
+    command = [sys.executable, "-c", BUILD.format(pause=pause), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def wait_until(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_two_builders_at_once_both_get_whole_pictures(tmp_path):
+    builders = [start_builder(tmp_path, 0.3) for _ in range(2)]
+    wait_until(lambda: len(list(tmp_path.glob("*.building-*"))) == 2)  # they really overlap
+    sums = [int(b.communicate(timeout=120)[0]) for b in builders]
+    alone = cached(load("omniglot", "test", classes=60), 28, folder=tmp_path / "alone").gather(range(1200))
+    assert sums == [int(alone.long().sum())] * 2
+    assert len(list(tmp_path.glob("omniglot-*"))) == 1
+
+
+def test_a_killed_build_is_not_taken_as_complete(tmp_path):
+    builder = start_builder(tmp_path, 0.3)
+    wait_until(lambda: any(f.stat().st_size for f in tmp_path.glob("*.building-*/images.bin")))
+    os.kill(builder.pid, signal.SIGKILL)
+    builder.communicate()
+    (left,) = tmp_path.iterdir()
+    dataset = load("omniglot", "test", classes=60)
+    images = cached(dataset, 28, folder=tmp_path)
+    expected = resize(torch.stack([dataset[i][0] for i in range(0, 1200, 100)]), 28, "square")
+    assert torch.equal(images.gather(range(0, 1200, 100)), expected)
+
+    long_ago = time.time() - 2 * 24 * 3600
+    for path in [left, *left.iterdir()]:
+        os.utime(path, (long_ago, long_ago))
+    cached(dataset, 20, folder=tmp_path)
+    assert not left.exists()  # and what it left behind is removed in time
