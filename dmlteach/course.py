@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, unknown_name
 
 PACKAGE = Path(__file__).parent
 CHECKOUT = PACKAGE.parent
@@ -25,7 +25,7 @@ KERNEL = "python3"
 MAX_JOBS = 4  # a kernel may take 2 GB
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 # What the report of the course is about; `dmlteach report` takes any other values.
-REPORT: dict[str, Any] = {"method": "sst", "dataset": "omniglot", "max_minutes": 0.3}
+REPORT: dict[str, Any] = {"method": "sst", "classes": 160, "epochs": 2, "map_points": 600}
 
 
 def build(
@@ -52,34 +52,45 @@ def build(
             Sphinx warns.
     """
     if profile not in PROFILES:
-        raise DMLTeachError(f"unknown profile {profile!r}. Profiles: {', '.join(PROFILES)}")
+        raise unknown_name("profile", profile, PROFILES)
     checkout = Path(checkout)
     started = time.perf_counter()
     execute_all(plan(checkout, profile), jobs or default_jobs(), force, say)
     say("Rendering the site …")
     index = render(checkout)
-    say(f"Course: {index} ({time.perf_counter() - started:.0f} s)")
+    say(f"Done in {time.perf_counter() - started:.0f} s")
     return index
 
 
-def lab(checkout: str | Path = CHECKOUT, arguments: tuple[str, ...] = ()) -> int:
-    """Open JupyterLab at the first chapter, with this interpreter as its Python kernel.
+def lab(
+    chapter: str = "00",
+    browser: bool = True,
+    port: int = 8888,
+    checkout: str | Path = CHECKOUT,
+) -> int:
+    """Open JupyterLab at a chapter, with this interpreter as its Python kernel.
 
     Args:
+        chapter: number or beginning of the name of a notebook.
+        browser: open a browser window.
+        port: of JupyterLab; the next free one where it is taken.
         checkout: the folder with `notebooks/`.
-        arguments: more options of JupyterLab, e.g. `("--no-browser",)`.
 
     Returns:
         JupyterLab's exit code, once it is closed.
 
     Raises:
-        DMLTeachError: there are no notebooks, or JupyterLab is not installed.
+        DMLTeachError: there are no notebooks, none of that name, or JupyterLab is not installed.
     """
-    first = notebooks(Path(checkout))[0]
-    _need("jupyterlab")
+    found = {path.stem: path.name for path in notebooks(Path(checkout))}
+    chosen = [file for stem, file in found.items() if stem.startswith(chapter)]
+    if not chosen:
+        raise unknown_name("chapter", chapter, found)
+    need("jupyterlab")
+    # From the root of the checkout, so that a chapter's links to figures and glossary work.
     command = [
-        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={checkout}"),
-        *(f"--LabApp.default_url=/lab/tree/notebooks/{first.name}", *arguments),
+        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={checkout}", f"--port={port}"),
+        *(f"--LabApp.default_url=/lab/tree/notebooks/{chosen[0]}", *([] if browser else ["--no-browser"])),
     ]
     with kernel_of_this_python():
         return subprocess.run(command, check=False).returncode
@@ -150,7 +161,7 @@ def default_jobs() -> int:
 
 def execute_all(tasks: list[dict[str, Any]], jobs: int, force: bool, say: Callable[[str], None]) -> None:
     """Execute the notebooks that are not current, `jobs` at a time; the first failure ends it."""
-    _need("papermill")
+    need("papermill")
     waiting = [t for t in tasks if force or not is_current(t)]
     say(f"{len(waiting)} of {len(tasks)} notebooks to execute, {min(jobs, len(waiting) or 1)} at a time")
     if not waiting:
@@ -166,7 +177,25 @@ def execute_all(tasks: list[dict[str, Any]], jobs: int, force: bool, say: Callab
                 raise
 
 
-def execute(source: Path, target: Path, parameters: dict[str, Any], key: str = "", threads: int = 1) -> float:
+class CellError(DMLTeachError):
+    """A notebook stopped; `name` and `value` are those of the exception its cell raised."""
+
+    def __init__(self, message: str, name: str = "", value: str = ""):
+        super().__init__(message, name, value)
+        self.message, self.name, self.value = message, name, value
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def execute(
+    source: Path,
+    target: Path,
+    parameters: dict[str, Any],
+    key: str = "",
+    threads: int = 1,
+    live: bool = False,
+) -> float:
     """Execute one notebook in a kernel of this interpreter; the target appears when it has succeeded.
 
     Args:
@@ -174,13 +203,14 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], key: str = "
         target: where the executed notebook goes.
         parameters: values for that cell.
         key: what the result depends on, stored in it for `is_current`.
-        threads: CPU threads of the kernel; 0 leaves them as they are.
+        threads: 1 for one CPU thread; 0 leaves their number to torch.
+        live: show here what the notebook prints, while it runs.
 
     Returns:
         Seconds it took.
 
     Raises:
-        DMLTeachError: a cell failed; the notebook up to there is kept beside the target.
+        CellError: a cell failed; the notebook up to there is kept beside the target.
     """
     import nbformat
     import papermill
@@ -194,11 +224,12 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], key: str = "
             papermill.execute_notebook(
                 source, partial, parameters, kernel_name=KERNEL, language="python", progress_bar=False,
                 cwd=target.parent, request_save_on_cell_execute=False, autosave_cell_every=0,
+                stdout_file=sys.stdout if live else None, stderr_file=sys.stderr if live else None,
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             raise failure(source, partial, error) from None
         except DeadKernelError:
-            raise DMLTeachError(
+            raise CellError(
                 f"{source.name}: its Python process ended, most often because memory ran out. "
                 "Close other programs, or execute one notebook at a time: dmlteach course --jobs 1"
             ) from None
@@ -209,24 +240,25 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], key: str = "
     return time.perf_counter() - started
 
 
-def failure(source: Path, partial: Path, error: Any) -> DMLTeachError:
+def failure(source: Path, partial: Path, error: Any) -> CellError:
     """One message that names the notebook, the cell and what it said."""
     lines = str(error.source).strip().splitlines()
     shown = "\n".join(f"    {line}" for line in lines[:8] + (["…"] if len(lines) > 8 else []))
-    return DMLTeachError(
-        f"{source.name} stopped in cell {error.cell_index} with {error.ename}: {error.evalue}\n{shown}\n"
-        f"The notebook up to there, with the traceback: {partial}"
-    )
+    message = f"{source.name} stopped in cell {error.cell_index} with {error.ename}: {error.evalue}\n{shown}"
+    where = f"\nThe notebook up to there, with the traceback: {partial}"
+    return CellError(message + where, error.ename, error.evalue)
 
 
 def tidy(notebook: Any, key: str) -> None:
-    """Keep what a reader of the page needs: no widget state and no times or paths of this machine."""
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata.pop("papermill", None)
+    """Keep what a reader of the page needs: no progress bars, widget state, times or paths of this run."""
+    for name in ("widgets", "papermill"):
+        notebook.metadata.pop(name, None)
     notebook.metadata["dmlteach"] = {"key": key}
     for cell in notebook.cells:
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
+        for name in ("papermill", "execution"):
+            cell.metadata.pop(name, None)
+        if "remove-output" in cell.metadata.get("tags", []):
+            cell.outputs = []
 
 
 @contextmanager
@@ -263,7 +295,7 @@ def render(checkout: Path) -> Path:
     Raises:
         DMLTeachError: Sphinx failed or warned.
     """
-    _need("sphinx")
+    need("sphinx")
     work = checkout / "build" / "site"
     assemble(checkout, work / "source")
     html = work / "html"
@@ -313,7 +345,7 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return sorted(p for p in folder.glob(pattern) if p.is_file() and ".failed." not in p.name)
 
 
-def _need(module: str) -> None:
+def need(module: str) -> None:
     """Raise unless a tool of the course is installed."""
     from importlib.util import find_spec
 

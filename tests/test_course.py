@@ -26,8 +26,8 @@ def write_notebook(path, *cells):
 
 def outputs(path):
     """Text that the code cells of an executed notebook printed."""
-    cells = json.loads(path.read_text())["cells"]
-    return ["".join(o["text"]) for c in cells if c["cell_type"] == "code" for o in c["outputs"] if "text" in o]
+    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+    return ["".join(output["text"]) for cell in cells for output in cell["outputs"] if "text" in output]
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def execute_last(checkout):
 
 
 def test_notebooks_run_in_this_interpreter_and_with_one_thread(checkout):
-    write_notebook(checkout / "notebooks" / "00_first.ipynb", "import os, sys; print(sys.executable, profile)",
-                   "print(os.environ['OMP_NUM_THREADS'])")  # fmt: skip
+    cells = ("import os, sys; print(sys.executable, profile)", "print(os.environ['OMP_NUM_THREADS'])")
+    write_notebook(checkout / "notebooks" / "00_first.ipynb", *cells)
     execute_last(checkout)
     where, threads = outputs(checkout / "build" / "notebooks" / "00_first.ipynb")
     assert where.split() == [sys.executable, "fast"]
@@ -87,8 +87,10 @@ def test_hash_of_a_folder_follows_names_and_contents_but_not_caches(tmp_path):
 
 def test_failing_cell_is_one_error_naming_notebook_cell_and_cause(checkout):
     write_notebook(checkout / "notebooks" / "01_broken.ipynb", "x = 0", "1 / x")
-    with pytest.raises(DMLTeachError, match=r"01_broken.ipynb stopped in cell 3 with ZeroDivisionError(.|\n)*1 / x"):
+    with pytest.raises(DMLTeachError) as caught:
         execute_last(checkout)
+    assert "01_broken.ipynb stopped in cell 3 with ZeroDivisionError: division by zero" in str(caught.value)
+    assert "1 / x" in str(caught.value)
     built = checkout / "build" / "notebooks"
     assert not (built / "01_broken.ipynb").exists()
     assert "ZeroDivisionError" in (built / "01_broken.failed.ipynb").read_text()
