@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-FUNCTIONS = {  # public name: the module that defines it
-    "DMLTeachError": "errors",
-    "TrainConfig": "train",
-    "evaluate": "evaluate",
-    "fit": "train",
-    "load_model": "train",
+FUNCTIONS = {  # public name: module that defines it, and its name there
+    "DMLTeachError": ("errors", "DMLTeachError"),
+    "TrainConfig": ("train", "TrainConfig"),
+    "evaluate": ("evaluate", "evaluate"),
+    "fit": ("train", "fit"),
+    "load_model": ("models", "load"),
 }
 MODULES = (
     "data",
@@ -38,15 +38,16 @@ __all__ = [*FUNCTIONS, *MODULES]
 if TYPE_CHECKING:
     from dmlteach.errors import DMLTeachError as DMLTeachError
     from dmlteach.evaluate import evaluate as evaluate
+    from dmlteach.models import load as load_model  # noqa: F401
     from dmlteach.train import TrainConfig as TrainConfig
     from dmlteach.train import fit as fit
-    from dmlteach.train import load_model as load_model
 
 
 def __getattr__(name: str) -> Any:
     """Import what `dmlteach.name` stands for when it is first asked for."""
     if name in FUNCTIONS:
-        return getattr(importlib.import_module(f"dmlteach.{FUNCTIONS[name]}"), name)
+        module, attribute = FUNCTIONS[name]
+        return getattr(importlib.import_module(f"dmlteach.{module}"), attribute)
     if name in MODULES:
         return importlib.import_module(f"dmlteach.{name}")
     raise AttributeError(f"module 'dmlteach' has no attribute {name!r}; it has {', '.join(__all__)}")
