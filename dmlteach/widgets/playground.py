@@ -1,0 +1,133 @@
+"""Triplet playground: drag an anchor, a positive and a negative, and watch where each loss moves them."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.widgets.picture import LIMITS, draw
+from dmlteach.widgets.static import inline_html
+from dmlteach.widgets.values import LOSSES, loss_and_gradient
+
+MODULE = Path(__file__).with_name("playground.js")
+STYLE = Path(__file__).with_name("playground.css")
+VIEWS = {"line": 1, "plane": 2}  # dimension of the points
+STATE = ("view", "line", "plane", "margin", "follow", "contrastive", "numbers")
+
+
+class TripletPlayground(anywidget.AnyWidget):
+    """Three points on a line or in the plane, with the negative gradients of triplet and SST loss.
+
+    Every state that the figure shows can be read and set from Python: `playground.line = [0, 1, 0.3]` moves the
+    points, `playground.values["sst"]` holds the loss and its gradient at the points as they stand, by autograd.
+    On a page without a kernel the figure draws the same values from the losses' closed form.
+
+    Args:
+        view: "line" (linked to the gradient maps) or "plane".
+        line: positions of anchor, positive and negative on the line, each −2.5 to 2.5.
+        plane: their positions (x, y) in the plane, each coordinate −2 to 2.
+        margin: of the triplet loss, in squared distance, 0 to 2.
+        follow: the loss that Step and Play follow: "triplet", "sst" or "contrastive".
+        contrastive: show the contrastive loss as a third.
+        numbers: whether the table of numbers is open.
+
+    Raises:
+        DMLTeachError: unknown view or loss, points of the wrong shape or beyond the figure, margin out of range.
+    """
+
+    _esm = MODULE
+    _css = STYLE
+    view = traitlets.Unicode("line").tag(sync=True)
+    line = traitlets.List([-0.4, 0.6, 0.4]).tag(sync=True)
+    plane = traitlets.List([[-0.8, -0.4], [0.7, -0.6], [0.1, 0.5]]).tag(sync=True)
+    margin = traitlets.Float(0.2).tag(sync=True)
+    follow = traitlets.Unicode("sst").tag(sync=True)
+    contrastive = traitlets.Bool(False).tag(sync=True)
+    numbers = traitlets.Bool(False).tag(sync=True)
+    answer = traitlets.Dict().tag(sync=True)  # the state last computed, and its values
+
+    def __init__(
+        self,
+        view: str = "line",
+        line: Any = None,
+        plane: Any = None,
+        margin: float = 0.2,
+        follow: str = "sst",
+        contrastive: bool = False,
+        numbers: bool = False,
+    ):
+        given: dict[str, Any] = {"line": line, "plane": plane}
+        super().__init__(
+            view=view,
+            margin=margin,
+            follow=follow,
+            contrastive=contrastive,
+            numbers=numbers,
+            **{name: points for name, points in given.items() if points is not None},
+        )
+        self._compute()
+
+    @property
+    def points(self) -> list[list[float]]:
+        """Anchor, positive and negative of the current view, (3, 1) or (3, 2)."""
+        return [[x] for x in self.line] if self.view == "line" else self.plane
+
+    @property
+    def values(self) -> dict[str, dict]:
+        """Of each loss: its "loss" and its "gradient" (3, D) at the current points, by autograd."""
+        return self.answer["values"]
+
+    @traitlets.observe("view", "line", "plane", "margin")
+    def _compute(self, change: Any = None) -> None:
+        values = {}
+        for name in LOSSES:
+            loss, gradient = loss_and_gradient(name, self.points, self.margin)
+            values[name] = {"loss": loss, "gradient": gradient}
+        # With the state it belongs to: the figure may have moved on meanwhile.
+        self.answer = {"view": self.view, "points": self.points, "margin": self.margin, "values": values}
+
+    @traitlets.validate("view")
+    def _check_view(self, proposal: Any) -> str:
+        if proposal["value"] not in VIEWS:
+            raise unknown_name("view", proposal["value"], VIEWS)
+        return proposal["value"]
+
+    @traitlets.validate("follow")
+    def _check_follow(self, proposal: Any) -> str:
+        if proposal["value"] not in LOSSES:
+            raise unknown_name("loss", proposal["value"], LOSSES)
+        return proposal["value"]
+
+    @traitlets.validate("margin")
+    def _check_margin(self, proposal: Any) -> float:
+        if not 0 <= proposal["value"] <= 2:
+            raise DMLTeachError(f"margin is {proposal['value']}; the playground takes 0 to 2 (squared distance).")
+        return proposal["value"]
+
+    @traitlets.validate("line", "plane")
+    def _check_points(self, proposal: Any) -> list:
+        name, given = proposal["trait"].name, proposal["value"]
+        points = [[z] for z in given] if name == "line" else given
+        try:
+            points = [[float(x) for x in z] for z in points]
+        except (TypeError, ValueError):
+            points = []
+        fits = len(points) == 3 and all(len(z) == VIEWS[name] for z in points)
+        if not fits or not all(math.isfinite(x) and abs(x) <= LIMITS[name] for z in points for x in z):
+            shape = "[a, p, n]" if name == "line" else "[[ax, ay], [px, py], [nx, ny]]"
+            raise DMLTeachError(f"{name} is {given!r}; give {shape}, numbers from −{LIMITS[name]} to {LIMITS[name]}.")
+        return [x for z in points for x in z] if name == "line" else points
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
+        """The live widget, and beside it HTML that is alive without a kernel; notebooks prefer the widget."""
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        shown = [name for name in LOSSES if name != "contrastive" or self.contrastive]
+        state = {name: getattr(self, name) for name in STATE}
+        picture, alt = draw(state, {name: self.values[name] for name in shown})
+        data["text/plain"] = f"[triplet playground. {alt}]"
+        module, style = MODULE.read_text("utf-8"), STYLE.read_text("utf-8")
+        data["text/html"] = inline_html("playground", module, style, state, picture, alt)
+        return data, metadata
