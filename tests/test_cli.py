@@ -8,6 +8,8 @@ import sys
 import time
 from dataclasses import MISSING, fields
 from pathlib import Path
+from pkgutil import resolve_name
+from unittest.mock import Mock, create_autospec
 
 import pytest
 import typer
@@ -260,9 +262,64 @@ def _wait_until(condition, process: subprocess.Popen, seconds: float = 60) -> No
         time.sleep(0.05)
 
 
-def test_a_missing_notebook_names_those_there_are():
-    from dmlteach import course
+# ── commands that call other parts: what they pass on fits the function they call ─────────────────────
 
-    if not list(Path(course.CHECKOUT, "notebooks").glob("[0-9]*.ipynb")):
-        pytest.skip("no notebooks yet")
+
+def stand_in(monkeypatch, function: str, answer: object) -> Mock:
+    """Put a stand-in, which refuses arguments that the real function does not take, in its place."""
+    double = create_autospec(resolve_name(function), return_value=answer)
+    monkeypatch.setattr(function.replace(":", "."), double)
+    return double
+
+
+def test_course_passes_its_options_on(monkeypatch):
+    build = stand_in(monkeypatch, "dmlteach.course:build", Path("build/course/index.html"))
+    done = run("course", "--jobs", "1", "--force", "--profile", "full")
+    assert "index.html" in done.output
+    options = build.call_args.kwargs
+    assert (options["jobs"], options["force"], options["profile"]) == (1, True, "full")
+
+
+def test_report_passes_its_options_and_parameters_on(monkeypatch):
+    write = stand_in(monkeypatch, "dmlteach.reports:run", Path("report.html"))
+    done = run("report", "--max-minutes", "2", "--batch-size", "64", "--parameter", "image_size=128")
+    assert done.exit_code == 0 and "report.html" in done.output
+    given = {"method": "sst", "dataset": "omniglot", "seed": 0, "device": "auto"}
+    assert write.call_args.kwargs == {**given, "max_minutes": 2.0, "batch_size": 64, "image_size": 128}
+
+
+def test_every_option_of_report_is_a_parameter_of_its_notebook():
+    from dmlteach import reports
+
+    known = {*reports.parameters_of(), "output"}
+    assert set(options_of("report")) - {"parameter"} <= known
+    one_error(run("report", "--parameter", "epoch=3"), "unknown parameter of the report 'epoch'", "'epochs'")
+    one_error(run("report", "--parameter", "notebook=mine"), "unknown parameter of the report 'notebook'")
+
+
+def test_figures_draws_all_or_the_named_ones(monkeypatch):
+    from dmlteach import figures
+
+    draw = stand_in(monkeypatch, "dmlteach.figures:draw", None)
+    draw_all = stand_in(monkeypatch, "dmlteach.figures:draw_all", None)
+    assert run("figures").exit_code == 0
+    draw_all.assert_called_once_with("figures", only_changed=True)
+    assert run("figures", "--force", "--folder", "elsewhere").exit_code == 0
+    draw_all.assert_called_with("elsewhere", only_changed=False)
+    name = figures.names()[0]
+    assert run("figures", name, "--folder", "elsewhere").exit_code == 0
+    draw.assert_called_once_with(name, "elsewhere")
+    one_error(run("figures", name + "x"), "unknown figure", f"did you mean '{name}'?")
+
+
+def test_lab_opens_the_chosen_notebook_in_this_python(monkeypatch):
+    call = stand_in(monkeypatch, "subprocess:call", 0)
+    assert run("lab", "02", "--no-browser", "--port", "9999").exit_code == 0
+    command = call.call_args.args[0]
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert Path(command[3]).name.startswith("02_") and command[4:] == ["--port=9999", "--no-browser"]
+    assert Path(call.call_args.kwargs["cwd"], "notebooks").is_dir()
+
+
+def test_a_missing_notebook_names_those_there_are():
     one_error(run("lab", "99"), "unknown notebook '99'", "00_start_here")
