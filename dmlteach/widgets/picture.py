@@ -1,4 +1,4 @@
-"""The playground's static picture: the same state as an SVG image, for hosts that run neither kernel nor script."""
+"""The playground's static picture: its state as an SVG image, for hosts without kernel and scripts."""
 
 import math
 
@@ -24,8 +24,9 @@ def draw(state: dict, values: dict[str, dict]) -> tuple[str, str]:
     shapes = _line(points, values) if state["view"] == "line" else _plane(points, values)
     width, height = _size(state["view"], len(values))
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" font-family="sans-serif" font-size="13">'
+        '<rect width="100%" height="100%" fill="white"/>'
         f"{''.join(shapes)}</svg>"
     )
     return svg, describe(points, values)
@@ -105,7 +106,8 @@ def _arrow(x: float, y: float, dx: float, dy: float, colour: str, dash: str) -> 
     ux, uy, head = dx / length, dy / length, min(9.0, length)
     bx, by, w = x + dx - head * ux, y + dy - head * uy, 0.45 * head
     return (
-        f'<path d="M{x:.1f} {y:.1f}L{bx:.1f} {by:.1f}" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"/>'
+        f'<path d="M{x:.1f} {y:.1f}L{bx:.1f} {by:.1f}" stroke="{colour}" stroke-width="2.5" '
+        f'stroke-dasharray="{dash}"/>'
         f'<path d="M{x + dx:.1f} {y + dy:.1f}L{bx - w * uy:.1f} {by + w * ux:.1f}'
         f'L{bx + w * uy:.1f} {by - w * ux:.1f}Z" fill="{colour}"/>'
     )

@@ -21,8 +21,8 @@ STATE = ("view", "line", "plane", "margin", "follow", "contrastive", "numbers")
 class TripletPlayground(anywidget.AnyWidget):
     """Three points on a line or in the plane, with the negative gradients of triplet and SST loss.
 
-    Every state that the figure shows can be read and set from Python: `playground.line = [0, 1, 0.3]` moves the
-    points, `playground.values["sst"]` holds the loss and its gradient at the points as they stand, by autograd.
+    Every state that the figure shows can be read and set from Python: `playground.line = [0, 1, 0.3]` moves
+    the points, `playground.values["sst"]` holds the loss and its gradient where they stand, by autograd.
     On a page without a kernel the figure draws the same values from the losses' closed form.
 
     Args:
@@ -35,7 +35,7 @@ class TripletPlayground(anywidget.AnyWidget):
         numbers: whether the table of numbers is open.
 
     Raises:
-        DMLTeachError: unknown view or loss, points of the wrong shape or beyond the figure, margin out of range.
+        DMLTeachError: unknown view or loss, points of wrong shape or beyond the figure, margin out of range.
     """
 
     _esm = MODULE
@@ -104,7 +104,7 @@ class TripletPlayground(anywidget.AnyWidget):
     @traitlets.validate("margin")
     def _check_margin(self, proposal: Any) -> float:
         if not 0 <= proposal["value"] <= 2:
-            raise DMLTeachError(f"margin is {proposal['value']}; the playground takes 0 to 2 (squared distance).")
+            raise DMLTeachError(f"margin is {proposal['value']}; it may be 0 to 2, a squared distance.")
         return proposal["value"]
 
     @traitlets.validate("line", "plane")
@@ -118,7 +118,7 @@ class TripletPlayground(anywidget.AnyWidget):
         fits = len(points) == 3 and all(len(z) == VIEWS[name] for z in points)
         if not fits or not all(math.isfinite(x) and abs(x) <= LIMITS[name] for z in points for x in z):
             shape = "[a, p, n]" if name == "line" else "[[ax, ay], [px, py], [nx, ny]]"
-            raise DMLTeachError(f"{name} is {given!r}; give {shape}, numbers from −{LIMITS[name]} to {LIMITS[name]}.")
+            raise DMLTeachError(f"{name} is {given!r}; give {shape}, numbers within ±{LIMITS[name]}.")
         return [x for z in points for x in z] if name == "line" else points
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:

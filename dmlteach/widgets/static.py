@@ -1,4 +1,4 @@
-"""An explorable figure on a page without a kernel: a picture, its state, and the module that brings both to life."""
+"""An explorable figure on a page without a kernel: a picture, and the module that brings it to life."""
 
 import base64
 import html
@@ -24,5 +24,5 @@ def inline_html(name: str, module: str, style: str, state: dict, picture: str, a
     return (
         f'<div data-dmlteach="{name}" data-state="{html.escape(json.dumps(state))}">'
         f'<img alt="{html.escape(alt)}" style="max-width:100%" src="data:image/svg+xml;base64,{source}">'
-        f"</div>\n<style>\n{style}</style>\n<script type=\"module\">\n{module}\nmountAll();\n</script>"
+        f'</div>\n<style>\n{style}</style>\n<script type="module">\n{module}\nmountAll();\n</script>'
     )
