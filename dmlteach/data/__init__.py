@@ -85,7 +85,7 @@ def load(
     if split in ("fit", "val"):
         dataset = fit_or_val(dataset, split, **divide)
     if classes is not None:
-        dataset = dataset.subset_classes(range(classes) if isinstance(classes, int) else classes)
+        dataset = dataset.subset_classes(_labels_of(classes))
     return dataset
 
 
@@ -121,6 +121,14 @@ def check(name: str, root: str | Path | None = None) -> CheckReport:
         DMLTeachError: an unknown name, or nothing at `root`.
     """
     return CheckReport(name, *_module(name).check(root))
+
+
+def _labels_of(classes: int | Sequence[int]) -> Sequence[int]:
+    if isinstance(classes, int):
+        return range(classes)
+    if isinstance(classes, str) or not all(isinstance(label, int) for label in classes):
+        raise DMLTeachError(f"classes is a number of classes or a list of labels, not {classes!r}.")
+    return classes
 
 
 def _module(name: str):

@@ -38,10 +38,9 @@ class Packed:
     channels: int
     short_side: int  # asked for; smaller pictures are not enlarged
 
-    def to(self, device: torch.device | str) -> "Packed":
-        data, offsets, sizes = (
-            t.to(device, non_blocking=True) for t in (self.data, self.offsets, self.sizes)
-        )
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> "Packed":
+        tensors = (self.data, self.offsets, self.sizes)
+        data, offsets, sizes = (t.to(device, non_blocking=non_blocking) for t in tensors)
         return Packed(data, offsets, sizes, self.channels, self.short_side)
 
     def __len__(self) -> int:

@@ -62,17 +62,17 @@ class _Listing:
     def __init__(self, root: str | Path | None):
         self.place, self._files = _find(root)
         self.names = {int(i): name for i, name in self._table("images.txt")}
-        self.class_of = {int(i): int(c) for i, c in self._table("image_class_labels.txt")}
+        self.class_of = {int(i): int(c) for i, c in self._table("image_class_labels.txt", numbers=True)}
         self.class_names = {int(c): name for c, name in self._table("classes.txt")}
 
-    def _table(self, name: str) -> list[tuple[str, str]]:
-        """Lines "number value" of one of the lists."""
+    def _table(self, name: str, numbers: bool = False) -> list[tuple[str, str]]:
+        """Lines "number value" of one of the lists; the values may have to be numbers too."""
         if name not in self._files:
             raise DMLTeachError(f"{name} is missing in {self.place}.\n{_LAYOUT}")
         lines = self._files[name].read().decode("utf-8", "replace").splitlines()
         rows = [line.split(maxsplit=1) for line in lines if line.strip()]
         table = [(row[0], row[1].strip()) for row in rows if len(row) == 2 and row[0].isdigit()]
-        if len(table) != len(rows):
+        if len(table) != len(rows) or (numbers and not all(value.isdigit() for _, value in table)):
             raise DMLTeachError(f"{name} in {self.place} is damaged; unpack the archive again.\n{_LAYOUT}")
         return table
 
@@ -95,8 +95,10 @@ class _Listing:
         if missing:
             more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
             problems.append(f"{len(missing):,} pictures missing or empty: {', '.join(missing[:5])}{more}")
-        if len(self.class_names) != 2 * CLASSES_OF_EACH:
-            problems.append(f"classes.txt lists {len(self.class_names)} classes, expected 200")
+        if set(self.class_names) != set(range(1, 2 * CLASSES_OF_EACH + 1)):
+            problems.append(f"classes.txt lists {len(self.class_names)} classes, expected 1 … 200")
+        if not set(self.class_of.values()) <= set(self.class_names):
+            problems.append("image_class_labels.txt names classes that classes.txt lacks")
         if set(self.names) != set(self.class_of):
             problems.append("images.txt and image_class_labels.txt list different images")
         for part, images in self.counts().items():

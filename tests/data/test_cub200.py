@@ -155,6 +155,23 @@ def test_a_missing_list_is_named(miniature, without):
         load("cub200", "train", miniature)
 
 
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("classes.txt", "1 only one\n", r"classes\.txt lists 1 classes, expected 1 … 200"),
+        ("classes.txt", "one two\n", r"classes\.txt .* is damaged"),
+        ("image_class_labels.txt", "1 bird\n", r"image_class_labels\.txt .* is damaged"),
+        ("image_class_labels.txt", "1 1\n", "list different images"),
+    ],
+)
+def test_a_damaged_list_is_named(miniature, without, name, content, message):
+    without(name)
+    path = miniature / "CUB_200_2011" / name
+    path.write_text(content)  # put back by `without`
+    with pytest.raises(DMLTeachError, match=message):
+        load("cub200", "train", miniature)
+
+
 @pytest.mark.parametrize("root", [None, "nowhere", "empty", "empty/note.txt"])
 def test_a_missing_root_says_what_is_expected_and_where_to_get_it(tmp_path, root):
     (tmp_path / "empty").mkdir()

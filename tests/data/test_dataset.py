@@ -78,6 +78,12 @@ def test_classes_that_do_not_exist_are_refused(classes):
         load("omniglot", "train", classes=classes)
 
 
+def test_classes_are_numbers_not_text():
+    for classes in ("12", ["Arcadian"]):
+        with pytest.raises(DMLTeachError, match="number of classes or a list of labels"):
+            load("omniglot", "train", classes=classes)
+
+
 def test_the_fingerprint_tells_different_contents_apart():
     every = [
         load("omniglot", "train"),
