@@ -82,7 +82,7 @@ Checkpoint = Annotated[
 MaxMinutes = Annotated[
     float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")
 ]
-Classes = Annotated[int | None, option("Only the first so many classes.", "N", "all")]
+Classes = Annotated[int | None, option("Only the first so many classes, for quick trials.", "N", "all")]
 DatasetOption = Annotated[
     list[str], option("Option of the data set, e.g. rotations=true; repeatable.", "NAME=VALUE", False)
 ]
