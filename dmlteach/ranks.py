@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 BLOCK = {"cpu": 1024, "cuda": 8192}  # rows and columns of one matrix product
+MATCHES = 2**24  # distances to matches held at a time: 128 MiB
 PAIRS = 4096  # pairs subtracted at a time
-MATCHES = 2**24  # matches held at a time: 128 MiB of distances
-TIE = 1e-12  # squared distances that agree to this share are a tie
+NEAR_TIE = 1e-12  # squared distances in float64 that agree to this share are compared with more care
 
 
 class Sets(NamedTuple):
@@ -30,71 +30,62 @@ class Sets(NamedTuple):
 
 
 def rank_matches(sets: Sets, largest_k: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-    """Ranks of all matches, for one range of queries after the other.
+    """Ranks of all matches, for some queries after the other (by class, not in the order given).
 
     Args:
         sets: queries and gallery.
         largest_k: how far the first match's rank matters; ranks up to a query's number of
-            matches R always do. A rank beyond both is only known to be beyond.
+            matches R always do. A rank that matters no more may be too large.
 
     Yields:
         The number of matches R (q,) of each query, and their ranks (q, most), nearest first;
         entries beyond a query's R mean nothing.
     """
-    matches = _find_matches(sets)
-    num_queries = len(sets.queries)
-    step = max(64, MATCHES // max(1, matches.most))
+    sets = _sort_by_class(sets)
+    number = torch.bincount(sets.gallery_labels)[sets.query_labels] - int(sets.single)  # (Q,)
+    num_queries, most = len(number), int(number.max())
+    step = max(64, MATCHES // (most + 1))
     with _full_fp32():
         distances = _Distances(sets)
         for start in range(0, num_queries, step):
             rows = slice(start, min(start + step, num_queries))
-            counter = _Counter(sets, distances, matches, rows, largest_k)
+            counter = _Counter(sets, distances, number[rows], most, rows, largest_k)
             _count(counter, distances, rows, both_ways=sets.single and step >= num_queries)
-            yield matches.number[rows], counter.ranks()
+            yield number[rows], counter.ranks()
+
+
+def _sort_by_class(sets: Sets) -> Sets:
+    """The same rows with the items of a class side by side, small classes first."""
+    num_classes = int(max(sets.query_labels.max(), sets.gallery_labels.max())) + 1
+    size = torch.bincount(sets.gallery_labels, minlength=num_classes)
+    new_label = size.argsort(stable=True).argsort()
+
+    def sort(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        labels, order = new_label[labels].sort(stable=True)
+        return x[order], labels
+
+    gallery = sort(sets.gallery, sets.gallery_labels)
+    queries = gallery if sets.single else sort(sets.queries, sets.query_labels)
+    return Sets(*queries, *gallery, sets.single)
 
 
 def _count(counter: "_Counter", distances: "_Distances", rows: slice, both_ways: bool) -> None:
     """Show the counter every block of distances; a single set is symmetric, so half of them do."""
     block = BLOCK.get(counter.limit.device.type, 1024)
-    for start in range(rows.start, rows.stop, block):
-        row_block = slice(start, min(start + block, rows.stop))
-        for first in range(start if both_ways else 0, len(distances.gallery), block):
-            column_block = slice(first, min(first + block, len(distances.gallery)))
+    size = len(distances.gallery)
+    sample = slice(0, size, -(-size // block))
+    for row_block in _blocks(rows.start, rows.stop, block):
+        counter.discard_far_matches(distances.similarity(row_block, sample), row_block)
+    for row_block in _blocks(rows.start, rows.stop, block):
+        for column_block in _blocks(row_block.start if both_ways else 0, size, block):
             similarity = distances.similarity(row_block, column_block)
             counter.look(similarity, row_block, column_block)
-            if both_ways and first > start:
+            if both_ways and column_block.start > row_block.start:
                 counter.look(similarity, row_block, column_block, swapped=True)
 
 
-class _Matches(NamedTuple):
-    """Gallery rows of each query's class, as a range of the gallery sorted by class."""
-
-    order: Tensor  # (M,) gallery rows by class
-    start: Tensor  # (Q,) where the query's class begins in `order`
-    number: Tensor  # (Q,) R, the query itself excluded
-    own: Tensor  # (Q,) the query's own place in its class; beyond the class if it is not there
-    most: int  # the largest R
-
-    def rows(self, queries: slice) -> tuple[Tensor, Tensor]:
-        """Matches of some queries (q, most), and which of these entries exist."""
-        start, number, own = (x[queries, None] for x in (self.start, self.number, self.own))
-        place = torch.arange(self.most, device=own.device).expand(len(own), -1)
-        exists = place < number
-        place = place + (place >= own).long()  # step over the query itself
-        return self.order[(start + place).masked_fill(~exists, 0)], exists
-
-
-def _find_matches(sets: Sets) -> _Matches:
-    num_classes = int(max(sets.query_labels.max(), sets.gallery_labels.max())) + 1
-    size = torch.bincount(sets.gallery_labels, minlength=num_classes)
-    start = size.cumsum(0) - size
-    order = sets.gallery_labels.argsort(stable=True)
-    number = size[sets.query_labels]
-    own = number.clone()
-    if sets.single:
-        own[order] = torch.arange(len(order), device=order.device) - start[sets.gallery_labels[order]]
-        number = number - 1
-    return _Matches(order, start[sets.query_labels], number, own, int(number.max()))
+def _blocks(start: int, stop: int, size: int) -> list[slice]:
+    return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
 
 
 class _Distances:
@@ -125,16 +116,16 @@ class _Distances:
         return a @ b.T
 
     def error(self, query: Tensor, item: Tensor) -> Tensor:
-        """Largest rounding error of d² for each pair (P,), float64."""
-        return (self.sq_queries[query].double() + self.sq_gallery[item]) * self.rounding + 1e-37
+        """Largest rounding error of d² for each pair (P,)."""
+        return (self.sq_queries[query] + self.sq_gallery[item]) * self.rounding + 1e-37
 
     def exact(self, query: Tensor, item: Tensor) -> Tensor:
         """d² of each pair (P,) by direct subtraction in float64."""
         d2 = torch.zeros(len(query), dtype=torch.float64, device=query.device)
         differ = (self.identity[0][query] != self.identity[1][item]).nonzero()[:, 0]
         for pairs in differ.split(PAIRS):
-            a, b = self.queries[query[pairs]], self.gallery[item[pairs]]
-            d2[pairs] = (a.double() - b.double()).square_().sum(1)
+            difference = self.queries[query[pairs]].double() - self.gallery[item[pairs]]
+            d2[pairs] = torch.linalg.vecdot(difference, difference)
         return d2
 
 
@@ -160,6 +151,49 @@ def _identify_rows(sets: Sets) -> tuple[Tensor, Tensor]:
     return (gallery, gallery) if sets.single else (identify(sets.queries), gallery)
 
 
+def _match_distances(sets: Sets, rows: slice, most: int) -> tuple[Tensor, Tensor]:
+    """Distances of some queries to their matches, nearest first, by direct subtraction.
+
+    Returns:
+        d² (q, most) in float64, infinite where a query has fewer matches, and the matches' gallery rows.
+    """
+    device = sets.queries.device
+    d2 = torch.full((rows.stop - rows.start, most + 1), torch.inf, dtype=torch.float64, device=device)
+    start, stop = _class_ranges(sets.query_labels, rows)
+    labels = sets.query_labels[start]  # one per class among these queries
+    number = torch.bincount(sets.gallery_labels, minlength=int(labels.max()) + 1)
+    first_item = number.cumsum(0) - number  # of each class
+    item_start, item_stop = first_item[labels], (first_item + number)[labels]
+    longest = max(int((stop - start).max()), most + 1)
+    at_once = max(1, MATCHES // (longest * (most + 1 + sets.queries.shape[1])))
+    for classes in torch.arange(len(labels), device=device).split(at_once):
+        query, is_query = _pad(start[classes], stop[classes])  # (c, a)
+        item, is_item = _pad(item_start[classes], item_stop[classes])  # (c, b)
+        a, b = sets.queries[query].double(), sets.gallery[item].double()
+        d = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")  # (c, a, b)
+        missing = ~is_item[:, None, :].expand_as(d)
+        if sets.single:
+            missing = missing | (query[:, :, None] == item[:, None, :])
+        d2[query[is_query] - rows.start, : d.shape[2]] = d.square().masked_fill(missing, torch.inf)[is_query]
+    d2, order = d2.sort(1)
+    match = order[:, :most] + first_item[sets.query_labels[rows], None]
+    return d2[:, :most], match.clamp_max(len(sets.gallery) - 1)
+
+
+def _class_ranges(labels: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+    """First row and row after the last of each class in a range of sorted labels, each (C,)."""
+    _, number = labels[rows].unique_consecutive(return_counts=True)
+    stop = number.cumsum(0) + rows.start
+    return stop - number, stop
+
+
+def _pad(start: Tensor, stop: Tensor) -> tuple[Tensor, Tensor]:
+    """Ranges of rows as a table (c, longest), the last row repeated, and which entries are real."""
+    longest = int((stop - start).max())
+    table = start[:, None] + torch.arange(longest, device=start.device)
+    return table.clamp_max((stop - 1).clamp_min(0)[:, None]), table < stop[:, None]
+
+
 class _Counter:
     """Counts, for a range of queries, the non-matches at most as far away as each match.
 
@@ -167,71 +201,101 @@ class _Counter:
     of a query's farthest match that is not done, are looked at one by one.
     """
 
-    def __init__(self, sets: Sets, distances: _Distances, matches: _Matches, rows: slice, largest_k: int):
+    def __init__(
+        self, sets: Sets, distances: _Distances, number: Tensor, most: int, rows: slice, largest_k: int
+    ):
         self.sets, self.distances, self.first = sets, distances, rows.start
-        match, exists = matches.rows(rows)  # (q, R)
-        query, place = exists.nonzero(as_tuple=True)
-        d2 = torch.full(match.shape, torch.inf, dtype=torch.float64, device=match.device)
-        d2[query, place] = distances.exact(query + rows.start, match[query, place])
-        self.d2 = d2.sort(1).values
-        # non-matches between one match and the next: column r holds those after match r, before match r + 1
-        self.between = torch.zeros(len(d2), matches.most + 1, dtype=torch.int32, device=match.device)
+        self.number, self.most = number, most
+        d2, self.match = _match_distances(sets, rows, most)  # (q, most)
+        self.d2 = torch.cat([d2, d2.new_full((len(d2), 1), torch.inf)], 1)  # (q, most + 1): sentinel
+        # column r: non-matches farther than r matches and not farther than the next
+        self.between = torch.zeros(self.d2.shape, dtype=torch.int32, device=d2.device)
         # as many non-matches may come before the r-th match for its rank to matter
-        self.allowed = matches.number[rows, None] - 1 - torch.arange(matches.most, device=match.device)
-        has_match = matches.number[rows] > 0
-        if matches.most:
-            self.allowed[has_match, 0] = self.allowed[has_match, 0].clamp_min(largest_k - 1)
-        self.reach = distances.sq_queries[rows].double() + distances.sq_gallery.max()
-        self.limit = torch.empty(len(d2), device=match.device)  # of similarity, per query
+        self.allowed = number[:, None] - 1 - torch.arange(most, device=d2.device)  # (q, most)
+        if most:
+            self.allowed[number > 0, 0] = self.allowed[number > 0, 0].clamp_min(largest_k - 1)
+        reach = distances.sq_queries[rows] + distances.sq_gallery.max()
+        self.margin = reach * distances.rounding + 1e-37  # (q,) largest rounding error
+        self.limit = torch.empty_like(self.margin)  # (q,) smallest similarity that is looked at
         self._update_limit(slice(None))
+
+    def discard_far_matches(self, similarity: Tensor, rows: slice) -> None:
+        """Find in a sample of the gallery (q, m) which matches cannot rank within R, from the second on.
+
+        Of the 2 R nearest items, at most R + 1 are the query and its matches, so R − 1 are not.
+        """
+        if not 2 <= 2 * self.most <= similarity.shape[1]:
+            return
+        own = self._own(rows)
+        nearest = similarity.topk(2 * self.most, dim=1).values  # (q, 2 most), nearest first
+        last = nearest.gather(1, (2 * self.number[own, None] - 1).clamp_min(0))  # (q, 1)
+        surely_behind = self.d2[own, 1 : self.most] >= -2 * last + self.margin[own, None]
+        self.allowed[own, 1:] = self.allowed[own, 1:].masked_fill(surely_behind, -1)
+        self._update_limit(own)
 
     def look(self, similarity: Tensor, rows: slice, columns: slice, swapped: bool = False) -> None:
         """Count one block (q, m); `swapped`: its columns are the queries and its rows the gallery."""
-        queries = columns if swapped else rows
-        own = slice(queries.start - self.first, queries.stop - self.first)
+        own = self._own(columns if swapped else rows)
         limit = self.limit[own]
         found = _where(similarity >= (limit if swapped else limit[:, None]))
         if not len(found):
             return
-        row, column = found // similarity.shape[1] + rows.start, found % similarity.shape[1] + columns.start
-        query, item = (column, row) if swapped else (row, column)
-        other = self.sets.query_labels[query] != self.sets.gallery_labels[item]
-        d2 = similarity.flatten()[found[other]].double() * -2
-        self._insert(query[other], item[other], d2)
+        row = found.div(similarity.shape[1], rounding_mode="floor")
+        column = found - row * similarity.shape[1] + columns.start
+        query, item = (column, row + rows.start) if swapped else (row + rows.start, column)
+        other = (self.sets.query_labels[query] != self.sets.gallery_labels[item]).nonzero()[:, 0]
+        self._insert(query[other], item[other], similarity.flatten()[found[other]] * -2)
         self._update_limit(own)
 
     def ranks(self) -> Tensor:
-        """(q, R) rank of each match."""
-        place = torch.arange(1, self.d2.shape[1] + 1, device=self.d2.device)
-        return self.between.cumsum(1)[:, :-1] + place
+        """(q, most) rank of each match; beyond the gallery where it does not matter."""
+        before = self.between.cumsum(1)[:, :-1]
+        place = torch.arange(1, self.most + 1, device=before.device)
+        return (before + place).masked_fill(before > self.allowed, len(self.sets.gallery) + 1)
+
+    def _own(self, rows: slice) -> slice:
+        return slice(rows.start - self.first, rows.stop - self.first)
 
     def _insert(self, query: Tensor, item: Tensor, d2: Tensor) -> None:
         """Note between which matches of its query each item lies (P,)."""
-        error = self.distances.error(query, item)
-        row = query - self.first
+        row, error = query - self.first, self.distances.error(query, item)
         place = self._count_nearer_matches(row, d2 - error)
-        doubt = (place != self._count_nearer_matches(row, d2 + error)).nonzero()[:, 0]
-        exact = self.distances.exact(query[doubt], item[doubt])
-        place[doubt] = self._count_nearer_matches(row[doubt], exact * (1 - TIE))
-        width = self.between.shape[1]
-        one = torch.ones_like(place, dtype=torch.int32)
-        self.between.view(-1).index_add_(0, row * width + place, one)
+        doubt = (self.d2[row, place] < d2 + error).nonzero()[:, 0]
+        place[doubt] = self._place_exactly(query[doubt], item[doubt])
+        self.between.view(-1).index_add_(
+            0, row * (self.most + 1) + place, torch.ones_like(place, dtype=torch.int32)
+        )
+
+    def _place_exactly(self, query: Tensor, item: Tensor) -> Tensor:
+        """How many matches of each query are nearer than its item (P,), in float64; identical rows tie."""
+        row, d2 = query - self.first, self.distances.exact(query, item)
+        place = self._count_nearer_matches(row, d2 * (1 - NEAR_TIE))
+        open_ = torch.arange(len(row), device=row.device)
+        while len(open_ := open_[self.d2[row[open_], place[open_]] <= d2[open_] * (1 + NEAR_TIE)]):
+            match = self.match[row[open_], place[open_]]
+            same = self.distances.identity[1][match] == self.distances.identity[1][item[open_]]
+            open_, match = open_[~same], match[~same]
+            behind = self.distances.exact(query[open_], match) < d2[open_]
+            open_ = open_[behind]
+            place[open_] += 1
+        return place
 
     def _count_nearer_matches(self, row: Tensor, d2: Tensor) -> Tensor:
         """How many matches of query `row` are nearer than d2 (P,), by bisection."""
-        count, most = torch.zeros_like(row), self.d2.shape[1]
-        step = 1 << most.bit_length()
+        count = torch.zeros_like(row)
+        step = 1 << self.most.bit_length()
         while step := step // 2:
-            further = count + step
-            nearer = self.d2[row, further.clamp_max(most) - 1] < d2
-            count = torch.where(nearer & (further <= most), further, count)
+            further = (count + step).clamp_max_(self.most)
+            count = torch.where(self.d2[row, further - 1] < d2, further, count)
         return count
 
     def _update_limit(self, rows: slice) -> None:
-        matters = self.between[rows].cumsum(1)[:, :-1] <= self.allowed[rows]  # (q, R)
-        farthest = self.d2[rows].masked_fill(~matters, -torch.inf).amax(1) if matters.shape[1] else -torch.inf
-        margin = self.reach[rows] * self.distances.rounding + 1e-37
-        self.limit[rows] = (-(farthest + margin) / 2).float()
+        if not self.most:
+            self.limit.fill_(torch.inf)
+            return
+        matters = self.between[rows].cumsum(1)[:, :-1] <= self.allowed[rows]  # (q, most)
+        farthest = self.d2[rows, :-1].masked_fill(~matters, -torch.inf).amax(1)
+        self.limit[rows] = (farthest + self.margin[rows]).float() / -2
 
 
 def _where(mask: Tensor) -> Tensor:

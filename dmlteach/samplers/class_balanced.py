@@ -27,10 +27,12 @@ class ClassBalanced(Sampler):
 
     def __init__(self, labels: Tensor, batch_size: int, seed: int = 0, images_per_class: int = 4):
         super().__init__(labels, batch_size, seed)
-        if images_per_class < 1 or batch_size % images_per_class:
+        if images_per_class < 1:
+            raise DMLTeachError(f"images_per_class must be at least 1, not {images_per_class}.")
+        if batch_size % images_per_class:
             raise DMLTeachError(
                 f"batch_size {batch_size} cannot hold whole groups of images_per_class = {images_per_class}; "
-                f"choose a batch_size divisible by it, e.g. {_round_up(batch_size, max(images_per_class, 1))}."
+                f"choose a batch_size divisible by it, e.g. {_round_up(batch_size, images_per_class)}."
             )
         _, class_of, self._sizes = np.unique(self.labels.numpy(), return_inverse=True, return_counts=True)
         self._by_class = np.argsort(class_of, kind="stable")  # images, grouped by class
@@ -60,7 +62,7 @@ class ClassBalanced(Sampler):
         return decks[:, : per_pass * p].reshape(-1, p)[:num_batches]
 
     def _deal_images(self, rng: np.random.Generator, classes: np.ndarray) -> np.ndarray:
-        """(V, K) images for V visits to classes: every visit takes the next K of the class's shuffled deck."""
+        """(V, K) images for V visits to classes: a visit takes the next K of the class's shuffled deck."""
         k, sizes = self.images_per_class, self._sizes[classes]
         visits_per_deck = np.maximum(sizes // k, 1)  # (V,)
         visit = _count_earlier(classes)  # (V,) 0 for a class's first visit

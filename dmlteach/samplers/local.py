@@ -66,7 +66,7 @@ class Local(Sampler):
         centroids, assignment = kmeans(embeddings, k, seed=int(rng.integers(2**31)))
         sizes = np.bincount(assignment.numpy(), minlength=k)
         if self.balance:
-            assignment = _assign_evenly(embeddings, centroids, torch.from_numpy(sizes))
+            assignment = assign_evenly(embeddings, centroids, torch.from_numpy(sizes))
         grouped = np.argsort(assignment.numpy(), kind="stable")
         ends = np.cumsum(np.bincount(assignment.numpy(), minlength=k))[:-1]
         return [c for c in np.split(grouped, ends) if len(c)], sizes
@@ -102,7 +102,7 @@ class Local(Sampler):
         }
 
 
-def _assign_evenly(embeddings: Tensor, centroids: Tensor, sizes: Tensor) -> Tensor:
+def assign_evenly(embeddings: Tensor, centroids: Tensor, sizes: Tensor) -> Tensor:
     """Cluster of each image (M,), such that the sizes differ by at most 1.
 
     In rounds: each image that has no place asks for the nearest cluster with room; a cluster

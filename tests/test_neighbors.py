@@ -1,0 +1,101 @@
+"""faiss and the torch versions find the same neighbours and clusters."""
+
+import sys
+
+import pytest
+import torch
+
+from dmlteach.errors import DMLTeachError
+from dmlteach.neighbors import import_faiss, kmeans, nearest
+
+
+@pytest.fixture(params=["faiss", "torch"])
+def backend(request, monkeypatch):
+    """With faiss, and where faiss cannot be imported."""
+    if request.param == "torch":
+        monkeypatch.setitem(sys.modules, "faiss", None)
+    assert (import_faiss() is None) == (request.param == "torch")
+
+
+def blobs(num_blobs: int = 6, per_blob: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    of = torch.arange(num_blobs * per_blob) % num_blobs
+    return torch.eye(num_blobs)[of] * 20 + torch.randn(len(of), num_blobs, generator=generator), of
+
+
+def test_nearest_are_those_of_sorted_distances(backend):
+    generator = torch.Generator().manual_seed(1)
+    queries, gallery = torch.randn(30, 5, generator=generator), torch.randn(70, 5, generator=generator)
+    d2, rows = nearest(queries, gallery, 7)
+    expected = (queries[:, None].double() - gallery[None].double()).square().sum(2).sort(1)
+    assert torch.equal(rows, expected.indices[:, :7])
+    assert torch.allclose(d2.double(), expected.values[:, :7], atol=1e-5)
+
+
+def test_neighbours_far_from_the_origin_are_still_told_apart(backend):
+    x = torch.arange(50.0)[:, None] * 0.1 + 1000
+    d2, rows = nearest(x, x, 1)
+    assert torch.equal(rows[:, 0], torch.arange(50)) and (d2 >= 0).all()
+
+
+def test_too_many_neighbours_or_another_width_is_one_clear_error(backend):
+    with pytest.raises(DMLTeachError, match="choose 1 to 3"):
+        nearest(torch.randn(2, 4), torch.randn(3, 4), 4)
+    with pytest.raises(DMLTeachError, match="5 dimensions"):
+        nearest(torch.randn(2, 5), torch.randn(3, 4), 1)
+
+
+def test_a_cluster_is_the_rows_nearest_to_its_centroid(backend):
+    x, _ = blobs()
+    centroids, cluster = kmeans(x, 4, seed=0)
+    assert centroids.shape == (4, 6)
+    assert torch.equal(cluster, torch.cdist(x, centroids).argmin(1))
+
+
+def test_with_enough_iterations_a_centroid_is_the_mean_of_its_rows(backend):
+    x, _ = blobs()
+    centroids, cluster = kmeans(x, 4, seed=0, iterations=50)
+    for c in cluster.unique():
+        assert torch.allclose(centroids[c], x[cluster == c].mean(0), atol=1e-4)
+
+
+def test_equal_seeds_give_equal_clusters_and_others_differ(backend):
+    x = torch.randn(400, 8, generator=torch.Generator().manual_seed(2))
+    first, again, other = (kmeans(x, 20, seed=s)[1] for s in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_a_global_seed_does_not_matter_and_is_left_alone(backend):
+    x, _ = blobs()
+    torch.manual_seed(5)
+    first, drawn = kmeans(x, 5, seed=0)[1], torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(1))
+    assert torch.equal(first, kmeans(x, 5, seed=0)[1])
+
+
+@pytest.mark.parametrize("k", [1, 3, 12])
+def test_any_number_of_clusters_up_to_the_rows(backend, k):
+    x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
+    _, cluster = kmeans(x, k, seed=0)
+    assert cluster.min() >= 0 and cluster.max() < k
+    assert len(cluster.unique()) == k or k == 12
+
+
+def test_identical_rows_share_a_cluster_and_others_stay_empty(backend):
+    centroids, cluster = kmeans(torch.ones(40, 3), 5, seed=0)
+    assert len(cluster.unique()) == 1
+    assert torch.allclose(centroids[cluster[0]], torch.ones(3))
+
+
+@pytest.mark.parametrize("k", [0, 11])
+def test_a_number_of_clusters_out_of_range_is_one_clear_error(backend, k):
+    with pytest.raises(DMLTeachError, match="choose 1 to 10"):
+        kmeans(torch.randn(10, 2), k, seed=0)
+
+
+def test_embeddings_that_are_not_finite_are_one_clear_error(backend):
+    x = torch.randn(10, 2)
+    x[3, 1] = torch.nan
+    with pytest.raises(DMLTeachError, match="not finite"):
+        kmeans(x, 2, seed=0)
