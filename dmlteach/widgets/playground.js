@@ -123,10 +123,11 @@ const SHAPES = [
 ];
 
 /** An arrow whose shaft has the loss's dash; a short arrow becomes a bar: "does not move". */
-function arrow(parent, colour, dash) {
+function arrow(parent, loss, { key, colour }) {
+  const dash = LOSSES[loss].dash;
   const shaft = s("path", { fill: "none", stroke: colour, "stroke-width": 2.5, "stroke-dasharray": dash });
   const head = s("path", { fill: colour, stroke: colour, "stroke-width": 1.5, "stroke-linejoin": "round" });
-  parent.append(s("g", { class: "dml-arrow" }, shaft, head));
+  parent.append(s("g", { class: "dml-arrow", "data-loss": loss, "data-of": key }, shaft, head));
   return (x, y, dx, dy) => {
     const length = Math.hypot(dx, dy);
     if (length < 1) {
@@ -495,7 +496,7 @@ class Playground {
     const title = s("text", { x: 4, y: y + 14, class: "dml-title" });
     const tick = s("path", { class: "dml-middle" });
     svg.append(s("path", { class: "dml-rule", d: `M0 ${y}H${this.width}` }), hatch, tick);
-    const arrows = POINTS.map(({ colour }) => arrow(svg, colour, LOSSES[loss].dash));
+    const arrows = POINTS.map((point) => arrow(svg, loss, point));
     svg.append(title);
     this.drawings.push(([[a], [p], [n]], values) => {
       title.textContent = this.title(loss, values);
@@ -613,7 +614,7 @@ class Playground {
     inner.append(s("path", { class: "dml-grid", d: `M0 ${origin[1]}H${size}M${origin[0]} ${head}V${head + size}` }));
     if (circles) inner.append(s("rect", { ...frame, fill: `url(#${this.id}hatch)`, mask: `url(#${mask})`, class: "dml-region" }));
     inner.append(...edges, pair, middle);
-    const arrows = POINTS.map(({ colour }) => arrow(inner, colour, LOSSES[loss].dash));
+    const arrows = POINTS.map((point) => arrow(inner, loss, point));
     svg.append(s("rect", { ...frame, class: "dml-outline" }));
     this.drawings.push((points, values) => {
       title.textContent = this.title(loss, values);

@@ -1,0 +1,132 @@
+"""The playground on a page without a kernel: opened from a file, with the network off."""
+
+import pytest
+import torch
+
+from dmlteach.losses import sst_loss, triplet_loss
+from dmlteach.widgets import TripletPlayground
+
+
+@pytest.fixture
+def static(page, tmp_path):
+    """Opens the HTML that a playground leaves in an executed notebook; returns the page and its requests."""
+
+    def open_page(playground: TripletPlayground, dark: bool = False):
+        body = playground._repr_mimebundle_()[0]["text/html"]
+        style = "background:#111;color:#eee" if dark else "background:#fff;color:#111"
+        path = tmp_path / "page.html"
+        path.write_text(
+            f'<!doctype html><meta charset="utf-8"><body style="{style}">{body}</body>', encoding="utf-8"
+        )
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.context.set_offline(True)
+        page.goto(path.as_uri())
+        page.wait_for_selector(".dml-playground [data-key=n]")
+        return page, requests
+
+    return open_page
+
+
+def negative_gradients(loss, points) -> list[list[float]]:
+    """By autograd of the library, in this process."""
+    z = torch.tensor(points, dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([[1], [-1], [-1]])
+    loss(z, torch.tensor([0, 0, 1]), targets=targets).backward()
+    return (-z.grad).tolist()
+
+
+def shown(page, loss: str) -> list[list[float]]:
+    return [
+        page.eval_on_selector(
+            f"td[data-loss={loss}][data-of={key}]", "cell => JSON.parse(cell.dataset.value)"
+        )
+        for key in "apn"
+    ]
+
+
+def close(given, expected):
+    return torch.allclose(torch.tensor(given), torch.tensor(expected), atol=1e-6)
+
+
+def test_it_reacts_to_the_keyboard_without_any_request(static):
+    page, requests = static(TripletPlayground(line=[0, 1, 0.8]))
+    page.focus("[data-key=n]")
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_selector('[data-key=n][aria-label="negative, x 0.31"]')
+    for name, loss in (("triplet", triplet_loss), ("sst", sst_loss)):
+        assert close(shown(page, name), negative_gradients(loss, [[0.0], [1.0], [0.31]]))
+    assert "formula" in page.inner_text(".dml-badge")
+    page.wait_for_function(
+        "document.querySelector('.dml-status').textContent.includes('opposite directions')"
+    )
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+def test_moving_the_mark_moves_the_points(static):
+    page, _ = static(TripletPlayground(line=[0, 0, 0]))
+    page.focus("[data-key=mark]")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")  # the anchor goes right, the other two stay together
+    page.wait_for_selector('[data-key=mark][aria-label*="a − p 0.30, p − n 0.00, n − a −0.30"]')
+    assert page.get_attribute("[data-key=a]", "aria-label") == "anchor, x 0.20"
+    assert page.get_attribute("[data-key=p]", "aria-label") == "positive, x −0.10"
+
+
+def test_the_mark_follows_a_dragged_point(static):
+    page, _ = static(TripletPlayground(line=[0, 1, 0.8]))
+    before = page.get_attribute("[data-key=mark]", "transform")
+    box = page.locator("[data-key=p] .dml-shape").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 90, y, steps=4)
+    page.mouse.up()
+    page.wait_for_function(
+        "before => document.querySelector('[data-key=mark]').getAttribute('transform') !== before", arg=before
+    )
+    assert float(page.get_attribute("[data-key=p]", "aria-valuenow")) < 0.7
+
+
+def test_in_the_plane_a_click_places_the_chosen_point_and_step_follows_the_arrows(static):
+    page, _ = static(TripletPlayground(view="plane"), dark=True)
+    page.locator(".dml-panels svg").first.click(position={"x": 120, "y": 100})
+    start = [[-0.8, -0.4], [0.7, -0.6]]
+    page.wait_for_function("document.querySelector('[data-key=n]').ariaLabel !== 'negative, x 0.10, y 0.50'")
+    page.click("text=Show numbers")
+    n = [float(page.input_value(f"input[aria-label='negative {axis}']")) for axis in "xy"]
+    push = negative_gradients(sst_loss, [*start, n])
+    page.click("button:text-is('Step')")
+    expected = n[0] + 0.25 * push[2][0]
+    page.wait_for_function(
+        "x => Math.abs(document.querySelector('[data-key=n]').getAttribute('aria-valuenow') - x) < 1e-3",
+        arg=expected,
+    )
+
+
+def test_nothing_moves_by_itself_and_tab_leaves(static):
+    page, _ = static(TripletPlayground())
+    label = page.get_attribute("[data-key=n]", "aria-label")
+    page.wait_for_timeout(700)
+    assert page.get_attribute("[data-key=n]", "aria-label") == label
+    page.focus("[data-key=n]")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.className") == "dml-playground"
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement === document.body"):
+            break
+    assert page.evaluate("document.activeElement === document.body")
+
+
+@pytest.mark.parametrize("view", ["line", "plane"])
+def test_it_fits_a_phone_and_its_points_are_large_enough_to_touch(static, view):
+    page, _ = static(TripletPlayground(view=view))
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.wait_for_function("document.querySelector('.dml-stage svg').clientWidth < 360")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    for key in "apn":
+        box = page.locator(f"[data-key={key}] .dml-hit").bounding_box()
+        assert min(box["width"], box["height"]) >= 24
