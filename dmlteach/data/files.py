@@ -4,11 +4,13 @@ import gzip
 import hashlib
 import os
 import shutil
+import stat
 import tarfile
 import uuid
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,13 +102,16 @@ def list_folder(root: Path) -> list[StoredFile]:
             continue
         seen.add(real)
         subfolders[:] = sorted(s for s in subfolders if not _is_hidden(s))
+        inside = Path(folder).relative_to(root).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
         for name in names:
-            path = Path(folder, name)
-            if _is_hidden(name) or not path.is_file():
+            if _is_hidden(name):
                 continue
-            status = path.stat()
-            relative = path.relative_to(root).as_posix()
-            found.append(StoredFile(relative, path, 0, status.st_size, status.st_mtime_ns))
+            path = Path(folder, name)
+            with suppress(FileNotFoundError):  # a link that leads nowhere
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode):
+                    found.append(StoredFile(prefix + name, path, 0, status.st_size, status.st_mtime_ns))
     return sorted(found)
 
 

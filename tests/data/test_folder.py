@@ -74,6 +74,9 @@ def test_any_file_name_and_sub_folder_belongs_to_its_class(tmp_path):
     (tmp_path / "b" / "Thumbs.db").write_bytes(b"\xd0\xcf")
     picture(tmp_path / "in no class.png")
     (tmp_path / "a class without pictures").mkdir()
+    (tmp_path / "b" / "broken link.png").symlink_to(tmp_path / "nowhere.png")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "b" / "pipe.png")
     both = [load("folder", split, tmp_path) for split in ("train", "test")]
     assert sorted(f.name for dataset in both for f in dataset.source.files) == sorted(names)
     for dataset in both:
