@@ -1,6 +1,7 @@
 """Retrieval grids: a query, its nearest images, and whether each is of the query's class."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,7 +12,13 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.neighbors import nearest
 from dmlteach.plots.style import BLACK, CORRECT, INCORRECT, Picture, mark, page, place, styled
 
-DASHED = (0, (2, 1.2))
+DASHED: Any = (0, (2, 1.2))
+
+
+class Rows(Protocol):
+    """Images by row: a tensor (M, C, H, W) or (M, H, W), or anything that yields (C, H, W) for a row."""
+
+    def __getitem__(self, row: int, /) -> Tensor: ...
 
 
 def pick_queries(labels: Tensor, count: int, seed: int = 0) -> Tensor:
@@ -58,7 +65,7 @@ def top_neighbours(embeddings: Tensor, queries: Tensor, k: int = 4) -> Tensor:
 
 @styled
 def retrieval_grid(
-    images: Tensor,
+    images: Rows,
     labels: Tensor,
     queries: Tensor,
     neighbours: Tensor | Mapping[str, Tensor],
@@ -70,7 +77,8 @@ def retrieval_grid(
     Right is a solid green frame with a tick, wrong a dashed vermillion frame with a cross.
 
     Args:
-        images: (M, C, H, W) or (M, H, W), uint8 or floats in 0 … 1; one channel is ink, drawn on white.
+        images: (M, C, H, W) or (M, H, W), uint8 or floats in 0 … 1, or anything that yields one image for a
+            row; one channel is ink, drawn on white.
         labels: (M,) class of each image.
         queries: (Q,) rows.
         neighbours: (Q, k) rows; or several, by the name of the model that found them, drawn side by side.
@@ -104,7 +112,7 @@ def retrieval_grid(
 
 
 def _block(
-    axes: Axes, images: Tensor, rows: Tensor, right: Tensor, x: float, ys: list[float], thumbnail: float
+    axes: Axes, images: Rows, rows: Tensor, right: Tensor, x: float, ys: list[float], thumbnail: float
 ) -> None:
     """The neighbours one model found, a query a row."""
     for found, hits, y in zip(rows.tolist(), right.tolist(), ys, strict=True):

@@ -1,0 +1,160 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from dmlteach import figures
+from dmlteach.errors import DMLTeachError
+from dmlteach.plots.style import Picture
+
+COMMITTED = [name for name, entry in figures.FIGURES.items() if not entry.private]
+
+
+def small_picture(text="a rising line"):
+    figure = Picture(2, 1, alt=text)
+    figure.subplots().plot([0, 1])
+    return figure
+
+
+@pytest.fixture
+def two_figures(monkeypatch):
+    """A registry of two quick figures, which count how often they are drawn."""
+    drawn = []
+
+    def entry(name):
+        def draw():
+            drawn.append(name)
+            return small_picture(f"figure {name}")
+
+        return figures.Entry(draw, ("plots.style",))
+
+    monkeypatch.setattr(figures, "FIGURES", {"one": entry("one"), "two": entry("two")})
+    return drawn
+
+
+def test_the_project_has_every_figure_it_promises():
+    promised = ["overview", "gradients_triplet", "gradients_sst", "retrieval_omniglot", "tsne_omniglot"]
+    assert set([*promised, "training_curves", "retrieval_cub", "tsne_cub"]) == set(figures.names())
+
+
+def test_every_module_and_input_of_a_figure_exists():
+    for name, entry in figures.FIGURES.items():
+        assert all(figures._file_of(module) for module in entry.modules), name
+        assert entry.function.__doc__ or entry.function.func.__doc__, name
+
+
+@pytest.mark.parametrize("name", ["overview", "gradients_sst"])
+def test_a_figure_is_drawn_twice_to_the_same_bytes(name, tmp_path):
+    first, second = figures.draw(name, tmp_path / "a"), figures.draw(name, tmp_path / "b")
+    assert [f.suffix for f in first] == [".png", ".svg", ".txt"]
+    assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_the_committed_figure_is_there_and_described(name, checkout):
+    folder = checkout / "figures"
+    alt = (folder / f"{name}.alt.txt").read_text(encoding="utf-8").strip()
+    listed = (folder / "README.md").read_text(encoding="utf-8")
+    assert (folder / f"{name}.png").stat().st_size > 10_000
+    assert len(alt) > 100 and alt in listed and f"]({name}.png)" in listed
+
+
+def test_only_what_changed_is_redrawn(two_figures, tmp_path, monkeypatch):
+    silent = {"say": lambda line: None}
+    assert figures.draw_all(tmp_path, **silent) == ["one", "two"]
+    assert figures.draw_all(tmp_path, **silent) == []
+    changed = replace(figures.FIGURES["two"], modules=("plots.style", "plots.curves"))
+    monkeypatch.setitem(figures.FIGURES, "two", changed)
+    assert figures.draw_all(tmp_path, **silent) == ["two"]
+    assert figures.draw_all(tmp_path, only_changed=False, **silent) == ["one", "two"]
+
+
+def test_a_deleted_file_is_drawn_again(two_figures, tmp_path):
+    figures.draw_all(tmp_path, say=lambda line: None)
+    (tmp_path / "one.svg").unlink()
+    assert figures.draw_all(tmp_path, say=lambda line: None) == ["one"]
+
+
+def test_a_change_of_code_changes_the_figures_that_reach_it_and_no_other(monkeypatch):
+    file = figures.PACKAGE / "losses" / "sst.py"
+    reaches = {name for name in figures.names() if file in map_code(name)}
+    assert reaches == {"overview", "gradients_triplet", "gradients_sst"}  # losses are one package
+
+
+def map_code(name):
+    plots_only = [m for m in figures.FIGURES[name].modules if m.startswith("plots")]
+    return {file for module in plots_only for file in figures.code_of(module)}
+
+
+def test_imports_are_followed_through_modules_and_functions():
+    found = {file.relative_to(figures.PACKAGE).as_posix() for file in figures.code_of("plots.ternary")}
+    assert {
+        "plots/ternary.py",
+        "plots/style.py",
+        "losses/sst.py",
+        "losses/tuples.py",
+        "distances.py",
+    } <= found
+    assert "train.py" not in found and "cli.py" not in found
+
+
+def test_a_helper_in_the_same_file_counts_as_code_of_the_figure():
+    own = figures._own_code("draw_tsne_omniglot")
+    assert {line.split(":")[0] for line in own} >= {"draw_tsne_omniglot", "_map", "_shipped", "MAP_CLASSES"}
+    assert "draw_overview" not in {line.split(":")[0] for line in own}
+
+
+def test_an_input_file_that_changes_changes_the_fingerprint(monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "PACKAGE", tmp_path)
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "curves.py").write_text("import dmlteach.errors\n")
+    before = figures.fingerprint("training_curves")
+    (tmp_path / "pretrained").mkdir()
+    (tmp_path / "pretrained" / "sst.npz").write_bytes(b"one")
+    with_input = figures.fingerprint("training_curves")
+    (tmp_path / "pretrained" / "sst.npz").write_bytes(b"two")
+    assert len({before, with_input, figures.fingerprint("training_curves")}) == 3
+
+
+def test_the_list_names_function_and_alt_text_of_each_figure(two_figures, tmp_path):
+    figures.draw_all(tmp_path, say=lambda line: None)
+    text = (tmp_path / "README.md").read_text()
+    for name in ("one", "two"):
+        assert f"![{name}, described below]({name}.png)" in text and f"figure {name}\n" in text
+    assert set(json.loads((tmp_path / ".hashes.json").read_text())) == {"one", "two"}
+
+
+def test_what_is_missing_is_one_error_after_all_else_is_drawn(two_figures, tmp_path, monkeypatch):
+    def missing():
+        raise DMLTeachError("the shipped network 'sst' is missing")
+
+    monkeypatch.setitem(figures.FIGURES, "one", figures.Entry(missing, ("plots.style",)))
+    with pytest.raises(DMLTeachError, match="one: the shipped network 'sst' is missing"):
+        figures.draw_all(tmp_path, say=lambda line: None)
+    assert (tmp_path / "two.png").exists() and not (tmp_path / "one.png").exists()
+
+
+def test_a_missing_network_is_told_with_its_cure(monkeypatch):
+    monkeypatch.setattr(
+        figures.models, "pretrained", lambda name: figures.models.load("/nowhere/x.safetensors")
+    )
+    with pytest.raises(DMLTeachError, match="python -m dmlteach.pretrained sst"):
+        figures.draw_tsne_omniglot()
+
+
+def test_an_unknown_figure_is_refused_with_the_likely_name():
+    with pytest.raises(DMLTeachError, match="did you mean 'overview'"):
+        figures.draw("overveiw")
+
+
+def test_pictures_that_may_not_be_published_stay_out_of_the_committed_figures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DMLTeachError, match="may not be published"):
+        figures.draw("retrieval_cub", "figures", root="r", checkpoint="c")
+    with pytest.raises(DMLTeachError, match="root=FOLDER and checkpoint=RUN"):
+        figures.draw("retrieval_cub")
+    entry = replace(figures.FIGURES["retrieval_cub"], function=lambda root, checkpoint: small_picture())
+    monkeypatch.setitem(figures.FIGURES, "retrieval_cub", entry)
+    written = figures.draw("retrieval_cub", root="r", checkpoint="c")
+    assert {f.parent.as_posix() for f in written} == {"build/figures"}
+    assert not (tmp_path / "build/figures/README.md").exists()
