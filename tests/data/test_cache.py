@@ -163,52 +163,59 @@ def test_unknown_modes_and_sizes_are_refused(drawings):
 # ---- other processes -------------------------------------------------------------------------
 
 BUILD = """
-import sys, time, torch
+import pathlib, sys, time
 from dmlteach.data import cached, load, omniglot
-real = omniglot.Drawings.read
-def slow(self, *args):
-    time.sleep({pause})
-    return real(self, *args)
-omniglot.Drawings.read = slow
-images = cached(load("omniglot", "test", classes=60), 28, folder=sys.argv[1], progress=False)
+
+folder = pathlib.Path(sys.argv[1])
+read, calls = omniglot.Drawings.read, []
+
+def read_and_wait(self, *args):  # the first chunk at once, the others when told
+    while calls and not (folder / "go").exists():
+        time.sleep(0.02)
+    calls.append(1)
+    return read(self, *args)
+
+omniglot.Drawings.read = read_and_wait
+images = cached(load("omniglot", "test", classes=60), 28, folder=folder / "cache", progress=False)
 print(int(images.gather(range(1200)).long().sum()))
 """
 
 
-def start_builder(folder: Path, pause: float) -> subprocess.Popen:
-    command = [sys.executable, "-c", BUILD.format(pause=pause), str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def start_builder(folder: Path) -> subprocess.Popen:
+    """Builds in folder/cache; waits in the middle until folder/go exists."""
+    return subprocess.Popen([sys.executable, "-c", BUILD, str(folder)], stdout=subprocess.PIPE, text=True)
 
 
-def wait_until(condition, seconds: float = 60) -> None:
+def wait_for_half_built(folder: Path, count: int, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
+    while sum(f.stat().st_size > 0 for f in folder.glob("cache/*.building-*/images.bin")) < count:
+        assert time.monotonic() < end, "no builder got to the middle"
         time.sleep(0.02)
 
 
 def test_two_builders_at_once_both_get_whole_pictures(tmp_path):
-    builders = [start_builder(tmp_path, 0.3) for _ in range(2)]
-    wait_until(lambda: len(list(tmp_path.glob("*.building-*"))) == 2)  # they really overlap
+    builders = [start_builder(tmp_path) for _ in range(2)]
+    wait_for_half_built(tmp_path, 2)
+    (tmp_path / "go").touch()
     sums = [int(b.communicate(timeout=120)[0]) for b in builders]
     alone = cached(load("omniglot", "test", classes=60), 28, folder=tmp_path / "alone").gather(range(1200))
     assert sums == [int(alone.long().sum())] * 2
-    assert len(list(tmp_path.glob("omniglot-*"))) == 1
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_a_killed_build_is_not_taken_as_complete(tmp_path):
-    builder = start_builder(tmp_path, 0.3)
-    wait_until(lambda: any(f.stat().st_size for f in tmp_path.glob("*.building-*/images.bin")))
+    builder = start_builder(tmp_path)
+    wait_for_half_built(tmp_path, 1)
     os.kill(builder.pid, signal.SIGKILL)
     builder.communicate()
-    (left,) = tmp_path.iterdir()
+    (left,) = (tmp_path / "cache").iterdir()
     dataset = load("omniglot", "test", classes=60)
-    images = cached(dataset, 28, folder=tmp_path)
+    images = cached(dataset, 28, folder=tmp_path / "cache")
     expected = resize(torch.stack([dataset[i][0] for i in range(0, 1200, 100)]), 28, "square")
     assert torch.equal(images.gather(range(0, 1200, 100)), expected)
 
     long_ago = time.time() - 2 * 24 * 3600
     for path in [left, *left.iterdir()]:
         os.utime(path, (long_ago, long_ago))
-    cached(dataset, 20, folder=tmp_path)
+    cached(dataset, 20, folder=tmp_path / "cache")
     assert not left.exists()  # and what it left behind is removed in time
