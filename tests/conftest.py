@@ -30,10 +30,10 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory):
     if "DMLTEACH_CACHE" in os.environ:
         yield
         return
-    folder = (
-        tmp_path_factory.getbasetemp().parent / "dmlteach-cache"
-    )  # shared by the processes of pytest-xdist
-    os.environ["DMLTEACH_CACHE"] = str(folder)
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # one cache for all processes of the run
+    os.environ["DMLTEACH_CACHE"] = str(folder / "dmlteach-cache")
     yield
     del os.environ["DMLTEACH_CACHE"]
 

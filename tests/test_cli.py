@@ -1,7 +1,6 @@
 """The command line: the same words everywhere, instant help, one clear error for each mistake."""
 
 import json
-import resource
 import signal
 import subprocess
 import sys
@@ -86,6 +85,8 @@ def test_options_mean_the_same_in_every_command():
 
 
 def test_help_starts_in_half_a_second():
+    resource = pytest.importorskip("resource", reason="CPU time of another process is measured on Unix only")
+
     def cpu_seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert shell("--help").returncode == 0
