@@ -164,11 +164,11 @@ def nmi(
     if restarts < 1:
         raise DMLTeachError(f"restarts must be at least 1, not {restarts}.")
     k = len(labels.unique()) if num_clusters is None else num_clusters
-    best_spread, best = float("inf"), None
+    best_spread, best = float("inf"), torch.zeros_like(labels)
     for restart in range(restarts):
         centroids, clusters = kmeans(embeddings, k, seed + restart)
         spread = (embeddings.float() - centroids[clusters]).square().sum().item()
-        if best is None or spread < best_spread:
+        if spread < best_spread:
             best_spread, best = spread, clusters
     return nmi_from_assignments(labels, best)
 

@@ -1,0 +1,1 @@
+"""Speed, as ratios of things timed in turns in one run: `python -m benchmarks`."""
