@@ -10,7 +10,19 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.neighbors import nearest
-from dmlteach.plots.style import BLACK, CORRECT, INCORRECT, Picture, mark, page, place, styled
+from dmlteach.plots.style import (
+    BLACK,
+    CORRECT,
+    CYCLE,
+    INCORRECT,
+    LOSS_COLOURS,
+    MARKERS,
+    Picture,
+    mark,
+    page,
+    place,
+    styled,
+)
 
 DASHED: Any = (0, (2, 1.2))
 
@@ -61,6 +73,49 @@ def top_neighbours(embeddings: Tensor, queries: Tensor, k: int = 4) -> Tensor:
     # Where duplicates push the query out of its own list, its last entry goes instead.
     is_other[is_other.all(1), -1] = False
     return rows[is_other].reshape(len(queries), k)
+
+
+def occurrences(neighbours: Tensor, size: int) -> Tensor:
+    """How often each image is among the neighbours of others: large for hubs, 0 for those never found.
+
+    Args:
+        neighbours: (Q, k) rows.
+        size: M, number of images.
+
+    Returns:
+        (M,) counts; their mean is Q · k / M.
+
+    Source: Radovanović, Nanopoulos, Ivanović, "Hubs in space", JMLR 2010.
+    """
+    return torch.bincount(neighbours.flatten(), minlength=size)
+
+
+@styled
+def occurrence_histogram(counts: Mapping[str, Tensor]) -> Picture:
+    """How many images are found how often, on a logarithmic scale, for one or several networks.
+
+    Args:
+        counts: (M,) of `occurrences`, by the name of the network.
+
+    Returns:
+        The figure.
+    """
+    figure = Picture(7.2, 3.4)
+    axes = figure.subplots()
+    for i, (name, count) in enumerate(counts.items()):
+        images = torch.bincount(count).numpy()
+        times = np.flatnonzero(images)
+        look: Any = {"marker": MARKERS[i], "color": LOSS_COLOURS.get(name, CYCLE[i % len(CYCLE)])}
+        axes.plot(times, images[times], label=name, markersize=4.5, linewidth=1.2, **look)
+    axes.set(yscale="log", xlabel="how often an image is among the neighbours of others", ylabel="images")
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.legend()
+    parts = [
+        f"{name}: {int((c == 0).sum())} of {len(c)} images are never found, one is found {int(c.max())} times"
+        for name, c in counts.items()
+    ]
+    figure.alt = f"Number of images by how often they are among the neighbours of others. {'; '.join(parts)}."
+    return figure
 
 
 @styled

@@ -3,7 +3,13 @@ import torch
 from matplotlib.patches import Circle, Rectangle
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.plots.retrieval import pick_queries, retrieval_grid, top_neighbours
+from dmlteach.plots.retrieval import (
+    occurrence_histogram,
+    occurrences,
+    pick_queries,
+    retrieval_grid,
+    top_neighbours,
+)
 from dmlteach.plots.style import CORRECT, INCORRECT
 
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -66,3 +72,14 @@ def test_thumbnails_do_not_overlap():
     for i, (l1, r1, b1, t1) in enumerate(boxes):
         for l2, r2, b2, t2 in boxes[:i]:
             assert r1 <= l2 or r2 <= l1 or t1 <= b2 or t2 <= b1
+
+
+def test_occurrences_count_how_often_each_image_is_found():
+    assert occurrences(torch.tensor([[1, 2], [2, 0], [2, 1]]), size=5).tolist() == [1, 2, 3, 0, 0]
+
+
+def test_the_histogram_shows_each_count_that_occurs():
+    figure = occurrence_histogram({"sst": torch.tensor([0, 0, 2, 5])})
+    line = figure.axes[0].lines[0]
+    assert line.get_xdata().tolist() == [0, 2, 5] and line.get_ydata().tolist() == [2, 1, 1]
+    assert "sst: 2 of 4 images are never found, one is found 5 times" in figure.alt
