@@ -50,6 +50,15 @@ class World:
         for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
             p.grad = part.view_as(p).clone()
 
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Run the body on the main process, then on the others: for work that leaves files behind."""
+        if not self.is_main:
+            dist.barrier()
+        yield
+        if self.is_main and self.size > 1:
+            dist.barrier()
+
     def share(self, value: Any) -> Any:
         """The main process's `value`, on every process."""
         if self.size == 1:

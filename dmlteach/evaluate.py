@@ -29,6 +29,7 @@ def embed(
     batch_size: int = 256,
     progress: bool = False,
     world: World | None = None,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """Embeddings of every image with the test-time transform (centre crop), in evaluation mode.
 
@@ -39,9 +40,10 @@ def embed(
         batch_size: images per pass.
         progress: show a bar.
         world: processes that share the work; every one gets all embeddings.
+        rows: (R,) images to embed; default all.
 
     Returns:
-        (M, D) fp32 on the CPU; row i is image i.
+        (M, D) fp32 on the CPU, row i is image i; with `rows`, (R, D) in their order.
     """
     world = world or World()
     target = choose_device(device)
@@ -50,18 +52,19 @@ def embed(
     center = Augmentation("none", spec.image_size, spec.mean, spec.std)
     was_training = model.training
     model.eval().to(target)
-    mine = world.rows(len(images.labels))
+    rows = torch.arange(len(images)) if rows is None else rows
+    mine = world.rows(len(rows))
     starts = range(mine.start, mine.stop, batch_size)
     parts = []
     with torch.inference_mode():
         for start in tqdm(starts, desc="embed", unit="batch", disable=not progress, leave=False):
-            rows = range(start, min(start + batch_size, mine.stop))
-            pixels = images.gather(rows).to(target, non_blocking=True)
-            parts.append(model(center.apply(pixels, torch.empty(len(rows), 0))).float().cpu())
+            chosen = rows[start : min(start + batch_size, mine.stop)]
+            pixels = images.gather(chosen).to(target, non_blocking=True)
+            parts.append(model(center.apply(pixels, torch.empty(len(chosen), 0))).float().cpu())
     model.train(was_training)
     own = torch.cat(parts) if parts else torch.empty(0, sum(model.head.dims))
     # A copy leaves inference mode, so that the rows can be differentiated later.
-    return world.gather_rows(own.to(target).clone(), len(images.labels)).cpu()
+    return world.gather_rows(own.to(target).clone(), len(rows)).cpu()
 
 
 def evaluate(

@@ -86,6 +86,10 @@ class Sampler:
         self.epoch, self._fresh = epoch, True
         return report
 
+    def rows_to_embed(self, epoch: int) -> Tensor | None:
+        """Images whose epoch-start embedding `plan` will read; None: all. Other rows of Space may be NaN."""
+        return None
+
     def _compose(
         self, rng: np.random.Generator, space: Space | None, last_loss: float | None
     ) -> tuple[list[np.ndarray], list[Tuples] | None, dict]:

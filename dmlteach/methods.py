@@ -85,7 +85,7 @@ METHODS: dict[str, Method] = {
     ),
 }
 
-# Drawings need no ImageNet network: a small one is trained from scratch, all parts at one rate, within minutes.
+# Drawings need no ImageNet network: a small one is trained from scratch in minutes, all parts at one rate.
 ADAPTATIONS: dict[str, dict[str, Any]] = {
     "omniglot": {
         "backbone": "omniglot_cnn",

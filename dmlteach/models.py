@@ -87,7 +87,7 @@ class Model(nn.Module):
 
 
 class OmniglotCNN(nn.Module):
-    """Four convolutions for 28×28 drawings, (N, 1, 28, 28) → (N, 1152); group norm, so no batch statistics."""
+    """Four convolutions for 28×28 drawings, (N, 1, 28, 28) → (N, 1152); group norm: no batch statistics."""
 
     num_features = 128 * 3 * 3
 
@@ -182,9 +182,7 @@ def _build_timm(name: str) -> tuple[nn.Module, int, tuple, tuple]:
     try:
         import timm
     except ImportError:
-        raise DMLTeachError(
-            f"backbone 'timm/{name}' needs timm: pip install 'dmlteach[timm]'."
-        ) from None
+        raise DMLTeachError(f"backbone 'timm/{name}' needs timm: pip install 'dmlteach[timm]'.") from None
     if not timm.is_model(name):
         raise unknown_name("timm backbone", name, timm.list_models())
     net = timm.create_model(name, pretrained=False, num_classes=0)
@@ -192,7 +190,8 @@ def _build_timm(name: str) -> tuple[nn.Module, int, tuple, tuple]:
 
 
 def _load_backbone_weights(net: nn.Module, backbone: str, weights: str | Path) -> None:
-    state = _published_weights(backbone, weights) if weights in ("imagenet", "cached") else _read_file(weights)
+    published = weights in ("imagenet", "cached")
+    state = _published_weights(backbone, weights) if published else _read_file(weights)
     own = net.state_dict()
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     misfit = [k for k in own if k in state and state[k].shape != own[k].shape]
@@ -242,7 +241,7 @@ def _published_timm_weights(name: str, weights: str | Path) -> dict[str, Tensor]
                 f"from the hub page timm/{name} elsewhere and give the file's path as weights."
             ) from None
     raise DMLTeachError(
-        f"timm/{name} needs the path of its weights file (weights=FILE), or weights='imagenet' to download them."
+        f"timm/{name} needs the path of its weights file (weights=FILE); weights='imagenet' downloads it."
     )
 
 
@@ -305,7 +304,7 @@ def load(path: str | Path) -> Model:
         metadata = None
     if metadata is None:
         raise DMLTeachError(
-            f"{file} is not a dmlteach checkpoint; expected the model.safetensors that `dmlteach train` writes."
+            f"{file} is not a dmlteach checkpoint; expected the model.safetensors of `dmlteach train`."
         )
     saved = json.loads(metadata)
     spec = Spec(**{**saved, "mean": tuple(saved["mean"]), "std": tuple(saved["std"])})

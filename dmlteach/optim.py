@@ -42,7 +42,7 @@ def build(recipe: Method, model: Model, loss: nn.Module) -> torch.optim.Optimize
 
 
 class Schedule:
-    """Learning-rate factor of a run: constant, cosine (linear warm-up), step, or plateau on the training loss."""
+    """Learning-rate factor: constant, cosine with linear warm-up, step, or plateau on the training loss."""
 
     def __init__(self, name: str, options: dict[str, Any], epochs: int):
         if name not in SCHEDULES:

@@ -6,7 +6,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -129,11 +129,12 @@ def resolve(config: TrainConfig) -> Method:
     return replace(recipe, **given)
 
 
-def fit(config: TrainConfig) -> Result:
+def fit(config: TrainConfig, after_epoch: "Callable[[Run], None] | None" = None) -> Result:
     """Train a model and write a run folder.
 
     Args:
         config: what to train; everything left at None comes from the method's recipe.
+        after_epoch: called with the run at its start and after every epoch, e.g. to record embeddings.
 
     Returns:
         The run's folder, metrics and model. metrics["epochs"] has a row per epoch; metrics["final"] is
@@ -147,6 +148,8 @@ def fit(config: TrainConfig) -> Result:
     with distributed.join(device) as world, _stop_on_signal() as stop:
         run = Run(config, device, world)
         run.start()
+        watch = after_epoch or (lambda run: None)
+        watch(run)
         while run.epoch < run.recipe.epochs and not run.finished:
             run.plan_epoch()
             for batch, pixels in run.remaining_batches():
@@ -155,6 +158,7 @@ def fit(config: TrainConfig) -> Result:
                     break
                 run.save_if_due(stop)
             run.end_epoch()
+            watch(run)
         return run.finish()
 
 
@@ -185,8 +189,10 @@ class Run:
         self.early_stopping = optim.EarlyStopping(recipe.early_stopping)
         spec = self.model.spec
         self.augmentation = Augmentation(cast(Kind, recipe.transform), spec.image_size, spec.mean, spec.std)
-        mode = "short_side" if recipe.transform == "resized_crop" else "square"
-        self.images = cached_for(self.model, dataset, mode)
+        with world.main_first():  # one process decodes, the others find the cache
+            self.plain = cached_for(self.model, dataset)
+            boxes = recipe.transform == "resized_crop"
+            self.images = cached_for(self.model, dataset, "short_side") if boxes else self.plain
         self.dataset, self.labels = dataset, dataset.labels.to(device)
 
         self.epoch = self.step = 0
@@ -291,10 +297,14 @@ class Run:
         self.meter.clock = time.perf_counter()
 
     def _space(self) -> Space:
-        """Embeddings of all training images, with the test-time transform."""
-        embeddings = embed(
-            self.model, self.dataset, self.device.type, progress=self.config.progress, world=self.world
-        )
+        """Epoch-start embeddings, with the test-time transform, of the images the sampler looks at."""
+        rows = self.sampler.rows_to_embed(self.epoch)
+        show = self.config.progress and self.world.is_main
+        found = embed(self.model, self.plain, self.device.type, progress=show, world=self.world, rows=rows)
+        if rows is None:
+            return Space(found, self.dataset.labels)
+        embeddings = torch.full((len(self.dataset), found.shape[1]), torch.nan)
+        embeddings[rows] = found
         return Space(embeddings, self.dataset.labels)
 
     def remaining_batches(self) -> Iterator[tuple[Batch, Pixels]]:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +45,9 @@ class Packed:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def __getitem__(self, rows: slice) -> "Packed":
+        return replace(self, offsets=self.offsets[rows], sizes=self.sizes[rows])
 
 
 class CachedImages:

@@ -8,11 +8,13 @@ from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Sampler
 from dmlteach.samplers.class_balanced import ClassBalanced
 from dmlteach.samplers.local import Local
+from dmlteach.samplers.local_classes import LocalClasses
 from dmlteach.samplers.random import Random
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "class_balanced": ClassBalanced,
     "local": Local,
+    "local_classes": LocalClasses,
     "random": Random,
 }
 SHARED = ("self", "labels", "batch_size", "seed")  # given to every sampler
@@ -53,4 +55,4 @@ def create(name: str, labels: Tensor, batch_size: int, seed: int = 0, **given) -
     return SAMPLERS[name](labels, batch_size, seed, **given)
 
 
-__all__ = ["ClassBalanced", "Local", "Random", "create", "names", "options"]
+__all__ = ["ClassBalanced", "Local", "LocalClasses", "Random", "create", "names", "options"]

@@ -1,0 +1,99 @@
+"""Make a shipped state: `python -m dmlteach.pretrained NAME [--output FOLDER]`.
+
+All three trained networks get the same network, images, number of steps and schedule; they differ in
+the loss and in who shares a batch.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dmlteach import data, models
+from dmlteach.evaluate import embed, evaluate
+from dmlteach.metrics import recall_at_k
+from dmlteach.models import SHIPPED
+from dmlteach.train import Run, TrainConfig, fit, resolve
+
+EPOCHS, BATCHES = 12, 100
+CLASSES, DIRECTIONS = 25, 32  # of a recording: 25 characters x 20 drawings, 32 directions
+COMMON = {"dataset": "omniglot", "seed": 0, "epochs": EPOCHS, "batches_per_epoch": BATCHES, "eval_every": 0}
+RECIPES: dict[str, dict[str, Any]] = {
+    "softmax": {"method": "softmax", "sampler": "random"},
+    "triplet": {"method": "triplet", "sampler": "local_classes"},
+    "sst": {"method": "sst", "sampler": "local_classes"},
+}
+
+
+class Recorder:
+    """Embeds the same drawings at the start and after every epoch."""
+
+    def __init__(self) -> None:
+        self.test = data.load("omniglot", "test")
+        characters = np.linspace(0, self.test.num_classes - 1, CLASSES).round().astype(int)
+        self.rows = torch.isin(self.test.labels, torch.from_numpy(characters)).nonzero()[:, 0]
+        self.embeddings: list[Tensor] = []
+        self.loss: list[float] = []
+        self.seconds: list[float] = []
+
+    def __call__(self, run: Run) -> None:
+        self.embeddings.append(embed(run.model, self.test, rows=self.rows))
+        self.loss.append(run.history[-1]["loss"] if run.history else float("nan"))
+        self.seconds.append(run.history[-1]["elapsed"] if run.history else 0.0)
+
+    def save(self, path: Path) -> None:
+        """Project every epoch on the main directions of the last one: distances there are nearly kept."""
+        last = self.embeddings[-1] - self.embeddings[-1].mean(0)
+        _, spread, directions = torch.linalg.svd(last, full_matrices=False)
+        kept = spread[:DIRECTIONS].square().sum() / spread.square().sum()
+        projected = torch.stack([(z - z.mean(0)) @ directions[:DIRECTIONS].T for z in self.embeddings])
+        labels = self.test.labels[self.rows]
+        np.savez_compressed(
+            path,
+            embeddings=projected.half().numpy(),
+            rows=self.rows.numpy(),
+            epochs=np.arange(len(self.embeddings)),
+            loss=np.array(self.loss),
+            recall=np.array([recall_at_k(z, labels, (1,))[1] for z in self.embeddings]),
+            kept=kept.item(),
+            seconds=np.array(self.seconds),
+        )
+
+
+def make(name: str, output: Path) -> None:
+    """Train (or only create) a network and write its weights, card and recording."""
+    test = data.load("omniglot", "test")
+    if name == "untrained":
+        model = models.create("omniglot_cnn", 128, seed=0)
+        card: dict[str, Any] = {"recipe": "random weights, seed 0", **evaluate(model, test)}
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            config = TrainConfig(**COMMON, **RECIPES[name], output=f"{folder}/run")
+            recorder = Recorder()
+            result = fit(config, after_epoch=recorder)
+        recorder.save(output / f"{name}.npz")
+        model = result.model
+        options = {k: v for k, v in asdict(config).items() if k not in ("output", "progress")}
+        card = {"config": options, "recipe": asdict(resolve(config)), **result.metrics["final"]}
+    models.save(model, output / f"{name}.safetensors", torch.float16)
+    card = {
+        "name": name,
+        "made_by": f"python -m dmlteach.pretrained {name}",
+        "torch": torch.__version__,
+    } | card
+    card["threads"] = torch.get_num_threads()
+    (output / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m dmlteach.pretrained", description=__doc__)
+    parser.add_argument("name", choices=SHIPPED)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent)
+    arguments = parser.parse_args()
+    make(arguments.name, arguments.output)
