@@ -36,15 +36,15 @@ def test_each_epoch_leaves_out_other_images():
 
 @pytest.mark.parametrize("name", samplers.names())
 def test_equal_seeds_and_epochs_give_equal_batches_and_others_differ(name):
-    first = epoch(samplers.create(name, LABELS, 8, seed=1), 4)
-    assert first == epoch(samplers.create(name, LABELS, 8, seed=1), 4)
-    assert first != epoch(samplers.create(name, LABELS, 8, seed=2), 4)
-    assert first != epoch(samplers.create(name, LABELS, 8, seed=1), 5)
+    first = epoch(samplers.create(name, LABELS, 32, seed=1), 4)
+    assert first == epoch(samplers.create(name, LABELS, 32, seed=1), 4)
+    assert first != epoch(samplers.create(name, LABELS, 32, seed=2), 4)
+    assert first != epoch(samplers.create(name, LABELS, 32, seed=1), 5)
 
 
 @pytest.mark.parametrize("name", samplers.names())
 def test_every_sampler_is_a_batch_sampler_of_a_plain_loader(name):
-    sampler = samplers.create(name, LABELS, 8)
+    sampler = samplers.create(name, LABELS, 32)
     sampler.plan(0, SPACE)
     loader = DataLoader(torch.arange(103), batch_sampler=sampler, num_workers=0)
     assert [batch.tolist() for batch in loader] == epoch(sampler)
@@ -52,7 +52,7 @@ def test_every_sampler_is_a_batch_sampler_of_a_plain_loader(name):
 
 @pytest.mark.parametrize("name", samplers.names())
 def test_a_checkpoint_holds_the_planned_batches_their_targets_and_seeds(name):
-    sampler, resumed = samplers.create(name, LABELS, 8), samplers.create(name, LABELS, 8, seed=99)
+    sampler, resumed = samplers.create(name, LABELS, 32), samplers.create(name, LABELS, 32, seed=99)
     sampler.plan(7, SPACE)
     resumed.load_state_dict(sampler.state_dict())
     assert resumed.epoch == 7
