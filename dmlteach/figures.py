@@ -19,6 +19,7 @@ from dmlteach.metrics import recall_at_k
 from dmlteach.models import SHIPPED, Model
 from dmlteach.plots import curves, overview, retrieval, ternary, tsne
 from dmlteach.plots.style import Picture, save
+from dmlteach.pretrained import RECORDED, recordings
 
 PACKAGE = Path(__file__).parent
 FOLDER, PRIVATE_FOLDER = "figures", "build/figures"
@@ -82,10 +83,13 @@ def draw_tsne_omniglot() -> Picture:
 
 def draw_training_curves() -> Picture:
     """Loss and Recall@1 of the recorded trainings."""
-    from dmlteach.pretrained import recordings
-
-    runs = {name: recordings(name) for name in SHIPPED if name != "untrained"}
-    return curves.training_curves(runs, evaluated_on="recorded drawings")
+    runs = {}
+    for name in RECORDED:
+        try:
+            runs[name] = recordings(name)
+        except FileNotFoundError:
+            raise DMLTeachError(_missing(name)) from None
+    return curves.training_curves(runs, evaluated_on="500 unseen drawings")
 
 
 def draw_retrieval_cub(root: str, checkpoint: str) -> Picture:
@@ -121,7 +125,7 @@ def _shipped(name: str) -> Model:
 
 def _missing(name: str) -> str:
     return (
-        f"the shipped network {name!r} is missing from {PACKAGE / 'pretrained'}. It is part of the "
+        f"the shipped state {name!r} is missing from {PACKAGE / 'pretrained'}. It is part of the "
         f"repository: restore it with git, or make it with: python -m dmlteach.pretrained {name}"
     )
 
@@ -143,7 +147,9 @@ FIGURES: dict[str, Entry] = {
     "gradients_sst": Entry(partial(draw_gradients, "sst"), ("plots.ternary",)),
     "retrieval_omniglot": Entry(draw_retrieval_omniglot, ("plots.retrieval", "evaluate"), NETWORKS),
     "tsne_omniglot": Entry(draw_tsne_omniglot, ("plots.tsne", "evaluate"), NETWORKS, svg=False),
-    "training_curves": Entry(draw_training_curves, ("plots.curves",), ("pretrained/*.npz",)),
+    "training_curves": Entry(
+        draw_training_curves, ("plots.curves", "pretrained"), ("pretrained/*.npz",)
+    ),
     "retrieval_cub": Entry(draw_retrieval_cub, ("plots.retrieval", "evaluate"), svg=False, private=True),
     "tsne_cub": Entry(draw_tsne_cub, ("plots.tsne", "evaluate"), svg=False, private=True),
 }

@@ -126,10 +126,10 @@ def test_the_list_names_function_and_alt_text_of_each_figure(two_figures, tmp_pa
 
 def test_what_is_missing_is_one_error_after_all_else_is_drawn(two_figures, tmp_path, monkeypatch):
     def missing():
-        raise DMLTeachError("the shipped network 'sst' is missing")
+        raise DMLTeachError("the shipped state 'sst' is missing")
 
     monkeypatch.setitem(figures.FIGURES, "one", figures.Entry(missing, ("plots.style",)))
-    with pytest.raises(DMLTeachError, match="one: the shipped network 'sst' is missing"):
+    with pytest.raises(DMLTeachError, match="one: the shipped state 'sst' is missing"):
         figures.draw_all(tmp_path, say=lambda line: None)
     assert (tmp_path / "two.png").exists() and not (tmp_path / "one.png").exists()
 

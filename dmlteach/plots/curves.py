@@ -16,7 +16,7 @@ class Curve(NamedTuple):
     """One run: numbers per epoch, and when they were reached."""
 
     epochs: list[float]
-    loss: list[float]
+    loss: list[float]  # NaN before the first epoch
     recall: list[float]  # Recall@1; NaN in epochs without evaluation
     minutes: list[float]  # of training since the start; empty where unknown
 
@@ -25,7 +25,8 @@ def read_curve(run: Any) -> Curve:
     """The curve of a run folder, of the content of its metrics.json, or of a shipped recording.
 
     Args:
-        run: path of a run folder, a dict with "epochs", or an object with `epochs`, `loss`, `recall`.
+        run: path of a run folder, a dict with "epochs", or an object with `epochs`, `loss`, `recall` and
+            perhaps `seconds`.
 
     Returns:
         Epochs counted from 1, loss, Recall@1 on val, minutes of training.
@@ -36,8 +37,9 @@ def read_curve(run: Any) -> Curve:
     if isinstance(run, Curve):
         return run
     if hasattr(run, "recall"):
-        epochs, loss, recall = (np.asarray(x, float).tolist() for x in (run.epochs, run.loss, run.recall))
-        return Curve(epochs, loss, recall, minutes=[])
+        minutes = np.asarray(getattr(run, "seconds", []), float) / 60
+        columns = (np.asarray(x, float).tolist() for x in (run.epochs, run.loss, run.recall, minutes))
+        return Curve(*columns)
     if isinstance(run, str | Path):
         file = Path(run) / "metrics.json"
         if not file.is_file():
@@ -79,7 +81,7 @@ def training_curves(runs: Mapping[str, Any], evaluated_on: str = "val classes") 
     axes = figure.subplots(1, panels)
     several = len(curves) > 1
     for i, (name, curve) in enumerate(curves.items()):
-        loss = np.array(curve.loss) / (curve.loss[0] if several else 1)
+        loss = np.array(curve.loss) / (_known(curve.loss)[0] if several else 1)
         _line(axes[0], curve.epochs, loss, name, i)
         _line(axes[1], curve.epochs, curve.recall, name, i)
         if timed:
@@ -112,13 +114,17 @@ def _line(axes: Axes, x: Sequence[float], y: Any, name: str, i: int) -> None:
 def _alt(curves: Mapping[str, Curve], evaluated_on: str, timed: bool) -> str:
     parts = []
     for name, curve in curves.items():
-        part = f"{name}: the loss goes from {curve.loss[0]:.3g} to {curve.loss[-1]:.3g}"
-        if not np.isnan(curve.recall).all():
-            known = [r for r in curve.recall if not np.isnan(r)]
-            part += f", Recall@1 from {known[0]:.3f} to {known[-1]:.3f}"
+        losses = _known(curve.loss)
+        part = f"{name}: the loss goes from {losses[0]:.3g} to {losses[-1]:.3g}"
+        if recalls := _known(curve.recall):
+            part += f", Recall@1 from {recalls[0]:.3f} to {recalls[-1]:.3f}"
         parts.append(part + f" in {curve.epochs[-1]:g} epochs")
     what = "training loss, then Recall@1 on " + evaluated_on + ", by epoch" + " and by minute" * timed
     return f"Curves of {what}. {'; '.join(parts)}."
+
+
+def _known(values: Sequence[float]) -> list[float]:
+    return [value for value in values if not np.isnan(value)]
 
 
 def mean_and_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:

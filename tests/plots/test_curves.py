@@ -29,7 +29,18 @@ def test_planning_the_epoch_counts_as_training_time():
     assert read_curve(METRICS).minutes[0] == (50 + 10) / 60
 
 
-def test_a_recording_has_no_minutes():
+def test_a_recording_starts_before_training_where_no_loss_is_known():
+    recording = SimpleNamespace(
+        epochs=[0, 1, 4], loss=[np.nan, 2.0, 0.5], recall=[0.2, 0.6, 0.8], seconds=[0, 30, 120]
+    )
+    figure = training_curves({"sst": recording, "triplet": recording})
+    loss, recall, by_minute = (axes.lines[0] for axes in figure.axes)
+    assert loss.get_xdata().tolist() == [1, 4] and loss.get_ydata().tolist() == [1.0, 0.25]
+    assert recall.get_xdata().tolist() == [0, 1, 4] and by_minute.get_xdata().tolist() == [0, 0.5, 2]
+    assert "the loss goes from 2 to 0.5, Recall@1 from 0.200 to 0.800" in figure.alt
+
+
+def test_without_times_there_is_no_panel_by_minute():
     recording = SimpleNamespace(epochs=[0, 4], loss=[1.0, 0.5], recall=[0.2, 0.8])
     assert read_curve(recording).minutes == [] and len(training_curves({"sst": recording}).axes) == 2
 
