@@ -325,6 +325,7 @@ def lab(
         dmlteach lab
         dmlteach lab 02
     """
+    import signal
     import subprocess
     from importlib.util import find_spec
 
@@ -338,6 +339,8 @@ def lab(
         raise DMLTeachError('JupyterLab is not installed; it comes with: pip install -e ".[course]"')
     command = [sys.executable, "-m", "jupyterlab", str(chosen[0]), f"--port={port}"]
     command += [] if browser else ["--no-browser"]
+    command += ["--allow-root"] if _is_root() else []
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is JupyterLab's: it asks before it stops
     with course.kernel_of_this_python() as environment:
         raise typer.Exit(subprocess.call(command, env=environment, cwd=course.CHECKOUT))
 
@@ -459,6 +462,11 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     part.replace(path)
+
+
+def _is_root() -> bool:
+    """As in a container, where JupyterLab would refuse to start; Windows has no such user."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _in_brackets(options: dict[str, Any]) -> str:

@@ -317,10 +317,11 @@ def test_figures_draws_all_or_the_named_ones(monkeypatch):
 
 def test_lab_opens_the_chosen_notebook_in_this_python(monkeypatch):
     call = stand_in(monkeypatch, "subprocess:call", 0)
+    stand_in(monkeypatch, "signal:signal", None)
     assert run("lab", "02", "--no-browser", "--port", "9999").exit_code == 0
     command = call.call_args.args[0]
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
-    assert Path(command[3]).name.startswith("02_") and command[4:] == ["--port=9999", "--no-browser"]
+    assert Path(command[3]).name.startswith("02_") and command[4:6] == ["--port=9999", "--no-browser"]
     assert Path(call.call_args.kwargs["cwd"], "notebooks").is_dir()
 
 
