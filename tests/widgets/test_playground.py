@@ -1,4 +1,4 @@
-"""The playground in the kernel: its values are autograd's, its state is checked, its output suits all hosts."""
+"""The playground in the kernel: values are autograd's, states are checked, the output suits all hosts."""
 
 import json
 import re

@@ -1,0 +1,216 @@
+"""Notebook 02 in a real JupyterLab: the playground answers with autograd, and no cell is lost to a key."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from dmlteach.losses import sst_loss, triplet_loss
+
+pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
+
+NOTEBOOK = "02_triplet_versus_sst_gradients.ipynb"
+LINE = "[aria-label='the three points on a line']"
+STEP = 0.25  # an arrow is STEP × the negative gradient
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, checkout) -> Iterator[tuple[str, Path]]:
+    """Address of a JupyterLab with settings of its own, and its copy of the notebook."""
+    home = tmp_path_factory.mktemp("lab")
+    (home / "config" / "labconfig").mkdir(parents=True)
+    news = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    (home / "config" / "labconfig" / "page_config.json").write_text(json.dumps(news))
+    notebook = home / "work" / NOTEBOOK
+    notebook.parent.mkdir()
+    shutil.copy(checkout / "notebooks" / NOTEBOOK, notebook)
+
+    port = free_port()
+    own = {f"JUPYTER_{kind.upper()}_DIR": str(home / kind) for kind in ("config", "data", "runtime")}
+    options = [f"--port={port}", "--no-browser", "--allow-root", "--LabApp.extension_manager=readonly"]
+    options += ["--IdentityProvider.token=", f"--ServerApp.root_dir={notebook.parent}"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options],
+        env={**os.environ, **own, "IPYTHONDIR": str(home / "ipython"), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(address + "/api", server)
+        yield address, notebook
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def wait_for(address: str, server: subprocess.Popen, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError("JupyterLab did not start")
+
+
+@pytest.fixture
+def executed(page, lab):
+    """The notebook, opened and run to its end in JupyterLab; the first playground in view."""
+    address, _ = lab
+    page.goto(f"{address}/doc/tree/{NOTEBOOK}")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)  # else "Run All" asks for a kernel
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    scroll_to(page, f"{LINE} [data-key=n]")
+    return page
+
+
+def scroll_to(page, selector: str, seconds: float = 90) -> None:
+    """JupyterLab may build cells only when they come near the window: scroll until the element is there."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if page.locator(selector).count():
+            page.locator(selector).first.scroll_into_view_if_needed()
+            return
+        page.evaluate(
+            """() => { const outer = document.querySelector('.jp-WindowedPanel-outer');
+                const next = outer.scrollTop + outer.clientHeight / 2;
+                outer.scrollTop = next < outer.scrollHeight - outer.clientHeight ? next : 0; }"""
+        )
+        page.wait_for_timeout(250)
+    raise TimeoutError(f"{selector} did not appear")
+
+
+def sources(notebook: Path) -> list[tuple[str, str]]:
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+
+
+def negative_gradients(loss, points: list[float]) -> torch.Tensor:
+    """By autograd of the library, in this process: (3,) for a, p, n."""
+    z = torch.tensor(points, dtype=torch.float64)[:, None].requires_grad_()
+    loss(z, torch.tensor([0, 0, 1]), targets=torch.tensor([[1], [-1], [-1]])).backward()
+    return -z.grad.squeeze(1)
+
+
+def positions(playground) -> list[float]:
+    return [float(playground.locator(f"[data-key={key}]").get_attribute("aria-valuenow")) for key in "apn"]
+
+
+def numbers(playground, loss: str) -> torch.Tensor:
+    cells = [playground.locator(f"td[data-loss={loss}][data-of={key}]") for key in "apn"]
+    return torch.tensor(
+        [json.loads(cell.get_attribute("data-value"))[0] for cell in cells], dtype=torch.float64
+    )
+
+
+def arrows(playground, loss: str) -> torch.Tensor:
+    """Negative gradients read off the drawn arrows: from the start of the shaft to the tip of the head."""
+    unit = (playground.locator(LINE).evaluate("svg => svg.clientWidth") - 44) / 5  # pixels per unit
+    lengths = []
+    for key in "apn":
+        arrow = playground.locator(f"{LINE} .dml-arrow[data-loss={loss}][data-of={key}] path")
+        start, tip = (re.match(r"M(-?[\d.]+)", arrow.nth(i).get_attribute("d") or "") for i in (0, 1))
+        lengths.append((float(tip[1]) - float(start[1])) / unit / STEP if start else 0.0)
+    return torch.tensor(lengths, dtype=torch.float64)
+
+
+def assert_shows_autograd(page, playground) -> None:
+    """The kernel has answered, and numbers and arrows are what autograd gives here for these positions."""
+    playground.locator(".dml-table[data-source=autograd]").wait_for(state="attached", timeout=15_000)
+    points = positions(playground)
+    for name, loss in (("triplet", triplet_loss), ("sst", sst_loss)):
+        expected = negative_gradients(loss, points)
+        torch.testing.assert_close(numbers(playground, name), expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(arrows(playground, name), expected, atol=1e-6, rtol=0)
+
+
+def test_moving_points_by_key_and_mouse_shows_autograd_and_leaves_the_cells_alone(executed, lab):
+    page, (_, notebook) = executed, lab
+    before = sources(notebook)
+    playground = page.locator(".dml-playground", has=page.locator(LINE))
+    playground.get_by_text("Show numbers").click()
+    assert_shows_autograd(page, playground)
+    first = arrows(playground, "sst")
+
+    playground.locator("[data-key=n]").focus()
+    for key in (*["ArrowLeft"] * 4, "ArrowDown", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    playground.locator("[data-key=n][aria-label='negative, x −0.09']").wait_for()
+    assert_shows_autograd(page, playground)
+    assert not torch.allclose(arrows(playground, "sst"), first)
+
+    # Keys that add, delete, cut, move or run cells where JupyterLab gets them.
+    for key in (
+        "a",
+        "b",
+        "x",
+        "d",
+        "d",
+        "z",
+        "y",
+        "m",
+        "Enter",
+        "Shift+Enter",
+        "ArrowDown",
+        "Backspace",
+        "Escape",
+    ):
+        page.keyboard.press(key)
+    playground.locator("[data-key=n][aria-label='negative, x −0.19']").wait_for()
+
+    moved = drag(page, playground, "p", 70)
+    assert moved > 0.8
+    assert_shows_autograd(page, playground)
+
+    page.get_by_role("menuitem", name="File", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Save Notebook(?! As)")).click()
+    saved = wait_until_saved(notebook)
+    assert sources(notebook) == before
+    outputs = [output for cell in saved["cells"] for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+
+
+def drag(page, playground, key: str, pixels: int) -> float:
+    """Drag a point sideways with the mouse; returns where it ends."""
+    playground.locator(f"[data-key={key}]").scroll_into_view_if_needed()
+    box = playground.locator(f"[data-key={key}] .dml-shape").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = playground.locator(f"[data-key={key}]").get_attribute("aria-valuenow")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + pixels, y, steps=5)
+    page.mouse.up()
+    playground.locator(f"[data-key={key}]:not([aria-valuenow='{before}'])").wait_for()
+    page.wait_for_timeout(100)  # the last message of the drag
+    return float(playground.locator(f"[data-key={key}]").get_attribute("aria-valuenow"))
+
+
+def wait_until_saved(notebook: Path, seconds: float = 20) -> dict:
+    """The notebook as soon as the file on disk holds outputs."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        content = json.loads(notebook.read_text("utf-8") or "{}")
+        if any(cell.get("outputs") for cell in content.get("cells", [])):
+            return content
+        time.sleep(0.2)
+    raise TimeoutError("JupyterLab did not save the notebook")

@@ -1,0 +1,121 @@
+"""The rendered course, opened from disk with the network cut off."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dmlteach import course
+
+SENTENCE = "An embedding is a list of numbers"
+MARKDOWN = f"""# A chapter
+
+{SENTENCE}, with distance $d(i, j) = \\lVert z_i - z_j \\rVert$, and the loss is
+
+$$\\ell = [\\,m + d^2(a, p) - d^2(a, n)\\,]_+ .$$
+
+Go to [the glossary](../docs/glossary.md#anchor).
+"""
+PICTURE = "from dmlteach.plots.style import Picture\nPicture(3, 2, 'An empty figure')"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """A small course: the real configuration and style, one chapter, one first page."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(course.CHECKOUT / "docs", checkout / "docs")
+    pages = "notebooks/00_chapter\ndocs/conventions\ndocs/glossary"
+    (checkout / "docs" / "index.md").write_text(f"# Home\n\n```{{toctree}}\n{pages}\n```\n")
+    cells = [
+        nbformat.v4.new_markdown_cell(MARKDOWN),
+        nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(PICTURE),
+        nbformat.v4.new_code_cell("from dmlteach.course import look_inside, need\nlook_inside(need)"),
+    ]
+    path = checkout / "notebooks" / "00_chapter.ipynb"
+    path.parent.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return course.build(jobs=1, checkout=checkout, say=lambda line: None).parent
+
+
+@pytest.fixture
+def offline(browser):
+    """A page without network that notes every request to another place and every complaint."""
+    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.elsewhere, page.complaints = [], []
+    page.on("request", lambda r: page.elsewhere.append(r.url) if not _is_local(r.url) else None)
+    page.on("console", lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    yield page
+    assert page.elsewhere == []
+    assert page.complaints == []
+    context.close()
+
+
+def _is_local(url: str) -> bool:
+    return url.startswith(("file:", "data:", "blob:"))
+
+
+def test_every_page_opens_from_disk_without_the_network(site, offline):
+    pages = sorted(site.rglob("*.html"))
+    assert {p.stem for p in pages} >= {"index", "00_chapter", "conventions", "glossary", "search"}
+    for path in pages:
+        offline.goto(path.as_uri())
+        offline.wait_for_load_state("networkidle")
+        assert "dmlteach" in offline.title()
+
+
+def test_equations_are_drawn_by_the_browser_itself(site, offline):
+    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    inline, display = offline.locator("math[display=inline]"), offline.locator("math[display=block]")
+    assert inline.count() == 1 and display.count() == 1
+    assert inline.bounding_box()["width"] > 60
+    assert display.bounding_box()["width"] > 150
+    assert "$" not in offline.locator("article p").first.inner_text()
+
+
+def test_search_finds_a_chapter_by_its_words(site, offline):
+    offline.goto((site / "index.html").as_uri())
+    offline.locator("input.sidebar-search").first.fill("embedding numbers")
+    offline.keyboard.press("Enter")
+    offline.wait_for_url("**/search.html*")
+    link = offline.locator("#search-results a", has_text="A chapter").first
+    link.click()
+    offline.wait_for_url("**/00_chapter.html*")
+    assert SENTENCE in offline.locator("article").inner_text()
+
+
+def test_links_between_chapter_and_glossary_hold(site, offline):
+    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    offline.get_by_role("link", name="the glossary").click()
+    offline.wait_for_url("**/glossary.html#anchor")
+    assert offline.locator("#anchor").is_visible()
+
+
+def test_pictures_have_a_text_and_outputs_are_shown(site, offline):
+    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    assert offline.locator(".cell_output img").get_attribute("alt") == "An empty figure"
+    assert offline.locator("img:not([alt])").count() == 0
+    assert "def need(" in offline.locator(".cell_output").last.inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_dark_mode_follows_the_reader(site, browser, scheme):
+    context = browser.new_context(offline=True, color_scheme=scheme)
+    page = context.new_page()
+    page.goto((site / "index.html").as_uri())
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    red = int(background.split("(")[1].split(",")[0])
+    assert red > 200 if scheme == "light" else red < 60
+    context.close()
+
+
+def test_page_does_not_scroll_sideways_on_a_phone(site, browser):
+    context = browser.new_context(offline=True, viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    for name in ("index.html", "notebooks/00_chapter.html", "docs/conventions.html"):
+        page.goto((site / name).as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    context.close()
