@@ -48,7 +48,12 @@ class Head(nn.Module):
     def __init__(self, num_features: int, embedding_dim: int | None, to_sphere: bool):
         super().__init__()
         self.dims = (embedding_dim or num_features,)
-        self.linear = nn.Linear(num_features, embedding_dim) if embedding_dim else nn.Identity()
+        self.linear: nn.Module = nn.Identity()
+        if embedding_dim:
+            self.linear = nn.Linear(num_features, embedding_dim)
+            # A rotation nearly keeps the features' distances: fine-tuning starts from what they know.
+            nn.init.orthogonal_(self.linear.weight)
+            nn.init.zeros_(self.linear.bias)
         self.to_sphere = to_sphere
 
     def forward(self, features: list[Tensor]) -> Tensor:
