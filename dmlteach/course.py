@@ -62,40 +62,6 @@ def build(
     return index
 
 
-def lab(
-    chapter: str = "00",
-    browser: bool = True,
-    port: int = 8888,
-    checkout: str | Path = CHECKOUT,
-) -> int:
-    """Open JupyterLab at a chapter, with this interpreter as its Python kernel.
-
-    Args:
-        chapter: number or beginning of the name of a notebook.
-        browser: open a browser window.
-        port: of JupyterLab; the next free one where it is taken.
-        checkout: the folder with `notebooks/`.
-
-    Returns:
-        JupyterLab's exit code, once it is closed.
-
-    Raises:
-        DMLTeachError: there are no notebooks, none of that name, or JupyterLab is not installed.
-    """
-    found = {path.stem: path.name for path in notebooks(Path(checkout))}
-    chosen = [file for stem, file in found.items() if stem.startswith(chapter)]
-    if not chosen:
-        raise unknown_name("chapter", chapter, found)
-    need("jupyterlab")
-    # From the root of the checkout, so that a chapter's links to figures and glossary work.
-    command = [
-        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={checkout}", f"--port={port}"),
-        *(f"--LabApp.default_url=/lab/tree/notebooks/{chosen[0]}", *([] if browser else ["--no-browser"])),
-    ]
-    with kernel_of_this_python():
-        return subprocess.run(command, check=False).returncode
-
-
 # --- what to execute
 
 
@@ -265,7 +231,7 @@ def tidy(notebook: Any, key: str) -> None:
 def kernel_of_this_python(threads: int = 0) -> Iterator[None]:
     """Within it, the Jupyter kernel "python3" is this very interpreter, whatever else is installed."""
     spec = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"],
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=50"],
         "display_name": "Python 3 (dmlteach)",
         "language": "python",
         "metadata": {"debugger": True},

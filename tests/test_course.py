@@ -115,8 +115,6 @@ def test_dead_kernel_is_one_error_that_names_memory(checkout):
 def test_a_package_without_the_repository_says_where_the_course_is(tmp_path):
     with pytest.raises(DMLTeachError, match="clone the repository"):
         course.build(checkout=tmp_path)
-    with pytest.raises(DMLTeachError, match="clone the repository"):
-        course.lab(checkout=tmp_path)
 
 
 def test_unknown_profile_names_the_valid_ones(checkout):
