@@ -47,3 +47,10 @@ def write_json(path: Path, content: Any) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
     part.replace(path)
+
+
+def write_json_lines(path: Path, rows: list[Any]) -> None:
+    """Write one JSON value a line, the file as a whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    part.replace(path)

@@ -49,9 +49,11 @@ def without_times(metrics):
 def test_a_run_folder_holds_config_metrics_weights_and_checkpoint(tmp_path):
     result = fit(tiny(tmp_path, eval_every=1))
     names = {p.name for p in result.path.iterdir()}
-    assert names == {"config.json", "metrics.json", "model.safetensors", "checkpoint.pt"}
+    assert names == {"config.json", "metrics.json", "metrics.jsonl", "model.safetensors", "checkpoint.pt"}
     metrics = json.loads((result.path / "metrics.json").read_text())
     assert metrics == result.metrics
+    lines = (result.path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == metrics["epochs"]
     assert [row["epoch"] for row in metrics["epochs"]] == [0, 1]
     assert all(0 <= row["val"]["recall@1"] <= 1 for row in metrics["epochs"])
     assert {"recall@1", "map@r", "train_seconds"} <= metrics["final"].keys()
