@@ -47,7 +47,7 @@ def describe(points: list[list[float]], values: dict[str, dict]) -> str:
 
 def _size(view: str, panels: int) -> tuple[int, int]:
     side = round(2 * LIMITS[view] * UNIT)
-    return (side + 20, 60 + 64 * panels) if view == "line" else ((side + 12) * panels, side + 26)
+    return (side + 20, 66 + 64 * panels) if view == "line" else ((side + 12) * panels, side + 26)
 
 
 def _vector(v: list[float]) -> str:
@@ -60,9 +60,13 @@ def _line(points: list[list[float]], values: dict[str, dict]) -> list[str]:
     limit = LIMITS["line"]
     xs = [10 + (x + limit) * UNIT for (x,) in points]
     drawn = [f'<path d="M10 32H{10 + 2 * limit * UNIT}" stroke="#1a1a1a"/>']
+    for tick in range(-2, 3):
+        at = 10 + (tick + limit) * UNIT
+        drawn.append(f'<path d="M{at} 32v6" stroke="#1a1a1a"/>')
+        drawn.append(f'<text x="{at}" y="52" text-anchor="middle">{tick}</text>'.replace(">-", ">−"))
     drawn += [_point(i, x, 32) for i, x in enumerate(xs)]
     for row, (loss, value) in enumerate(values.items()):
-        top = 66 + 64 * row
+        top = 72 + 64 * row
         drawn.append(f'<text x="4" y="{top + 8}">{NAMES[loss]}: loss {value["loss"]:.2f}</text>')
         for i, (x, (g,)) in enumerate(zip(xs, value["gradient"], strict=True)):
             drawn.append(_arrow(x, top + 18 + 13 * i, -STEP * UNIT * g, 0, ROLES[i][2], DASHES[loss]))

@@ -419,7 +419,7 @@ class Playground {
   /** A draggable, focusable point; the copies in further panels hand their focus to the first. */
   handle(parent, i, toPage, fromPage, first) {
     const { name, key, colour } = POINTS[i];
-    const label = s("text", { y: -15, "text-anchor": "middle", class: "dml-letter" }, key);
+    const label = s("text", { y: -18, "text-anchor": "middle", class: "dml-letter" }, key);
     const node = s("g", {
       class: "dml-handle", "data-point": i,
       ...(first ? { "data-key": key, tabindex: 0, role: "slider", "aria-valuemin": -this.limit, "aria-valuemax": this.limit }

@@ -123,7 +123,7 @@ class TripletPlayground(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         """The live widget, and beside it HTML that is alive without a kernel; notebooks prefer the widget."""
-        data, metadata = super()._repr_mimebundle_(**kwargs)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         shown = [name for name in LOSSES if name != "contrastive" or self.contrastive]
         state = {name: getattr(self, name) for name in STATE}
         picture, alt = draw(state, {name: self.values[name] for name in shown})

@@ -121,6 +121,19 @@ def test_nothing_moves_by_itself_and_tab_leaves(static):
     assert page.evaluate("document.activeElement === document.body")
 
 
+def test_play_goes_on_until_paused(static):
+    page, _ = static(TripletPlayground(line=[-1, 1, 0.5]))
+    page.click("button:text-is('Play')")
+    page.wait_for_function("document.querySelector('[data-key=a]').getAttribute('aria-valuenow') > -0.9")
+    page.click("button:text-is('Pause')")
+    page.wait_for_timeout(100)
+    paused = page.get_attribute("[data-key=a]", "aria-valuenow")
+    page.wait_for_timeout(300)
+    assert page.get_attribute("[data-key=a]", "aria-valuenow") == paused
+    page.click("button:text-is('Reset')")
+    page.wait_for_selector('[data-key=a][aria-label="anchor, x −1.00"]')
+
+
 @pytest.mark.parametrize("view", ["line", "plane"])
 def test_it_fits_a_phone_and_its_points_are_large_enough_to_touch(static, view):
     page, _ = static(TripletPlayground(view=view))
