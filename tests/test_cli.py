@@ -10,8 +10,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 from unittest.mock import Mock, create_autospec
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from dmlteach.cli import app
@@ -156,6 +158,45 @@ def test_a_mistake_in_training_is_one_error_and_writes_nothing(tmp_path, argumen
     folder = tmp_path / "run"
     one_error(run("train", "--output", str(folder), "--epochs", "1", *arguments), *parts)
     assert not folder.exists()
+
+
+def images(folder: Path, per_class: int) -> Path:
+    """Three classes of small noisy pictures for training, three others for the test."""
+    pixels = np.random.default_rng(0)
+    for name in ("train/a", "train/b", "train/c", "test/d", "test/e", "test/f"):
+        (folder / name).mkdir(parents=True)
+        for number in range(per_class):
+            noise = pixels.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(folder / name / f"{number}.png")
+    return folder
+
+
+def train_on(folder: Path, output: Path):
+    small = ["--backbone", "resnet18", "--weights", "none", "--image-size", "32", "--batch-size", "3"]
+    options = [*small, "--epochs", "1", "--eval-every", "0", "--no-progress"]
+    return run("train", "--dataset", "folder", "--root", str(folder), "--output", str(output), *options)
+
+
+def test_a_truncated_image_is_one_error_that_names_it(tmp_path):
+    picture = images(tmp_path / "images", 2) / "train" / "b" / "1.png"
+    picture.write_bytes(picture.read_bytes()[:200])
+    one_error_last(train_on(tmp_path / "images", tmp_path / "run"), str(picture), "truncated", "Replace")
+    assert not (tmp_path / "run").exists()
+
+
+def test_classes_with_one_image_each_are_one_error(tmp_path):
+    done = train_on(images(tmp_path / "images", 1), tmp_path / "run")
+    one_error_last(done, "two images")
+
+
+def one_error_last(result, *parts: str) -> None:
+    """As `one_error`, after lines about preparing the images."""
+    assert result.exit_code == 2, result.output
+    before, _, message = result.stderr.partition("error: ")
+    assert "Traceback" not in before + message
+    assert "error: " not in message
+    for part in parts:
+        assert part in message
 
 
 def test_cuda_without_a_gpu_is_one_error(tmp_path, monkeypatch):
