@@ -126,6 +126,7 @@ def retrieval_grid(
     neighbours: Tensor | Mapping[str, Tensor],
     names: Sequence[str] | None = None,
     thumbnail: float = 0.62,
+    heading: str = "query",
 ) -> Picture:
     """One row per query: the query, then its neighbours, each framed and marked as right or wrong.
 
@@ -139,6 +140,7 @@ def retrieval_grid(
         neighbours: (Q, k) rows; or several, by the name of the model that found them, drawn side by side.
         names: (Q,) what to write beside each query, e.g. its alphabet.
         thumbnail: side of an image on the page, in inches.
+        heading: what the first column shows.
 
     Returns:
         The figure; its alt text counts the right neighbours under each name.
@@ -156,7 +158,7 @@ def retrieval_grid(
         place(axes, images[query], left, y, thumbnail, BLACK)
         if names is not None:
             axes.text(left - 0.1, y + thumbnail / 2, names[i], ha="right", va="center", fontsize=8.5)
-    _head(axes, left + thumbnail / 2, height, "query")
+    _head(axes, left + thumbnail / 2, height, heading)
     x = left + step + gap
     for name, rows in blocks.items():
         _block(axes, images, rows, right[name], x, ys, thumbnail)

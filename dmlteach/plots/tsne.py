@@ -119,10 +119,11 @@ def tsne_map(
         DMLTeachError: more highlights than can be told apart.
     """
     key_width = 1.1 * bool(len(highlight))
-    figure = Picture(size + key_width, size)
-    ratios = [size, key_width] if key_width else [size]
-    axes, *key = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
     points = _square(points)
+    width, height = np.minimum(np.ptp(points, axis=0) + 0.07, 1)  # no empty border on the longer side
+    figure = Picture(size * width + key_width, size * height)
+    ratios = [size * width, key_width] if key_width else [size]
+    axes, *key = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
     known = np.asarray(labels)
     _scatter(axes, points, known, highlight, size=26 if images is None else 14)
     shown = 0
@@ -132,13 +133,14 @@ def tsne_map(
         axes.imshow(canvas, extent=(0, 1, 0, 1), interpolation="antialiased", zorder=4)
         shown = len(chosen)
     _bare(axes, title)
+    axes.set(xlim=(0.5 - width / 2, 0.5 + width / 2), ylim=(0.5 - height / 2, 0.5 + height / 2))
     if key:
         _draw_key(key[0], known, images, highlight)
     figure.alt = (
         f"Two-dimensional t-SNE map of {len(points)} images of {len(np.unique(known))} classes"
         + f", with {shown} thumbnails where there is room" * bool(shown)
         + f"; {len(highlight)} classes are highlighted by colour and shape" * bool(len(highlight))
-        + ". Neither axis has a unit; distances between far groups mean nothing."
+        + ". Neither axis has a unit; distances between far groups say little."
     )
     return figure
 
@@ -166,7 +168,7 @@ def tsne_panels(
     figure = Picture(3.1 * columns, 3.5 * rows)
     panels = np.ravel(figure.subplots(rows, columns, squeeze=False))
     for axes, (title, points) in zip(panels, maps.items(), strict=False):
-        _scatter(axes, _square(points), np.asarray(labels), highlight, size=9)
+        _scatter(axes, _square(points), np.asarray(labels), highlight, size=18)
         _bare(axes, title)
     for axes in panels[len(maps) :]:
         axes.axis("off")
