@@ -22,7 +22,7 @@ FLOW = [
     "models",
     "methods",
     "metrics ranks",
-    "distributed checkpoint optim step",
+    "distributed checkpoint meter optim step",
     "evaluate",
     "train",
     "pretrained",
