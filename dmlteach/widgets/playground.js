@@ -548,12 +548,12 @@ class Playground {
       ...(first ? { "data-key": "mark", tabindex: 0, role: "slider", "aria-valuemin": LOW, "aria-valuemax": LOW + SPAN }
         : { "aria-hidden": "true" }) },
     s("circle", { class: "dml-hit" }), s("circle", { class: "dml-ring", r: 11 }), s("circle", { class: "dml-mark", r: 5.5 }));
-    const order = (u, v, label) => s("text", { x: u, y: v, "text-anchor": "middle", class: "dml-small" }, label);
+    const order = (u, v, anchor, label) => s("text", { x: u, y: v, "text-anchor": anchor, class: "dml-small" }, label);
     const group = s("g", { transform: `translate(${x} ${y})` },
       s("title", {}, `${name}: how the ${POINTS[i].name} moves`),
       s("clipPath", { id: clip }, s("path", { d: `M${corners}Z` })), image, signs,
       s("path", { d: `M${corners}Z`, class: "dml-outline" }),
-      order(size / 2, -6, "n a p"), order(8, tall + 15, "a p n"), order(size - 8, tall + 15, "p n a"), mark);
+      order(size / 2, -6, "middle", "n a p"), order(0, tall + 15, "start", "a p n"), order(size, tall + 15, "end", "p n a"), mark);
     svg.append(group);
     const moveTo = (px, py) => this.placeDifferences(fromTriangle([(px - x) / size, (py - y) / tall]));
     this.drag(mark, moveTo, () => this.stage.querySelector('[data-key="mark"]').focus());
