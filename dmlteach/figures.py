@@ -147,9 +147,7 @@ FIGURES: dict[str, Entry] = {
     "gradients_sst": Entry(partial(draw_gradients, "sst"), ("plots.ternary",)),
     "retrieval_omniglot": Entry(draw_retrieval_omniglot, ("plots.retrieval", "evaluate"), NETWORKS),
     "tsne_omniglot": Entry(draw_tsne_omniglot, ("plots.tsne", "evaluate"), NETWORKS, svg=False),
-    "training_curves": Entry(
-        draw_training_curves, ("plots.curves", "pretrained"), ("pretrained/*.npz",)
-    ),
+    "training_curves": Entry(draw_training_curves, ("plots.curves", "pretrained"), ("pretrained/*.npz",)),
     "retrieval_cub": Entry(draw_retrieval_cub, ("plots.retrieval", "evaluate"), svg=False, private=True),
     "tsne_cub": Entry(draw_tsne_cub, ("plots.tsne", "evaluate"), svg=False, private=True),
 }

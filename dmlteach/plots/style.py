@@ -179,7 +179,7 @@ def page(width: float, height: float, alt: str = "") -> tuple[Picture, Axes]:
 
 
 def place(axes: Axes, image: Any, x: float, y: float, side: float, frame: str = "", line: Any = "-") -> None:
-    """Put a thumbnail on axes of equal aspect; a single channel is ink on white.
+    """Put a thumbnail, its central square, on axes of equal aspect; a single channel is ink on white.
 
     Args:
         axes: where to draw.
@@ -193,6 +193,10 @@ def place(axes: Axes, image: Any, x: float, y: float, side: float, frame: str = 
     pixels = np.asarray(image)
     if pixels.ndim == 3:
         pixels = pixels.transpose(1, 2, 0).squeeze()
+    height, width = pixels.shape[:2]
+    crop = min(height, width)
+    top, left = (height - crop) // 2, (width - crop) // 2
+    pixels = pixels[top : top + crop, left : left + crop]
     white = 255 if pixels.dtype == np.uint8 else 1.0
     extent = (x, x + side, y, y + side)
     axes.imshow(

@@ -17,7 +17,7 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.neighbors import nearest
 from dmlteach.plots.style import CYCLE, GREY, MARKERS, PALE, Picture, place, styled
 
-EXACT = 5000  # up to here neighbours are searched exactly: equal on every machine, and fast enough
+EXACT = 10_000  # up to here neighbours are searched exactly: equal on every machine, and fast enough
 MAX_HIGHLIGHTS = len(CYCLE)  # more colours could not be told apart
 
 

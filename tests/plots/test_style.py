@@ -1,7 +1,9 @@
 import matplotlib
+import numpy as np
 import pytest
+import torch
 
-from dmlteach.plots.style import CYCLE, Picture, context, mark, save
+from dmlteach.plots.style import CYCLE, Picture, context, mark, page, place, save
 
 
 def one_line() -> Picture:
@@ -44,3 +46,12 @@ def test_marks_differ_in_shape_not_only_in_colour(correct, strokes):
 
 def test_palette_colours_differ():
     assert len(set(CYCLE)) == len(CYCLE) == 8
+
+
+def test_a_wide_photo_shows_its_central_square_undistorted():
+    photo = torch.arange(4 * 10).reshape(1, 4, 10).expand(3, 4, 10).to(torch.uint8)
+    _, axes = page(2, 2)
+    place(axes, photo, 0.5, 0.5, side=1)
+    (image,) = axes.images
+    assert image.get_extent() == [0.5, 1.5, 0.5, 1.5]
+    np.testing.assert_array_equal(image.get_array(), photo.permute(1, 2, 0)[:, 3:7])
