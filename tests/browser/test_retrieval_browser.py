@@ -29,7 +29,7 @@ def test_one_row_is_shown_at_first(opened):
 
 
 def test_the_mouse_chooses_network_and_query(opened):
-    opened.get_by_text("two").click()
+    opened.get_by_text("two", exact=True).click()
     assert visible_row(opened) == "row row-1-0"
     opened.locator("label", has=opened.get_by_alt_text("query 2")).click()
     assert visible_row(opened) == "row row-1-1"
