@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -223,8 +224,15 @@ def tidy(notebook: Any, key: str) -> None:
     for cell in notebook.cells:
         for name in ("papermill", "execution"):
             cell.metadata.pop(name, None)
-        if "remove-output" in cell.metadata.get("tags", []):
-            cell.outputs = []
+        if cell.cell_type == "code":
+            silent = "remove-output" in cell.metadata.get("tags", [])
+            cell.outputs = [] if silent else [o for o in cell.outputs if not is_progress(o)]
+
+
+def is_progress(output: Any) -> bool:
+    """Whether an output only tells that images are decoded, which happens once on each machine."""
+    text = output.get("text") or output.get("data", {}).get("text/plain", "")
+    return text.strip().startswith("Preparing ")
 
 
 @contextmanager
@@ -341,7 +349,7 @@ def look_inside(thing: Any) -> Text:
     Args:
         thing: any function, class or module.
     """
-    return Text(f"```python\n{inspect.getsource(thing).rstrip()}\n```")
+    return Text(f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```")
 
 
 def conventions(*names: str) -> Text:
