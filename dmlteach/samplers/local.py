@@ -11,6 +11,8 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Sampler, Tuples
 from dmlteach.neighbors import kmeans
 
+ITERATIONS = 10  # of k-means; more move few images
+
 
 class Local(Sampler):
     """Each batch is one k-means cluster of the epoch-start embeddings, with the targets chosen there.
@@ -63,7 +65,7 @@ class Local(Sampler):
         """Images of each cluster that has any, ascending; and the sizes k-means gave."""
         num_images = len(embeddings)
         k = -(-num_images // self.batch_size) if self.balance else max(1, num_images // self.batch_size)
-        centroids, assignment = kmeans(embeddings, k, seed=int(rng.integers(2**31)))
+        centroids, assignment = kmeans(embeddings, k, seed=int(rng.integers(2**31)), iterations=ITERATIONS)
         sizes = np.bincount(assignment.numpy(), minlength=k)
         if self.balance:
             assignment = assign_evenly(embeddings, centroids, torch.from_numpy(sizes))
@@ -80,9 +82,16 @@ class Local(Sampler):
         """(n, num_targets) rows of the nearest same-class images of each anchor, -1 where there are fewer."""
         same = labels[:, None] == labels[None, :]
         same.fill_diagonal_(False)
-        d2 = pairwise_squared_distances(embeddings).masked_fill(~same, torch.inf)
+        anchor, positive = same.nonzero(as_tuple=True)  # by anchor, then by index
+        number = same.sum(1)
+        place = torch.arange(len(anchor)) - (number.cumsum(0) - number)[anchor]
+        width = max(int(number.max()), self.num_targets)
+        d2 = torch.full((len(labels), width), torch.inf)
+        candidates = torch.full((len(labels), width), -1)
+        d2[anchor, place] = pairwise_squared_distances(embeddings)[anchor, positive]
+        candidates[anchor, place] = positive
         nearest = d2.argsort(dim=1, stable=True)[:, : self.num_targets]  # topk orders ties arbitrarily
-        return nearest.masked_fill(~same.gather(1, nearest), -1)
+        return candidates.gather(1, nearest)
 
     def _has_triplet(self, rows: np.ndarray, targets: Tensor) -> bool:
         labels = self.labels[rows]
