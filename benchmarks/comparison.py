@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
+
+from dmlteach.plots.curves import mean_and_interval
 
 LOSSES = ("softmax", "triplet", "sst")
 SAMPLERS = ("random", "class_balanced", "local", "local_classes")
 SEEDS = (0, 1, 2)
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # 97.5 % quantile of Student's t for n values
 HOME = Path(__file__).parent
 
 
@@ -79,15 +80,11 @@ def cell(loss: str, sampler: str, runs: Path) -> dict:
     results = [_metrics(runs / f"{loss}-{sampler}-{seed}") for seed in SEEDS]
     row: dict = {"loss": loss, "sampler": sampler, "recalls": [r["final"]["recall@1"] for r in results]}
     for key in ("recall@1", "map@r", "train_seconds"):
-        row[key] = interval([r["final"][key] for r in results])
+        row[key] = mean_and_interval([r["final"][key] for r in results])
     row["plan_share"] = mean(
         sum(e["plan_seconds"] for e in r["epochs"]) / r["final"]["train_seconds"] for r in results
     )
     return row
-
-
-def interval(values: list[float]) -> tuple[float, float]:
-    return mean(values), STUDENT[len(values)] * stdev(values) / len(values) ** 0.5
 
 
 def table(content: dict) -> Iterator[str]:

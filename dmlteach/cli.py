@@ -158,7 +158,10 @@ def train(
     from dmlteach.train import TrainConfig, fit
 
     result = fit(TrainConfig(**config))
-    if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one draws and speaks
+        from dmlteach.plots import curves, style
+
+        style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
         _print_metrics(result.metrics["final"])
         typer.echo(f"run: {result.path}")
 

@@ -9,13 +9,13 @@ from tqdm.auto import tqdm
 from dmlteach import metrics
 from dmlteach.data import ImageDataset
 from dmlteach.data.augment import Augmentation
-from dmlteach.data.cache import CachedImages, cached
+from dmlteach.data.cache import CachedImages, Mode, cached
 from dmlteach.device import choose_device
 from dmlteach.distributed import World
 from dmlteach.models import Model
 
 
-def cached_for(model: Model, dataset: ImageDataset | CachedImages, mode: str = "square") -> CachedImages:
+def cached_for(model: Model, dataset: ImageDataset | CachedImages, mode: Mode = "square") -> CachedImages:
     """The data set decoded at the size this model's images are cropped from."""
     if isinstance(dataset, CachedImages):
         return dataset
@@ -92,7 +92,7 @@ def evaluate(
         Fractions "recall@K", "map@r", "r_precision", and "num_queries", "num_left_out" (and "nmi").
     """
     embeddings = embed(model, dataset, device, progress=progress)
-    others = (None, None)
+    others: tuple[Tensor | None, Tensor | None] = (None, None)
     if gallery is not None:
         others = (embed(model, gallery, device, progress=progress), gallery.labels)
     result = metrics.retrieval_metrics(embeddings, dataset.labels, ks, *others)

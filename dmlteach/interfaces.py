@@ -1,6 +1,6 @@
 """The few signatures that hold every method: what samplers, losses and the trainer say to each other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -78,10 +78,11 @@ class Sampler:
         if self.needs_space and space is None:
             raise DMLTeachError(self._how_to_plan())
         rng = np.random.default_rng([self.seed, epoch])
-        rows, tuples, report = self._compose(rng, space, last_loss)
+        rows, chosen, report = self._compose(rng, space, last_loss)
+        tuples: Sequence[Tuples | None] = chosen or [None] * len(rows)
         self._batches = [
             Batch(r, derive_seed(self.seed, epoch, step), t)
-            for step, (r, t) in enumerate(zip(rows, tuples or [None] * len(rows), strict=True))
+            for step, (r, t) in enumerate(zip(rows, tuples, strict=True))
         ]
         self.epoch, self._fresh = epoch, True
         return report

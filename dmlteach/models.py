@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -191,7 +192,8 @@ def _build_timm(name: str) -> tuple[nn.Module, int, tuple, tuple]:
     if not timm.is_model(name):
         raise unknown_name("timm backbone", name, timm.list_models())
     net = timm.create_model(name, pretrained=False, num_classes=0)
-    return net, net.num_features, net.pretrained_cfg["mean"], net.pretrained_cfg["std"]
+    normalization: Any = net.pretrained_cfg
+    return net, cast(int, net.num_features), normalization["mean"], normalization["std"]
 
 
 def _load_backbone_weights(net: nn.Module, backbone: str, weights: str | Path) -> None:

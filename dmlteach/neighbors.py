@@ -60,9 +60,7 @@ def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> tuple[Tensor, 
     if not 1 <= k <= len(x):
         raise DMLTeachError(f"{k} clusters of {len(x)} rows: choose 1 to {len(x)}.")
     if not torch.isfinite(x).all():
-        raise DMLTeachError(
-            "k-means was given embeddings that are not finite: training has diverged."
-        )
+        raise DMLTeachError("k-means was given embeddings that are not finite: training has diverged.")
     mean = x.float().mean(0)
     z = x.float() - mean
     faiss = import_faiss()

@@ -28,6 +28,11 @@ from dmlteach.methods import Method
 from dmlteach.models import Model
 from dmlteach.step import DelayedScalar, gradient_step
 
+POSITIVE = (
+    "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size", "learning_rate",
+    "micro_batch", "early_stopping", "classes",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -41,7 +46,7 @@ class TrainConfig:
         batch_size, batches_per_epoch: images per batch; batches per epoch.
         seed: of everything random; equal seeds give equal runs.
         device: "auto", "cpu", "cuda" or "mps".
-        resume: continue the run in `output` where its checkpoint stands.
+        resume: continue the run in `output` where its checkpoint stands; without one, start it.
         checkpoint: a run or model file whose weights to start from.
         loss, loss_options, sampler, sampler_options: instead of the method's own.
         backbone, weights: network, and its weights: "imagenet" (downloads), "cached", "none" or a file.
@@ -119,10 +124,12 @@ def resolve(config: TrainConfig) -> Method:
             given[f"{part}_options"] = getattr(config, f"{part}_options")
     if "schedule" in given and given["schedule"] != recipe.schedule:
         given["schedule_options"] = {}
-    for name in ("epochs", "batch_size", "learning_rate", "micro_batch", "batches_per_epoch"):
-        value = given.get(name, getattr(config, name, None))
+    for name in POSITIVE:
+        value = getattr(config, name)
         if value is not None and not value > 0:
             raise DMLTeachError(f"{name} must be positive, not {value}.")
+    if config.eval_every < 0:
+        raise DMLTeachError(f"eval_every must be 0 (never) or a number of epochs, not {config.eval_every}.")
     if config.precision not in ("fp32", "bf16"):
         raise DMLTeachError(f"precision must be fp32 or bf16, not {config.precision!r}.")
     return replace(recipe, **given)
@@ -174,8 +181,7 @@ class Run:
 
         train_split = "fit" if config.eval_every else "train"
         dataset = self._load(train_split, {**recipe.train_options, **config.dataset_options})
-        if dataset.num_classes < 2:
-            raise DMLTeachError(f"{config.dataset} has one class only; metric learning compares classes.")
+        _check_classes(dataset)
         self.model = self._build_model(dataset.channels)
         self._check_batch_statistics()
         self.sampler = samplers.create(
@@ -502,6 +508,17 @@ class Run:
         checkpoint.write_json_lines(self.folder / "metrics.jsonl", self.history)
         if self.config.tensorboard:
             _write_tensorboard(self.folder, self.history)
+
+
+def _check_classes(dataset: data.ImageDataset) -> None:
+    sizes = torch.bincount(dataset.labels)
+    if len(sizes) < 2:
+        raise DMLTeachError(f"{dataset.name} has one class only; metric learning compares classes.")
+    if sizes.max() < 2:
+        raise DMLTeachError(
+            f"every class of {dataset.name} has one image only: no image has a positive. "
+            "Add images, or merge classes."
+        )
 
 
 def _identity(config: TrainConfig) -> dict[str, Any]:

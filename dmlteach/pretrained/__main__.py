@@ -23,7 +23,13 @@ from dmlteach.train import Run, TrainConfig, fit, resolve
 
 EPOCHS, BATCHES = 12, 100
 CLASSES, DIRECTIONS = 25, 32  # of a recording: 25 characters x 20 drawings, 32 directions
-COMMON = {"dataset": "omniglot", "seed": 0, "epochs": EPOCHS, "batches_per_epoch": BATCHES, "eval_every": 0}
+COMMON: dict[str, Any] = {
+    "dataset": "omniglot",
+    "seed": 0,
+    "epochs": EPOCHS,
+    "batches_per_epoch": BATCHES,
+    "eval_every": 0,
+}
 RECIPES: dict[str, dict[str, Any]] = {
     "softmax": {"method": "softmax", "sampler": "random"},
     "triplet": {"method": "triplet", "sampler": "local_classes"},

@@ -102,12 +102,15 @@ const text = (v, digits = 2) => {
 };
 const vector = (v, digits = 2) => (v.length === 1 ? text(v[0], digits) : `(${v.map((x) => text(x, digits)).join(", ")})`);
 
+const FOCUSABLE = new Set(["button", "input", "select", "summary"]);
 function element(space, tag, attributes, children) {
   const node = document.createElementNS(space, tag);
   for (const [key, value] of Object.entries(attributes ?? {})) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else if (value !== false && value != null) node.setAttribute(key, value === true ? "" : value);
   }
+  // Jupyter looks for this mark on the focused element first and only then on those around it.
+  if (attributes?.tabindex != null || FOCUSABLE.has(tag)) node.setAttribute("data-lm-suppress-shortcuts", "true");
   node.append(...children);
   return node;
 }
@@ -320,7 +323,7 @@ class Playground {
     } }, h("summary", {}, "Show numbers"), this.table);
     const root = h("div", {
       class: "dml-playground", role: "group", "aria-label": "triplet playground", tabindex: "-1",
-      "data-lm-suppress-shortcuts": "true", onkeydown: (event) => this.key(event),
+      onkeydown: (event) => this.key(event),
       onkeyup: (event) => event.stopPropagation(), onkeypress: (event) => event.stopPropagation(),
     },
     h("div", { class: "dml-row" },

@@ -1,4 +1,4 @@
-"""Local sampling of classes: neighbours share batches, every anchor has positives, few images are embedded."""
+"""Local sampling of classes: neighbours share batches, anchors have positives, few images are embedded."""
 
 import numpy as np
 import pytest
