@@ -135,6 +135,16 @@ def test_play_goes_on_until_paused(static):
 
 
 @pytest.mark.parametrize("view", ["line", "plane"])
+def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(static, view):
+    # Notebook 7 matches shortcuts on the focused element before it looks at those around it.
+    page, _ = static(TripletPlayground(view=view, numbers=True))
+    focusable = ".dml-playground, .dml-playground :is([tabindex], button, input, select, summary)"
+    unmarked = f"[...document.querySelectorAll('{focusable}')].filter(e => !e.dataset.lmSuppressShortcuts)"
+    assert page.locator(focusable).count() > 15
+    assert page.evaluate(f"{unmarked}.map(element => element.outerHTML)") == []
+
+
+@pytest.mark.parametrize("view", ["line", "plane"])
 def test_it_fits_a_phone_and_its_points_are_large_enough_to_touch(static, view):
     page, _ = static(TripletPlayground(view=view))
     page.set_viewport_size({"width": 360, "height": 800})
