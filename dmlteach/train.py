@@ -29,8 +29,8 @@ from dmlteach.models import Model
 from dmlteach.step import DelayedScalar, gradient_step
 
 POSITIVE = (
-    "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size", "learning_rate",
-    "micro_batch", "early_stopping", "classes",
+    "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
+    "learning_rate", "micro_batch", "early_stopping", "classes",
 )  # fmt: skip
 
 
