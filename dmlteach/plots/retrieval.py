@@ -147,7 +147,7 @@ def retrieval_grid(
     """
     blocks = dict(neighbours) if isinstance(neighbours, Mapping) else {"": neighbours}
     right = {name: labels[rows] == labels[queries][:, None] for name, rows in blocks.items()}  # (Q, k) each
-    step, gap, head = 1.18 * thumbnail, 0.5 * thumbnail, 0.62
+    step, gap, head = 1.18 * thumbnail, min(0.5 * thumbnail, 0.31), 0.62
     left = 1.0 if names is not None else 0.12
     columns = 1 + sum(rows.shape[1] for rows in blocks.values())
     height = head + step * len(queries)
@@ -176,7 +176,7 @@ def _block(
         for rank, (image, hit) in enumerate(zip(found, hits, strict=True)):
             at = x + 1.18 * thumbnail * rank
             place(axes, images[image], at, y, thumbnail, *((CORRECT, "-") if hit else (INCORRECT, DASHED)))
-            mark(axes, hit, at + 0.93 * thumbnail, y + 0.93 * thumbnail, 0.34 * thumbnail)
+            mark(axes, hit, at + 0.93 * thumbnail, y + 0.93 * thumbnail, min(0.34 * thumbnail, 0.24))
 
 
 def _head(axes: Axes, x: float, height: float, text: str) -> None:

@@ -125,7 +125,8 @@ def tsne_map(
     ratios = [size * width, key_width] if key_width else [size]
     axes, *key = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
     known = np.asarray(labels)
-    _scatter(axes, points, known, highlight, size=26 if images is None else 14)
+    opaque = images is not None and images.ndim == 4 and images.shape[1] > 1  # photographs hide what is below
+    _scatter(axes, points, known, highlight, size=26 if images is None else 14, above=5 if opaque else 3)
     shown = 0
     if images is not None:
         chosen = place_thumbnails(points, cells)
@@ -249,7 +250,7 @@ def _scatter(
     axes.scatter(x[others], y[others], s=size / 4, color=pale, linewidths=0)
     for label, colour, marker in zip(highlight, CYCLE, MARKERS, strict=False):
         look: dict[str, Any] = {"color": colour, "marker": marker, "edgecolors": "white", "linewidths": 0.4}
-        axes.scatter(x[labels == label], y[labels == label], s=size, zorder=3, **look)
+        axes.scatter(x[labels == label], y[labels == label], s=size, zorder=above, **look)
 
 
 def _bare(axes: Axes, title: str) -> None:
