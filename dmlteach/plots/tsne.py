@@ -237,7 +237,7 @@ def _draw_key(axes: Axes, labels: np.ndarray, images: Tensor | None, highlight: 
 
 
 def _scatter(
-    axes: Axes, points: np.ndarray, labels: np.ndarray, highlight: Sequence[int], size: float
+    axes: Axes, points: np.ndarray, labels: np.ndarray, highlight: Sequence[int], size: float, above: int = 3
 ) -> None:
     """Every point; highlighted classes in a colour and a shape."""
     if len(highlight) > MAX_HIGHLIGHTS:
