@@ -109,7 +109,9 @@ def ternary_gradients(loss: str, resolution: int = 401, **options: Any) -> Pictu
         raise unknown_name("loss", loss, losses.names())
     _, values = ternary_values(loss, resolution, **options)
     idle = (values == 0).all(-1)  # exactly no gradient on any of the three
-    figure = Picture(12.2, 4.1, _alt(loss, values))
+    figure = Picture(12.2, 4.4, _alt(loss, values))
+    name = loss.upper() if loss == "sst" else loss.replace("_", " ").capitalize()
+    figure.suptitle(f"{name} loss" + "".join(f", {k} = {v}" for k, v in options.items()), fontsize=13)
     panels = figure.subplots(1, 3)
     for axes, (point, (role, _)), value in zip(
         panels, POINTS.items(), np.moveaxis(values, -1, 0), strict=True
@@ -120,7 +122,7 @@ def ternary_gradients(loss: str, resolution: int = 401, **options: Any) -> Pictu
     bar.set_ticks([-4, -2, 0, 2, 4])
     bar.set_label("negative gradient\n(− moves down the line, + up)")
     strongest = f"values reach ±{np.nanmax(np.abs(values)):.1f}"
-    bar.ax.set_xlabel(strongest + "\ndotted: no gradient" * bool(idle.any()), fontsize=9.5, labelpad=8)
+    bar.ax.set_xlabel(strongest + "\ndotted: no gradient" * bool(idle.any()), fontsize=9.5, labelpad=14)
     return figure
 
 
@@ -166,7 +168,7 @@ def _draw_sides(axes: Axes) -> None:
             axes.plot(*zip(foot, foot + 0.12 * out, strict=True), color="#333333", linewidth=0.9, zorder=4)
             _label(axes, foot + 0.34 * out, f"{tick}".replace("-", "−"), fontsize=9)
         _label(axes, (start + end) / 2 + 0.86 * out, name, rotation=turn, fontsize=11)
-    orders = ((right, "p n a", (0.55, -0.82)), (top, "n a p", (0, 0.62)), (left, "a p n", (-0.55, -0.82)))
+    orders = ((right, "p n a", (0, -0.82)), (top, "n a p", (0, 0.62)), (left, "a p n", (0, -0.82)))
     for corner, order, shift in orders:
         _label(axes, corner + shift, order, fontsize=9, style="italic", color="#555555")
 
