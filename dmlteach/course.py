@@ -183,7 +183,7 @@ def execute(
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    started = time.perf_counter()
+    started, work = time.perf_counter(), children_seconds()
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".failed.ipynb")
     with kernel_of_this_python(threads):
@@ -201,7 +201,8 @@ def execute(
                 "Close other programs, or execute one notebook at a time: dmlteach course --jobs 1"
             ) from None
     notebook = nbformat.read(partial, as_version=4)
-    tidy(notebook, key)
+    tidy(notebook)
+    notebook.metadata["dmlteach"] = {"key": key, "cpu_seconds": round(children_seconds() - work, 1)}
     nbformat.write(notebook, partial)
     os.replace(partial, target)
     return time.perf_counter() - started
@@ -216,11 +217,16 @@ def failure(source: Path, partial: Path, error: Any) -> CellError:
     return CellError(message + where, error.ename, error.evalue)
 
 
-def tidy(notebook: Any, key: str) -> None:
+def children_seconds() -> float:
+    """CPU time of the kernels this process has started and seen end (0 on Windows)."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def tidy(notebook: Any) -> None:
     """Keep what a reader of the page needs: no progress bars, widget state, times or paths of this run."""
     for name in ("widgets", "papermill"):
         notebook.metadata.pop(name, None)
-    notebook.metadata["dmlteach"] = {"key": key}
     for cell in notebook.cells:
         for name in ("papermill", "execution"):
             cell.metadata.pop(name, None)
