@@ -168,9 +168,18 @@ def train(
 
 @app.command()
 def evaluate(
-    checkpoint: Annotated[str, option("Run folder or model file to evaluate.", "PATH", False)],
+    checkpoint: Annotated[str | None, option("Run folder or model file to evaluate.", "PATH", "none")] = None,
     dataset: Dataset = "omniglot",
     root: Root = None,
+    backbone: Annotated[
+        str | None, option("Instead of a checkpoint: this network's own features.", "NAME", "none")
+    ] = None,
+    weights: Annotated[
+        str, option("Of --backbone: imagenet (downloads), cached or a file.", "NAME")
+    ] = "cached",
+    image_size: Annotated[
+        int | None, option("Of --backbone: side of the images in pixels.", "N", "224")
+    ] = None,
     split: Annotated[str, option("train, test, fit or val.", "NAME")] = "test",
     recall_at: Annotated[str, option("K of Recall@K, separated by commas.", "K,K,…")] = "1,2,4,8",
     nmi: Annotated[bool, option("Also cluster the embeddings and report NMI.")] = False,
@@ -179,22 +188,30 @@ def evaluate(
     classes: Classes = None,
     dataset_option: DatasetOption = [],  # noqa: B006
 ) -> None:
-    """Exact retrieval metrics of a trained model on a data set.
+    """Exact retrieval metrics of a trained model, or of a pre-trained backbone's features, on a data set.
 
     \b
     Example:
         dmlteach evaluate --checkpoint runs/sst-omniglot-0 --dataset omniglot --output metrics.json
+        dmlteach evaluate --backbone resnet50 --weights imagenet --dataset cub200 --root ~/data/cub
     """
-    from dmlteach import data, load_model
+    if (checkpoint is None) == (backbone is None):
+        raise DMLTeachError("give what to evaluate: either --checkpoint PATH or --backbone NAME.")
+    from dmlteach import data, models
     from dmlteach import evaluate as measure
 
     ks = tuple(_positive(k, "recall-at") for k in recall_at.split(","))
-    model = load_model(checkpoint)
+    if checkpoint is not None:
+        model = models.load(checkpoint)
+    else:  # scaled to length 1: without training, directions tell more than lengths
+        model = models.create(str(backbone), None, weights=weights, normalize=True, image_size=image_size)
     images = data.load(dataset, split, root, classes=classes, **_pairs(dataset_option))
     numbers = measure(model, images, ks=ks, with_nmi=nmi, device=device, progress=sys.stderr.isatty())
     _print_metrics(numbers)
     if output:
-        _write_json(Path(output), {"checkpoint": checkpoint, "dataset": dataset, "split": split, **numbers})
+        _write_json(
+            Path(output), {"model": checkpoint or backbone, "dataset": dataset, "split": split, **numbers}
+        )
 
 
 @app.command()
