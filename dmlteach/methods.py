@@ -85,14 +85,15 @@ METHODS: dict[str, Method] = {
     ),
 }
 
-# Drawings need no ImageNet network: a small one is trained from scratch in minutes, all parts at one rate.
+# Drawings need no ImageNet network: a small one is trained from scratch in minutes, backbone and head at
+# one rate; classifiers and proxies, which see few examples of each class, at ten times that rate.
 ADAPTATIONS: dict[str, dict[str, Any]] = {
     "omniglot": {
         "backbone": "omniglot_cnn",
         "embedding_dim": 128,
         "transform": "drawing",
         "learning_rate": 1e-3,
-        "groups": {},
+        "groups": {"loss": Group(factor=10)},
         "schedule": "cosine",
         "schedule_options": {"warmup": 0.2},
         "early_stopping": None,
