@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "docs" / "_ext"))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "docs" / "_ext"))
 
 project = "dmlteach"
 author = "the dmlteach authors"
@@ -35,7 +36,13 @@ def loss_table() -> str:
     return conventions().markdown
 
 
-myst_substitutions = {"losses": loss_table()}
+def picture(name: str) -> str:
+    """A figure with the text that was written beside it when it was drawn."""
+    text = HERE / "figures" / f"{name}.alt.txt"
+    return f"![{text.read_text(encoding='utf-8').strip()}](figures/{name}.png)" if text.exists() else ""
+
+
+myst_substitutions = {"losses": loss_table(), "overview": picture("overview")}
 html_math_renderer = "mathml"
 
 html_theme = "furo"
