@@ -31,7 +31,6 @@ class Recording(NamedTuple):
         loss: mean training loss of each epoch; the first is NaN.
         recall: Recall@1 among the M drawings, on the full embedding.
         kept: share of the embedding's variance in the d directions, at the last epoch.
-        seconds: of training, up to each epoch.
     """
 
     embeddings: Tensor
@@ -41,7 +40,6 @@ class Recording(NamedTuple):
     loss: list[float]
     recall: list[float]
     kept: float
-    seconds: list[float]
 
 
 def card(name: str) -> dict[str, Any]:
@@ -77,7 +75,6 @@ def recordings(name: str) -> Recording:
         recorded["loss"].tolist(),
         recorded["recall"].tolist(),
         float(recorded["kept"]),
-        recorded["seconds"].tolist(),
     )
 
 
