@@ -156,7 +156,7 @@ def fit(config: TrainConfig, after_epoch: "Callable[[Run], None] | None" = None)
         run.start()
         watch = after_epoch or (lambda run: None)
         watch(run)
-        while run.epoch < run.recipe.epochs and not run.finished:
+        while not run.over():
             run.plan_epoch()
             for batch, pixels in run.remaining_batches():
                 run.train_on(batch, pixels)
@@ -201,7 +201,7 @@ class Run:
         self.dataset, self.labels = dataset, dataset.labels.to(device)
 
         self.epoch = self.step = 0
-        self.planned = self.finished = False
+        self.planned = self.stopped_early = self.timed_out = False
         self.elapsed = 0.0
         self.history: list[dict[str, Any]] = []
         self.meter = Meter()
@@ -396,8 +396,12 @@ class Run:
         """Whether `max_minutes` have passed; every process gives the same answer."""
         if self.config.max_minutes is None:
             return False
-        self.finished = self.world.share(self._seconds() > 60 * self.config.max_minutes)
-        return self.finished
+        self.timed_out = self.world.share(self._seconds() > 60 * self.config.max_minutes)
+        return self.timed_out
+
+    def over(self) -> bool:
+        """Whether training has ended: all epochs, early stopping, or (until it is resumed) the time limit."""
+        return self.epoch >= self.recipe.epochs or self.stopped_early or self.timed_out
 
     def save_if_due(self, stop: threading.Event) -> None:
         """Save every `save_every` seconds, and when asked to stop."""
@@ -421,7 +425,7 @@ class Run:
             val = self._load("val", self._test_options())
             row["val"] = evaluate(self.model, val, device=self.device.type)
         self.schedule.epoch_ended(row["loss"])
-        self.finished |= self.early_stopping.epoch_ended(row["loss"])
+        self.stopped_early = self.early_stopping.epoch_ended(row["loss"])
         row["elapsed"] = self._seconds()
         self.history.append(row)
         self.epoch, self.step, self.planned = self.epoch + 1, 0, False
@@ -468,7 +472,7 @@ class Run:
                 "schedule": self.schedule.state_dict(),
                 "early_stopping": self.early_stopping.state_dict(),
                 "sampler": self.sampler.state_dict() if self.planned else None,
-                "position": (self.epoch, self.step, self.planned, self.finished),
+                "position": (self.epoch, self.step, self.planned, self.stopped_early),
                 "meter": self.meter.state_dict(),
                 "history": self.history,
                 "elapsed": self._seconds(),
@@ -494,7 +498,7 @@ class Run:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
         self.early_stopping.load_state_dict(saved["early_stopping"])
-        self.epoch, self.step, self.planned, self.finished = saved["position"]
+        self.epoch, self.step, self.planned, self.stopped_early = saved["position"]
         if saved["sampler"] is not None:
             self.sampler.load_state_dict(saved["sampler"])
         self.meter = Meter.from_state(saved["meter"])
