@@ -263,7 +263,7 @@ def figures(
     \b
     Example:
         dmlteach figures
-        dmlteach figures ternary_gradients --folder /tmp/figures
+        dmlteach figures gradients_sst --folder /tmp/figures
     """
     from dmlteach import figures
 
