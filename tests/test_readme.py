@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from benchmarks import record
 from dmlteach.cli import app
 
 CHECKOUT = Path(__file__).parent.parent
@@ -77,3 +78,8 @@ def test_results_have_their_places():
     opened = re.findall(r"<!-- results:(\w+) -->", README)
     assert opened == ["omniglot", "cub200", "speed"]
     assert README.count("<!-- /results -->") == len(opened)
+
+
+def test_results_are_what_the_recorded_files_say():
+    """`python -m benchmarks.record` writes them; a number typed by hand would be found here."""
+    assert record.written(README) == README

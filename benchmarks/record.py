@@ -1,0 +1,129 @@
+"""Keep what finished runs reached, and write the README's results from it.
+
+`python -m benchmarks.record RUN …` adds runs to runs.json (a run of the same command replaces the older one);
+without arguments the README's results are written anew. Nothing there is typed by hand.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dmlteach import pretrained
+from dmlteach.train import TrainConfig
+
+HOME = Path(__file__).parent
+README = HOME.parent / "README.md"
+RUNS = HOME / "runs.json"
+PLACES = {"root": "DIR", "weights": "FILE", "output": "DIR"}  # paths mean nothing elsewhere
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """What a run was, and what it reached."""
+    config = json.loads((folder / "config.json").read_text())["config"]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+    return {
+        "dataset": config["dataset"],
+        "command": command(config),
+        "threads": saved["threads"],
+        "torch": torch.__version__,
+        "images": sum(row["images"] for row in metrics["epochs"]),
+        **metrics["final"],
+    }
+
+
+def command(config: dict[str, Any]) -> str:
+    """The command line that makes a run, as short as it can be."""
+    words = ["dmlteach train"]
+    defaults = {f.name: f.default for f in fields(TrainConfig)}
+    for name, value in config.items():
+        if name in ("output", "progress", "device", "resume", "save_every"):
+            continue
+        if name.endswith("_options"):
+            option = name.removesuffix("s").replace("_", "-")
+            words += [f"--{option} {key}={v}" for key, v in value.items()]
+        elif value != defaults[name] or name in ("method", "dataset"):
+            local = name in PLACES and value not in ("none", "cached", "imagenet")
+            words.append(f"--{name.replace('_', '-')} {PLACES[name] if local else value}")
+    return " ".join(words)
+
+
+def add(folders: list[Path]) -> None:
+    """Add runs to runs.json."""
+    runs = {run["command"]: run for run in _read(RUNS, [])}
+    runs |= {run["command"]: run for run in map(summary, folders)}
+    RUNS.write_text(json.dumps(list(runs.values()), indent=1) + "\n")
+
+
+def _read(file: Path, default: Any) -> Any:
+    return json.loads(file.read_text()) if file.exists() else default
+
+
+def shipped() -> Iterator[str]:
+    """The networks that come with the package."""
+    yield "Networks that come with the package: the same small network, images, schedule and 1,200 steps of"
+    yield "256 images; they differ in the loss and in who shares a batch (`python -m dmlteach.pretrained NAME`)."
+    yield ""
+    yield "| loss | batches | Recall@1 | Recall@8 | MAP@R |"
+    yield "|---|---|---|---|---|"
+    for name in pretrained.SHIPPED:
+        card = pretrained.card(name)
+        batches = card["recipe"]["sampler"] if isinstance(card["recipe"], dict) else "–"
+        yield (
+            f"| {name} | {batches} | "
+            + " | ".join(f"{card[key]:.1%}" for key in ("recall@1", "recall@8", "map@r"))
+            + " |"
+        )
+
+
+def runs(dataset: str) -> Iterator[str]:
+    """Recorded runs on a data set."""
+    chosen = [run for run in _read(RUNS, []) if run["dataset"] == dataset]
+    if chosen:
+        yield "| command | training | Recall@1 | MAP@R |"
+        yield "|---|---|---|---|"
+    for run in sorted(chosen, key=lambda run: run["train_seconds"]):
+        cost = f"{run['train_seconds'] / 60:.1f} min, {run['threads']} CPU threads"
+        yield f"| `{run['command']}` | {cost} | {run['recall@1']:.1%} | {run['map@r']:.1%} |"
+
+
+def section(name: str) -> str:
+    """The generated text of a section of the README."""
+    lines: list[str] = []
+    if name == "omniglot":
+        lines += [*shipped(), ""]
+    if name in ("omniglot", "cub200"):
+        lines += runs(name)
+    extra = {"omniglot": "comparison.md", "speed": "README.md"}.get(name)
+    if extra and (HOME / extra).exists():
+        text = (HOME / extra).read_text()
+        lines += ["", re.sub(r"^# .*\n", "", text)]
+    return "\n".join(lines).strip()
+
+
+def written(readme: str) -> str:
+    """The README with its generated sections renewed."""
+
+    def renew(match: re.Match) -> str:
+        text = section(match[1])
+        return f"<!-- results:{match[1]} -->\n{text and f'\n{text}\n\n'}<!-- /results -->"
+
+    return re.sub(r"<!-- results:(\w+) -->.*?<!-- /results -->", renew, readme, flags=re.DOTALL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks.record", description=__doc__)
+    parser.add_argument("runs", nargs="*", type=Path, help="finished run folders")
+    if folders := parser.parse_args().runs:
+        add(folders)
+    README.write_text(written(README.read_text()))
+
+
+if __name__ == "__main__":
+    main()
