@@ -67,8 +67,8 @@ def _read(file: Path, default: Any) -> Any:
 
 def shipped() -> Iterator[str]:
     """The networks that come with the package."""
-    yield "Networks that come with the package: the same small network, images, schedule and 1,200 steps of"
-    yield "256 images; they differ in the loss and in who shares a batch (`python -m dmlteach.pretrained NAME`)."
+    yield "Networks that come with the package (`python -m dmlteach.pretrained NAME`): the same small network,"
+    yield "images, schedule and 1,200 steps of 256 images; they differ in the loss and in who shares a batch."
     yield ""
     yield "| loss | batches | Recall@1 | Recall@8 | MAP@R |"
     yield "|---|---|---|---|---|"
@@ -112,7 +112,8 @@ def written(readme: str) -> str:
 
     def renew(match: re.Match) -> str:
         text = section(match[1])
-        return f"<!-- results:{match[1]} -->\n{text and f'\n{text}\n\n'}<!-- /results -->"
+        lines = ["", text, ""] if text else []
+        return "\n".join([f"<!-- results:{match[1]} -->", *lines, "<!-- /results -->"])
 
     return re.sub(r"<!-- results:(\w+) -->.*?<!-- /results -->", renew, readme, flags=re.DOTALL)
 
