@@ -67,7 +67,7 @@ def _read(file: Path, default: Any) -> Any:
 
 def shipped() -> Iterator[str]:
     """The networks that come with the package."""
-    yield "Networks that come with the package (`python -m dmlteach.pretrained NAME`): the same small network,"
+    yield "Networks that come with the package (`python -m dmlteach.pretrained NAME`): the same network,"
     yield "images, schedule and 1,200 steps of 256 images; they differ in the loss and in who shares a batch."
     yield ""
     yield "| loss | batches | Recall@1 | Recall@8 | MAP@R |"
