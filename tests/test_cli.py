@@ -186,7 +186,7 @@ def test_a_truncated_image_is_one_error_that_names_it(tmp_path):
 
 def test_classes_with_one_image_each_are_one_error(tmp_path):
     done = train_on(images(tmp_path / "images", 1), tmp_path / "run")
-    one_error_last(done, "two images")
+    one_error_last(done, "one image only")
 
 
 def one_error_last(result, *parts: str) -> None:
