@@ -279,6 +279,7 @@ def render(checkout: Path) -> Path:
     work = checkout / "build" / "site"
     assemble(checkout, work / "source")
     html = work / "html"
+    shutil.rmtree(html, ignore_errors=True)  # Sphinx would keep pages whose source has gone
     command = [
         *(sys.executable, "-m", "sphinx", "-q", "-b", "html", "-W", "--keep-going"),
         *("-d", str(work / "doctrees"), str(work / "source"), str(html)),
@@ -297,7 +298,7 @@ def assemble(checkout: Path, source: Path) -> None:
     wanted |= {f"docs/{p.parent.name}/{p.name}": p for p in _files(docs, "_*/*")}
     wanted |= {f"notebooks/{p.name}": executed / p.name for p in notebooks(checkout)}
     wanted |= {f"notebooks/reports/{p.name}": p for p in _files(executed / "reports", "*.ipynb")}
-    wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*")}
+    wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*") if p.suffix != ".md"}
     for old in [p for p in source.rglob("*") if p.is_file()]:
         if old.relative_to(source).as_posix() not in wanted:
             old.unlink()

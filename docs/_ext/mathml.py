@@ -6,13 +6,14 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
+NORM = "<mo>&#x02016;</mo>"  # browsers stretch a norm's bar; before an exponent it would hang too low
 
 
 def to_mathml(node: nodes.Element, display: str) -> str:
     """MathML of one equation; LaTeX that cannot be converted is a warning, which fails the build."""
     latex = node.astext()
     try:
-        return convert(latex, display=display)
+        return convert(latex, display=display).replace(NORM, NORM.replace("<mo>", '<mo stretchy="false">'))
     except Exception as error:
         logger.warning("equation not understood: %s (%s)", latex, error, location=node)
         return f"<code>{latex}</code>"

@@ -39,6 +39,20 @@ def site(tmp_path_factory) -> Path:
     return course.build(jobs=1, checkout=checkout, say=lambda line: None).parent
 
 
+@pytest.fixture(scope="module")
+def whole_course(tmp_path_factory) -> Path:
+    """All real pages; chapters with their outputs where they have been executed here."""
+    checkout = tmp_path_factory.mktemp("whole")
+    for folder in ("docs", "figures", "notebooks"):
+        shutil.copytree(course.CHECKOUT / folder, checkout / folder)
+    shutil.copytree(checkout / "notebooks", checkout / "build" / "notebooks")
+    for task in course.plan(course.CHECKOUT, "fast"):
+        if task["target"].exists():
+            relative = task["source"].relative_to(course.CHECKOUT / "notebooks")
+            shutil.copyfile(task["target"], checkout / "build" / "notebooks" / relative)
+    return course.render(checkout).parent
+
+
 @pytest.fixture
 def offline(browser):
     """A page without network that notes every request to another place and every complaint."""
@@ -65,6 +79,18 @@ def test_every_page_opens_from_disk_without_the_network(site, offline):
         offline.goto(path.as_uri())
         offline.wait_for_load_state("networkidle")
         assert "dmlteach" in offline.title()
+
+
+def test_every_page_of_the_course_opens_from_disk_without_the_network(whole_course, offline):
+    pages = sorted(whole_course.rglob("*.html"))
+    assert {p.stem for p in pages} >= {path.stem for path in course.notebooks(course.CHECKOUT)} | {
+        "benchmark"
+    }
+    for path in pages:
+        offline.goto(path.as_uri())
+        offline.wait_for_load_state("networkidle")
+        assert offline.locator("img:not([alt]), img[alt='']").count() == 0
+        assert "$" not in "".join(offline.locator("article p, article li").all_inner_texts())
 
 
 def test_equations_are_drawn_by_the_browser_itself(site, offline):
