@@ -204,7 +204,9 @@ def evaluate(
     if checkpoint is not None:
         model = models.load(checkpoint)
     else:  # scaled to length 1: without training, directions tell more than lengths
-        model = models.create(str(backbone), None, weights=weights, normalize=True, image_size=image_size)
+        model = models.create(
+            str(backbone), None, weights=weights, normalize=True, image_size=image_size, keep_aspect=True
+        )
     images = data.load(dataset, split, root, classes=classes, **_pairs(dataset_option))
     numbers = measure(model, images, ks=ks, with_nmi=nmi, device=device, progress=sys.stderr.isatty())
     _print_metrics(numbers)
@@ -357,7 +359,15 @@ def lab(
         raise unknown_name("notebook", notebook, found)
     if find_spec("jupyterlab") is None:
         raise DMLTeachError('JupyterLab is not installed; it comes with: pip install -e ".[course]"')
-    command = [sys.executable, "-m", "jupyterlab", str(chosen[0]), f"--port={port}"]
+    page = chosen[0].relative_to(course.CHECKOUT).as_posix()  # from the checkout, so that links to docs/ work
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--port={port}",
+        f"--ServerApp.root_dir={course.CHECKOUT}",
+    ]
+    command += [f"--LabApp.default_url=/lab/tree/{page}"]
     command += [] if browser else ["--no-browser"]
     command += ["--allow-root"] if _is_root() else []
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is JupyterLab's: it asks before it stops

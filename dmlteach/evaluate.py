@@ -15,11 +15,12 @@ from dmlteach.distributed import World
 from dmlteach.models import Model
 
 
-def cached_for(model: Model, dataset: ImageDataset | CachedImages, mode: Mode = "square") -> CachedImages:
-    """The data set decoded at the size this model's images are cropped from."""
+def cached_for(model: Model, dataset: ImageDataset | CachedImages, progress: bool = True) -> CachedImages:
+    """The data set decoded at the size, and in the shape, this model's images are cropped from."""
     if isinstance(dataset, CachedImages):
         return dataset
-    return cached(dataset, model.spec.resize, mode)
+    mode: Mode = "short_side" if model.spec.keep_aspect else "square"
+    return cached(dataset, model.spec.resize, mode, progress=progress)
 
 
 def embed(
@@ -47,7 +48,7 @@ def embed(
     """
     world = world or World()
     target = choose_device(device)
-    images = cached_for(model, dataset)
+    images = cached_for(model, dataset, progress)
     spec = model.spec
     center = Augmentation("none", spec.image_size, spec.mean, spec.std)
     was_training = model.training

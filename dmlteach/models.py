@@ -30,6 +30,7 @@ class Spec:
         mean, std: of each channel, on pixels scaled to 0 … 1.
         normalize: whether embeddings lie on the unit sphere.
         freeze_batch_norm: whether batch-norm statistics stay as they are in training.
+        keep_aspect: resize the short side to `resize`, rather than squash both sides to it.
     """
 
     backbone: str
@@ -41,6 +42,7 @@ class Spec:
     std: tuple[float, ...]
     normalize: bool = False
     freeze_batch_norm: bool = False
+    keep_aspect: bool = False
 
 
 class Head(nn.Module):
@@ -120,6 +122,7 @@ def create(
     normalize: bool = False,
     image_size: int | None = None,
     freeze_batch_norm: bool | None = None,
+    keep_aspect: bool = False,
     seed: int = 0,
 ) -> Model:
     """A model by the name of its backbone: `omniglot_cnn`, a torchvision name, or `timm/NAME`.
@@ -133,6 +136,7 @@ def create(
         normalize: put embeddings on the unit sphere.
         image_size: side of the input in pixels; default 28 for `omniglot_cnn`, else 224.
         freeze_batch_norm: keep batch-norm statistics fixed; default: where weights are given.
+        keep_aspect: cut the centre square out of an image, rather than squash it as the SST recipe does.
         seed: of the random initial weights.
 
     Raises:
@@ -158,6 +162,7 @@ def create(
         std=tuple(std),
         normalize=normalize,
         freeze_batch_norm=(weights is not None) if freeze_batch_norm is None else freeze_batch_norm,
+        keep_aspect=keep_aspect,
     )
     return Model(net, head, spec)
 

@@ -195,9 +195,7 @@ class Run:
         spec = self.model.spec
         self.augmentation = Augmentation(cast(Kind, recipe.transform), spec.image_size, spec.mean, spec.std)
         with world.main_first():  # one process decodes, the others find the cache
-            self.plain = cached_for(self.model, dataset)
-            boxes = recipe.transform == "resized_crop"
-            self.images = cached_for(self.model, dataset, "short_side") if boxes else self.plain
+            self.images = cached_for(self.model, dataset, config.progress)
         self.dataset, self.labels = dataset, dataset.labels.to(device)
 
         self.epoch = self.step = 0
@@ -213,7 +211,10 @@ class Run:
 
     def _load(self, split: str, options: dict[str, Any]) -> data.ImageDataset:
         config = self.config
-        return data.load(config.dataset, split, config.root, classes=config.classes, **options)
+        dataset = data.load(config.dataset, split, config.root, **options)
+        if config.classes is None or config.classes >= dataset.num_classes:
+            return dataset
+        return dataset.subset_classes(range(config.classes))
 
     def _build_model(self, channels: int) -> Model:
         config, recipe = self.config, self.recipe
@@ -227,6 +228,7 @@ class Run:
                 weights=None if given == "none" else given,
                 normalize=recipe.normalize,
                 image_size=config.image_size,
+                keep_aspect=recipe.transform == "resized_crop",
                 seed=config.seed,
             )
         if model.spec.channels != channels:
@@ -305,7 +307,7 @@ class Run:
         """Epoch-start embeddings, with the test-time transform, of the images the sampler looks at."""
         rows = self.sampler.rows_to_embed(self.epoch)
         show = self.config.progress and self.world.is_main
-        found = embed(self.model, self.plain, self.device.type, progress=show, world=self.world, rows=rows)
+        found = embed(self.model, self.images, self.device.type, progress=show, world=self.world, rows=rows)
         if rows is None:
             return Space(found, self.dataset.labels)
         embeddings = torch.full((len(self.dataset), found.shape[1]), torch.nan)

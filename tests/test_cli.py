@@ -362,7 +362,9 @@ def test_lab_opens_the_chosen_notebook_in_this_python(monkeypatch):
     assert run("lab", "02", "--no-browser", "--port", "9999").exit_code == 0
     command = call.call_args.args[0]
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
-    assert Path(command[3]).name.startswith("02_") and command[4:6] == ["--port=9999", "--no-browser"]
+    assert {"--port=9999", "--no-browser"} <= set(command)
+    (opened,) = (part for part in command if part.startswith("--LabApp.default_url="))
+    assert opened.startswith("--LabApp.default_url=/lab/tree/notebooks/02_")
     assert Path(call.call_args.kwargs["cwd"], "notebooks").is_dir()
 
 
