@@ -9,11 +9,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from dmlteach.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from dmlteach.distances import normalize
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import derive_seed
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHIPPED = ("untrained", "softmax", "triplet", "sst")
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from dmlteach.data.cache import Packed
 from dmlteach.errors import DMLTeachError, unknown_name
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB in 0 … 1
 Kind = Literal["crop", "resized_crop", "drawing", "none"]
 
 _TRIES = 10  # boxes tried by random-resized-crop before it falls back to the centre
