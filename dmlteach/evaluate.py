@@ -57,15 +57,14 @@ def embed(
     mine = world.rows(len(rows))
     starts = range(mine.start, mine.stop, batch_size)
     parts = []
-    with torch.inference_mode():
+    with torch.no_grad():
         for start in tqdm(starts, desc="embed", unit="batch", disable=not progress, leave=False):
             chosen = rows[start : min(start + batch_size, mine.stop)]
             pixels = images.gather(chosen).to(target, non_blocking=True)
-            parts.append(model(center.apply(pixels, torch.empty(len(chosen), 0))).float().cpu())
+            parts.append(model(center.apply(pixels, torch.empty(len(chosen), 0))).float())
     model.train(was_training)
-    own = torch.cat(parts) if parts else torch.empty(0, sum(model.head.dims))
-    # A copy leaves inference mode, so that the rows can be differentiated later.
-    return world.gather_rows(own.to(target).clone(), len(rows)).cpu()
+    own = torch.cat(parts) if parts else torch.empty(0, sum(model.head.dims), device=target)
+    return world.gather_rows(own, len(rows)).cpu()
 
 
 def evaluate(

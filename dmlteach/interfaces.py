@@ -23,6 +23,10 @@ class Tuples(NamedTuple):
     targets: Tensor | None = None  # (N, k) positives per anchor, -1 where there are fewer
     triplets: Tensor | None = None  # (T, 3) anchor, positive, negative
 
+    def to(self, device: torch.device) -> "Tuples":
+        """The same tuples on `device`."""
+        return Tuples(*(t if t is None else t.to(device) for t in self))
+
 
 class Batch(list):
     """Data-set indices of one global batch: a plain list of ints for any DataLoader.

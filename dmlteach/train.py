@@ -182,6 +182,10 @@ class Run:
         train_split = "fit" if config.eval_every else "train"
         dataset = self._load(train_split, {**recipe.train_options, **config.dataset_options})
         _check_classes(dataset)
+        # Loaded (not decoded) now: a test split that is missing must not be found out after the training.
+        plain = {k: v for k, v in config.dataset_options.items() if k not in recipe.train_options}
+        self.val = self._load("val", plain) if config.eval_every else None
+        self.test = self._load("test", plain)
         self.model = self._build_model(dataset.channels)
         self._check_batch_statistics()
         self.sampler = samplers.create(
@@ -342,9 +346,7 @@ class Run:
         progress = self.epoch + self.step / self.num_batches
         self.rate = self.schedule.apply(self.optimizer, progress)
         labels = self.labels[batch]
-        tuples = batch.tuples and type(batch.tuples)(
-            *(t if t is None else t.to(self.device) for t in batch.tuples)
-        )
+        tuples = batch.tuples.to(self.device) if batch.tuples else None
         # Parameters of the augmentation are drawn for the global batch; each process takes its rows.
         params = self.augmentation.draw(len(batch), torch.Generator().manual_seed(batch.step_seed))
         offset = self.world.rows(len(batch)).start
@@ -391,7 +393,7 @@ class Run:
                 f"listed in {self.folder / 'nan_batches.json'}. Lower --learning-rate, or resume from the "
                 "last checkpoint."
             )
-        if self.step % STATS_EVERY == 1:
+        if self.step % STATS_EVERY == 1 and not self.bar.disable:
             self.bar.set_postfix(self.meter.brief(), refresh=False)
 
     def out_of_time(self) -> bool:
@@ -423,9 +425,8 @@ class Run:
         self._read_last_loss()
         self.bar.close()
         row = {"epoch": self.epoch, "lr": self.rate, **self.meter.summary()}
-        if self.config.eval_every and (self.epoch + 1) % self.config.eval_every == 0:
-            val = self._load("val", self._test_options())
-            row["val"] = evaluate(self.model, val, device=self.device.type)
+        if self.val is not None and (self.epoch + 1) % self.config.eval_every == 0:
+            row["val"] = evaluate(self.model, self.val, device=self.device.type)
         self.schedule.epoch_ended(row["loss"])
         self.stopped_early = self.early_stopping.epoch_ended(row["loss"])
         row["elapsed"] = self._seconds()
@@ -443,13 +444,10 @@ class Run:
         if self.world.is_main:
             models.save(self.model, self.folder / "model.safetensors")
             ks = (1, 10, 100, 1000) if self.config.dataset == "sop" else (1, 2, 4, 8)
-            test = self._load("test", self._test_options())
-            final |= evaluate(self.model, test, ks=ks, device=self.device.type, progress=self.config.progress)
+            show = self.config.progress
+            final |= evaluate(self.model, self.test, ks=ks, device=self.device.type, progress=show)
             self._write_metrics(final)
         return Result(self.folder, {"epochs": self.history, "final": final}, self.model.eval())
-
-    def _test_options(self) -> dict[str, Any]:
-        return {k: v for k, v in self.config.dataset_options.items() if k not in self.recipe.train_options}
 
     def _seconds(self) -> float:
         return self.elapsed + time.perf_counter() - self.begun
