@@ -90,8 +90,7 @@ class LocalClasses(ClassBalanced):
         """All classes once: neighbourhoods in random order, so many to a batch."""
         k = -(-len(means) * self.neighbourhoods // self.classes_per_batch)
         _, cluster = kmeans(means, k, seed=int(rng.integers(2**31)))
-        grouped = np.argsort(
-            rng.permutation(k)[cluster.numpy()], kind="stable"
-        )  # classes, cluster by cluster
+        # all classes, cluster by cluster, the clusters in random order
+        grouped = np.argsort(rng.permutation(k)[cluster.numpy()], kind="stable")
         p = self.classes_per_batch
         return [grouped[i : i + p] for i in range(0, len(grouped) - len(grouped) % p, p)]
