@@ -3,6 +3,8 @@
 A pair loss needs the whole batch at once, the network does not. So: embed the rows in parts, gather
 them to one leaf Z, differentiate the objective with respect to Z, and push the rows of Z.grad back
 through the network part by part. With one process and one part it is ordinary training.
+
+A head may add a penalty (`Head.penalty`). It is a mean over the batch, so each part adds its share.
 """
 
 from collections.abc import Callable
@@ -22,10 +24,11 @@ def gradient_step(
     micro_batch: int | None = None,
     bf16: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Add the gradient of `objective(embeddings of the global batch)` to the parameters.
+    """Add the gradient of `objective(embeddings of the global batch)` + penalty to the parameters.
 
     Args:
-        model: images → embeddings (n, D).
+        model: images → embeddings (n, D). If `model.head.has_penalty`, it is called with
+            `with_penalty=True` and also gives a scalar, the penalty's mean over these images.
         view: gives the images of a slice of the global batch, augmented, on the device; asked for
             the same slice twice it must give the same pixels.
         count: N, images in the global batch.
@@ -35,34 +38,42 @@ def gradient_step(
         bf16: run the network (not the objective) in bfloat16 autocast.
 
     Returns:
-        The objective's value and the embeddings (N, D), both detached.
+        What was differentiated, objective and penalty, and the embeddings (N, D), both detached.
     """
     world = world or World()
     mine = world.rows(count)
     parts = _cut(mine, micro_batch or count)
+    penalized = getattr(getattr(model, "head", None), "has_penalty", False)
 
-    def embed(rows: slice) -> Tensor:
+    def embed(rows: slice) -> tuple[Tensor, list[Tensor]]:
+        """Embeddings of these rows, and their share of the penalty if there is one."""
         images = view(rows)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-            embeddings = model(images)
-        return embeddings.float() if embeddings.dtype in (torch.bfloat16, torch.float16) else embeddings
+            z, *penalty = model(images, with_penalty=True) if penalized else [model(images)]
+        z = z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
+        return z, [p * ((rows.stop - rows.start) / count) for p in penalty]
 
     if world.size == 1 and len(parts) == 1:
-        z = embed(parts[0])
-        loss = objective(z)
-        loss.backward()
-        return loss.detach(), z.detach()
+        z, penalty = embed(parts[0])
+        total = sum(penalty, objective(z))
+        total.backward()
+        return total.detach(), z.detach()
 
     with torch.no_grad():
-        z = world.gather_rows(torch.cat([embed(rows) for rows in parts]), count)  # (N, D)
+        z = world.gather_rows(torch.cat([embed(rows)[0] for rows in parts]), count)  # (N, D)
     z.requires_grad_()
-    loss = objective(z)
-    loss.backward()
-    if z.grad is not None:
-        for rows in parts:
-            embed(rows).backward(z.grad[rows])
+    total = objective(z)
+    total.backward()
+    gradient = torch.zeros_like(z) if z.grad is None else z.grad
+    shares = []
+    for rows in parts:
+        part, penalty = embed(rows)
+        torch.autograd.backward([part, *penalty], [gradient[rows], *(None for _ in penalty)])
+        shares += [p.detach() for p in penalty]
     world.sum_gradients(model.parameters())
-    return loss.detach(), z.detach()
+    if penalized:
+        total = total + world.gather_rows(torch.stack(shares).sum()[None], world.size).sum()
+    return total.detach(), z.detach()
 
 
 def _cut(rows: slice, size: int) -> list[slice]:

@@ -1,10 +1,16 @@
 """The training step: micro-batches and several processes give the gradient of the whole batch."""
 
+import os
+import socket
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from dmlteach.losses import sst_loss, triplet_loss
+from dmlteach.losses.bier import bier_loss
 from dmlteach.models import create
 from dmlteach.step import gradient_step
 
@@ -69,3 +75,78 @@ def test_bf16_runs_the_network_but_not_the_objective():
     assert seen == [torch.float32]
     assert not torch.equal(z, model(images).detach())  # the network did run in bf16
     torch.testing.assert_close(z, model(images).detach(), rtol=0.1, atol=0.1)
+
+
+# ── a head's penalty ──────────────────────────────────────────────────────────────────────────────
+
+
+def penalized_model(diversity):
+    options = {"diversity": diversity, "diversity_weight": 0.1, "norm_weight": 2.0, "hidden": 8}
+    return create("omniglot_cnn", 16, head="bier", head_options=options).double()
+
+
+def penalized_step(model, micro_batch=None, world=None):
+    images, labels = small_batch()
+    objective = lambda z: bier_loss(z, labels, model.head.dims)  # noqa: E731
+    return gradient_step(model, lambda rows: images[rows], len(images), objective, world, micro_batch)
+
+
+@pytest.mark.parametrize("diversity", ["activation", "adversarial"])
+def test_a_step_differentiates_loss_plus_penalty(diversity):
+    ours, truth = penalized_model(diversity), penalized_model(diversity)
+    images, labels = small_batch()
+    features = truth.features(images)
+    penalty = truth.head.penalty(features)
+    total = bier_loss(truth.head(features), labels, truth.head.dims) + penalty
+    total.backward()
+    value, _ = penalized_step(ours)
+    assert penalty.abs() > 1e-3
+    torch.testing.assert_close(value, total.detach(), rtol=0, atol=1e-9)
+    for mine, parameter in zip(ours.parameters(), truth.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, parameter.grad, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("diversity", ["activation", "adversarial"])
+@pytest.mark.parametrize("micro_batch", [7, 19])
+def test_micro_batches_add_their_shares_of_the_penalty(micro_batch, diversity):
+    whole, parts = penalized_model(diversity), penalized_model(diversity)
+    value, embeddings = penalized_step(whole)
+    in_parts = penalized_step(parts, micro_batch)
+    torch.testing.assert_close(in_parts, (value, embeddings), rtol=0, atol=1e-9)
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, rtol=0, atol=1e-9)
+
+
+TWO_PROCESSES = """
+import sys, torch
+torch.set_num_threads(1)
+from dmlteach import distributed
+from tests.test_step import penalized_model, penalized_step
+with distributed.join(torch.device("cpu")) as world:
+    model = penalized_model("adversarial")
+    value, embeddings = penalized_step(model, micro_batch=4, world=world)
+    torch.save([value, embeddings, *(p.grad for p in model.parameters())], f"{sys.argv[1]}/{world.rank}.pt")
+"""
+
+
+def test_two_processes_add_their_shares_of_the_penalty(tmp_path, checkout):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-c", TWO_PROCESSES, str(tmp_path)]
+    processes = [subprocess.Popen(command, env={**os.environ, **shared, "RANK": rank}) for rank in "01"]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    model = penalized_model("adversarial")
+    truth = [*penalized_step(model), *(p.grad for p in model.parameters())]
+    for rank in "01":
+        ours = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        torch.testing.assert_close(ours, truth, rtol=0, atol=1e-9)
+
+
+def test_a_head_without_penalty_is_never_asked_for_one(monkeypatch):
+    model = create("omniglot_cnn", 8)
+    monkeypatch.setattr(model.head, "penalty", None)  # calling it would fail
+    images, labels = torch.randn(6, 1, 28, 28), torch.arange(6) % 2
+    value, z = gradient_step(model, lambda rows: images[rows], 6, lambda z: sst_loss(z, labels), None, 4)
+    assert value == sst_loss(z, labels)

@@ -1,0 +1,24 @@
+"""A model is a backbone and an embedding head: images (N, C, H, W) → embeddings (N, D)."""
+
+from dmlteach.models.backbones import OmniglotCNN
+from dmlteach.models.bier import BIERHead, initialize_heads
+from dmlteach.models.files import SHIPPED, load, pretrained, save
+from dmlteach.models.heads import CascadeHead, Head, LinearHead
+from dmlteach.models.model import HEADS, Model, Spec, create
+
+__all__ = [
+    "HEADS",
+    "SHIPPED",
+    "BIERHead",
+    "CascadeHead",
+    "Head",
+    "LinearHead",
+    "Model",
+    "OmniglotCNN",
+    "Spec",
+    "create",
+    "initialize_heads",
+    "load",
+    "pretrained",
+    "save",
+]

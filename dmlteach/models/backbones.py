@@ -1,0 +1,226 @@
+"""Backbones by name, their weights from local files or their publishers, and features of inner layers."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from dmlteach.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from dmlteach.errors import DMLTeachError, unknown_name
+
+
+class OmniglotCNN(nn.Module):
+    """Four convolutions for 28×28 drawings, (N, 1, 28, 28) → (N, 1152); group norm: no batch statistics."""
+
+    num_features = 128 * 3 * 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 32, 3, stride=2, padding=1, bias=False), nn.GroupNorm(2, 32), nn.ReLU(),  # 14×14
+            nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.GroupNorm(4, 64), nn.ReLU(),
+            nn.MaxPool2d(2),  # 7×7
+            nn.Conv2d(64, 128, 3, padding=1, bias=False), nn.GroupNorm(8, 128), nn.ReLU(),
+            nn.Conv2d(128, 128, 3, padding=1, bias=False), nn.GroupNorm(8, 128), nn.ReLU(),
+            nn.MaxPool2d(2), nn.Flatten(),  # 3×3
+        )  # fmt: skip
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+class Depths(nn.Module):
+    """A backbone that also gives features of inner layers: images → a list of (N, F_k), the deepest last.
+
+    Args:
+        net: a backbone, images → (N, F).
+        layers: names of inner layers that give feature maps (N, C, H, W), shallow to deep.
+        grid: side of the grid to which a feature map is averaged before it is flattened: 1 for
+            photographs, like their last layer; in a drawing it matters where a stroke lies.
+
+    Raises:
+        DMLTeachError: no such layer.
+    """
+
+    def __init__(self, net: nn.Module, layers: Sequence[str], grid: int = 1):
+        super().__init__()
+        self.net, self.layers, self.grid = net, tuple(layers), grid
+        self._seen: dict[str, Tensor] = {}
+        known = dict(net.named_modules())
+        for name in self.layers:
+            if name not in known:
+                raise unknown_name("layer", name, [key for key in known if key])
+            known[name].register_forward_hook(partial(self._keep, name))
+
+    def _keep(self, name: str, module: nn.Module, args: tuple, output: Tensor) -> None:
+        self._seen[name] = output
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        last = self.net(images)
+        maps = [self._seen.pop(name) for name in self.layers]
+        for name, found in zip(self.layers, maps, strict=True):
+            if found.ndim != 4:
+                raise DMLTeachError(
+                    f"layer {name} gives {tuple(found.shape)}, not feature maps (N, C, H, W); "
+                    "name another layer."
+                )
+        return [*(adaptive_avg_pool2d(found, self.grid).flatten(1) for found in maps), last]
+
+    @torch.no_grad()
+    def num_features(self, channels: int, image_size: int) -> tuple[int, ...]:
+        """Size F_k of the features of each depth, found with a blank image."""
+        was_training = self.training
+        features = self.eval()(torch.zeros(1, channels, image_size, image_size))
+        self.train(was_training)
+        return tuple(f.shape[1] for f in features)
+
+
+def inner_layers(name: str, net: nn.Module) -> tuple[str, str]:
+    """The two inner layers of a known backbone that a cascade embeds, beside its last one.
+
+    GoogLeNet's are those of HDC; elsewhere they end the stages whose maps have an eighth and a
+    sixteenth of the image's side.
+
+    Raises:
+        DMLTeachError: nothing is known about this backbone; says how to name its layers.
+    """
+    if name == "omniglot_cnn":
+        return "layers.6", "layers.9"  # after the second and the third convolution
+    if name == "googlenet":
+        return "inception4a", "inception4d"
+    if hasattr(net, "layer2") and hasattr(net, "layer3"):  # the family of ResNet
+        return "layer2", "layer3"
+    by_stride = {info["reduction"]: info["module"] for info in _feature_info(net)}
+    if 8 in by_stride and 16 in by_stride:
+        return by_stride[8], by_stride[16]
+    raise DMLTeachError(
+        f"which layers of {name} a cascade should embed is not known; name inner layers that give feature "
+        'maps, e.g. head_options={"layers": ["features.4", "features.6"]}.'
+    )
+
+
+def _feature_info(net: nn.Module) -> list[dict[str, Any]]:
+    """What a timm network says of its stages; nothing for others."""
+    info = getattr(net, "feature_info", [])
+    return info if isinstance(info, list) else []
+
+
+def build_backbone(name: str) -> tuple[nn.Module, int, tuple, tuple]:
+    """The network without its classifier, its number of features, and its channels' mean and std."""
+    if name == "omniglot_cnn":
+        return OmniglotCNN(), OmniglotCNN.num_features, (0.08,), (0.25,)
+    if name.startswith("timm/"):
+        return _build_timm(name.removeprefix("timm/"))
+    import torchvision.models as zoo
+
+    classification = zoo.list_models(module=zoo)
+    if name not in classification:
+        raise unknown_name("backbone", name, ["omniglot_cnn", "timm/…", *classification])
+    aux = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    net = zoo.get_model(name, weights=None, **aux)
+    # The classifier is the last linear layer; dropout would make micro-batches differ from the full batch.
+    last = [key for key, module in net.named_modules() if isinstance(module, nn.Linear)][-1]
+    num_features = net.get_submodule(last).in_features
+    net.set_submodule(last, nn.Identity())
+    for key in [k for k, module in net.named_modules() if isinstance(module, nn.Dropout)]:
+        net.set_submodule(key, nn.Identity())
+    return net, num_features, IMAGENET_MEAN, IMAGENET_STD
+
+
+def _build_timm(name: str) -> tuple[nn.Module, int, tuple, tuple]:
+    try:
+        import timm
+    except ImportError:
+        raise DMLTeachError(f"backbone 'timm/{name}' needs timm: pip install 'dmlteach[timm]'.") from None
+    if not timm.is_model(name):
+        raise unknown_name("timm backbone", name, timm.list_models())
+    net = timm.create_model(name, pretrained=False, num_classes=0)
+    normalization: Any = net.pretrained_cfg
+    return net, cast(int, net.num_features), normalization["mean"], normalization["std"]
+
+
+def load_weights(net: nn.Module, backbone: str, weights: str | Path) -> None:
+    """Fill a backbone from a file, or from the weights its publisher offers.
+
+    Args:
+        net: what `build_backbone` made.
+        backbone: its name.
+        weights: "imagenet", "cached" or a path, as for `create`.
+
+    Raises:
+        DMLTeachError: weights that are missing or do not fit.
+    """
+    published = weights in ("imagenet", "cached")
+    state = _published_weights(backbone, weights) if published else _read_file(weights)
+    own = net.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    misfit = [k for k in own if k in state and state[k].shape != own[k].shape]
+    if missing or misfit:
+        raise DMLTeachError(
+            f"{weights} does not hold weights of {backbone}: "
+            f"{len(missing)} tensors missing, {len(misfit)} of another shape (e.g. {(missing + misfit)[0]}). "
+            "Choose the backbone the file was made for."
+        )
+    net.load_state_dict({k: state[k] for k in own if k in state}, strict=False)
+
+
+def _published_weights(backbone: str, weights: str | Path) -> dict[str, Tensor]:
+    """ImageNet weights of a torchvision or timm backbone, from the local cache or its publisher."""
+    if backbone == "omniglot_cnn":
+        raise DMLTeachError("omniglot_cnn has no ImageNet weights; leave weights out.")
+    if backbone.startswith("timm/"):
+        return _published_timm_weights(backbone.removeprefix("timm/"), weights)
+    import torchvision.models as zoo
+
+    entry = next(iter(zoo.get_model_weights(backbone)))
+    file = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
+    if file.exists():
+        return _read_file(file)
+    cure = f"Put {file.name} into {file.parent}, or give its path as weights"
+    if weights == "cached":
+        raise DMLTeachError(
+            f"the ImageNet weights of {backbone} are not on this machine. {cure}, "
+            "or let --weights imagenet download them (--weights none starts from random weights)."
+        )
+    try:
+        return entry.get_state_dict(progress=True, check_hash=True)
+    except OSError as error:
+        raise DMLTeachError(f"could not download {entry.url} ({error}). {cure}.") from None
+
+
+def _published_timm_weights(name: str, weights: str | Path) -> dict[str, Tensor]:
+    import timm
+
+    if weights == "imagenet":
+        try:
+            return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+        except Exception as error:  # the hub's client raises many kinds
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DMLTeachError(
+                f"could not download the weights of timm/{name} ({reason}). Download its model.safetensors "
+                f"from the hub page timm/{name} elsewhere and give the file's path as weights."
+            ) from None
+    raise DMLTeachError(
+        f"timm/{name} needs the path of its weights file (weights=FILE); weights='imagenet' downloads it."
+    )
+
+
+def _read_file(path: str | Path) -> dict[str, Tensor]:
+    path = Path(path)
+    if not path.is_file():
+        raise DMLTeachError(f"no weights file {path}; give the path of a .safetensors or .pth file.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DMLTeachError(
+            f"{path} is not a readable weights file ({type(error).__name__}); expected .safetensors or .pth."
+        ) from None
+    return state.get("state_dict", state)

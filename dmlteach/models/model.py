@@ -1,0 +1,180 @@
+"""A network and what it was built for."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.interfaces import derive_seed
+from dmlteach.models.backbones import Depths, build_backbone, inner_layers, load_weights
+from dmlteach.models.bier import BIERHead
+from dmlteach.models.heads import CascadeHead, Head, LinearHead
+
+HEADS: dict[str, Callable[..., Head]] = {"linear": LinearHead, "cascade": CascadeHead, "bier": BIERHead}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a network was built for; saved with its weights, so that a file is enough to rebuild it.
+
+    Attributes:
+        backbone: name given to `create`.
+        embedding_dim: D, or None where the features themselves are the embedding.
+        image_size: side of the square the network sees, in pixels.
+        resize: side to which an image is resized before it is cropped to `image_size`.
+        channels: 1 for grey drawings, 3 for photographs.
+        mean, std: of each channel, on pixels scaled to 0 … 1.
+        normalize: whether embeddings lie on the unit sphere.
+        freeze_batch_norm: whether batch-norm statistics stay as they are in training.
+        keep_aspect: resize the short side to `resize`, rather than squash both sides to it.
+        head, head_options: name of the head, and its options where they are not the defaults.
+    """
+
+    backbone: str
+    embedding_dim: int | None
+    image_size: int
+    resize: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    normalize: bool = False
+    freeze_batch_norm: bool = False
+    keep_aspect: bool = False
+    head: str = "linear"
+    head_options: dict[str, Any] = field(default_factory=dict)
+
+
+class Model(nn.Module):
+    """Backbone and head. In training, frozen batch norms keep their statistics."""
+
+    def __init__(self, backbone: nn.Module, head: Head, spec: Spec):
+        super().__init__()
+        self.backbone, self.head, self.spec = backbone, head, spec
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor, with_penalty: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Normalised images (N, C, H, W) → embeddings (N, D); on request, with the head's penalty."""
+        features = self.features(images)
+        embeddings = self.head(features)
+        return (embeddings, self.head.penalty(features)) if with_penalty else embeddings
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Normalised images (N, C, H, W) → features (N, F_k) of each depth the head reads."""
+        found = self.backbone(images.contiguous(memory_format=torch.channels_last))
+        return found if isinstance(found, list) else [found]
+
+    def trunk(self) -> "Model":
+        """The same backbone without the head: its deepest features, (N, F), are the embeddings."""
+        spec = replace(self.spec, embedding_dim=None, normalize=False, head="linear", head_options={})
+        return Model(self.backbone, LinearHead(self.head.num_features, None), spec)
+
+    def batch_norms(self) -> list[nn.Module]:
+        return [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether a training step depends on which images share a forward pass."""
+        return bool(self.batch_norms()) and not self.spec.freeze_batch_norm
+
+    def train(self, mode: bool = True) -> "Model":
+        super().train(mode)
+        if self.spec.freeze_batch_norm:
+            for norm in self.batch_norms():
+                norm.eval()
+        return self
+
+
+def create(
+    backbone: str,
+    embedding_dim: int | None = 512,
+    *,
+    weights: str | Path | None = None,
+    normalize: bool = False,
+    image_size: int | None = None,
+    freeze_batch_norm: bool | None = None,
+    keep_aspect: bool = False,
+    head: str = "linear",
+    head_options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Model:
+    """A model by the name of its backbone: `omniglot_cnn`, a torchvision name, or `timm/NAME`.
+
+    Args:
+        backbone: e.g. "omniglot_cnn", "resnet50", "timm/tf_efficientnet_lite0".
+        embedding_dim: D, size of the embedding; None gives the backbone's pooled features.
+        weights: None for random weights; "imagenet" downloads the publisher's file unless it is there;
+            "cached" uses that file and never downloads; else the path of a local file
+            (.safetensors, .pth).
+        normalize: put embeddings on the unit sphere; parts of a cascade or of BIER always are on theirs.
+        image_size: side of the input in pixels; default 28 for `omniglot_cnn`, else 224.
+        freeze_batch_norm: keep batch-norm statistics fixed; default: where weights are given.
+        keep_aspect: cut the centre square out of an image, rather than squash it as the SST recipe does.
+        head: "linear"; "cascade", an embedding of each of several depths (HDC); "bier", boosted learners.
+        head_options: options of that head, see `CascadeHead` and `BIERHead`; `layers` of a cascade are
+            by default two inner ones that suit the backbone.
+        seed: of the random initial weights.
+
+    Raises:
+        DMLTeachError: unknown backbone, head or option, or weights that are missing or do not fit.
+    """
+    if embedding_dim is not None and embedding_dim < 1:
+        raise DMLTeachError(f"embedding_dim must be at least 1, not {embedding_dim}.")
+    if head not in HEADS:
+        raise unknown_name("head", head, HEADS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, 0))
+        net, num_features, mean, std = build_backbone(backbone)
+        options = {k: list(v) if isinstance(v, tuple) else v for k, v in (head_options or {}).items()}
+        if head == "cascade" and "layers" not in options:
+            options["layers"] = list(inner_layers(backbone, net))
+        drawings = backbone == "omniglot_cnn"
+        size = image_size or (28 if drawings else 224)
+        spec = Spec(
+            backbone=backbone,
+            embedding_dim=embedding_dim,
+            image_size=size,
+            resize=size if drawings else round(size * 256 / 224),
+            channels=len(mean),
+            mean=tuple(mean),
+            std=tuple(std),
+            normalize=normalize,
+            freeze_batch_norm=(weights is not None) if freeze_batch_norm is None else freeze_batch_norm,
+            keep_aspect=keep_aspect,
+            head=head,
+            head_options=options,
+        )
+        model = assemble(net, num_features, spec)
+    if weights is not None:
+        load_weights(net, backbone, weights)
+    return model
+
+
+def assemble(net: nn.Module, num_features: int, spec: Spec) -> Model:
+    """The model of a spec around its backbone, with a random head.
+
+    Args:
+        net: backbone, images → (N, F).
+        num_features: F.
+        spec: what the model is built for.
+
+    Raises:
+        DMLTeachError: an option or a layer that the head or the backbone does not have.
+    """
+    options = spec.head_options
+    shared = {"num_features", "embedding_dim", "normalize"}
+    known = set(inspect.signature(HEADS[spec.head]).parameters) - shared
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of the {spec.head} head", option, known)
+    sizes: tuple[int, ...] = (num_features,)
+    if spec.head == "cascade":
+        net = Depths(net, options["layers"], grid=3 if spec.backbone == "omniglot_cnn" else 1)
+        sizes = net.num_features(spec.channels, spec.image_size)
+    if spec.head == "linear":
+        options = {"normalize": spec.normalize}
+    return Model(net, HEADS[spec.head](sizes, spec.embedding_dim, **options), spec)
