@@ -37,6 +37,15 @@ def pairwise_squared_distances(embeddings: Tensor) -> Tensor:
     return d2.clamp_min(0).masked_fill(self_pair, 0)
 
 
+@full_precision
+def squared_distances_to(embeddings: Tensor, others: Tensor) -> Tensor:
+    """d²(i, j) = ‖z_i − o_j‖² between two sets, (N, D) and (M, D) → (N, M), never negative."""
+    center = embeddings.mean(0, keepdim=True).detach()
+    z, o = embeddings - center, others.to(embeddings) - center
+    d2 = z.square().sum(1)[:, None] + o.square().sum(1)[None, :] - 2 * (z @ o.T)
+    return d2.clamp_min(0)
+
+
 def pairwise_distances(embeddings: Tensor) -> Tensor:
     """d(i, j) = sqrt(d²(i, j)), (N, D) → (N, N). Below 1e-6 the distance is 1e-6 and its gradient 0."""
     return pairwise_squared_distances(embeddings).clamp_min(1e-12).sqrt()
@@ -53,3 +62,9 @@ def pairwise_cosine(embeddings: Tensor) -> Tensor:
     """cos(i, j) between all rows of one set, (N, D) → (N, N)."""
     z = normalize(embeddings)
     return z @ z.T
+
+
+@full_precision
+def cosine_to(embeddings: Tensor, others: Tensor) -> Tensor:
+    """cos(i, j) between two sets, (N, D) and (M, D) → (N, M)."""
+    return normalize(embeddings) @ normalize(others.to(embeddings)).T

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dmlteach.distances import normalize, pairwise_distances
 from dmlteach.errors import DMLTeachError
 
 
@@ -161,6 +162,8 @@ class Loss(nn.Module):
 
     geometry: Literal["euclidean", "sphere"] = "euclidean"
     uses: frozenset[str] = frozenset()
+    compares: Literal["examples", "learned class vectors", "examples within one head"] = "examples"
+    needs_space: bool = False  # `plan` reads the epoch-start embeddings of all images
 
     def forward(
         self,
@@ -176,6 +179,33 @@ class Loss(nn.Module):
     def plan(self, epoch: int, space: Space | None) -> None:
         """Prepare for an epoch; most losses need nothing."""
 
+    def active_tuples(self, embeddings: Tensor, labels: Tensor, tuples: Tuples | None = None) -> Tensor:
+        """Share of what the loss compares that gives a gradient, a scalar; called without gradients."""
+        raise NotImplementedError
+
+    @torch.no_grad()
     def stats(self, embeddings: Tensor, labels: Tensor, tuples: Tuples | None = None) -> dict[str, Tensor]:
-        """What a batch does, as device tensors (no synchronisation); default: nothing."""
-        return {}
+        """What a batch does, as device scalars (no synchronisation).
+
+        Args:
+            embeddings: (N, D), as the network gives them.
+            labels: (N,) class of each embedding.
+            tuples: those the sampler chose, if it did.
+
+        Returns:
+            "active_tuples", the share that gives a gradient; "positive_distance" and
+            "negative_distance", means over the pairs of the batch in the loss's geometry;
+            "embedding_norm", the mean; "spread", the root mean squared distance from the mean
+            embedding in the loss's geometry: 0 is a collapse.
+        """
+        z = normalize(embeddings) if self.geometry == "sphere" else embeddings.float()
+        same = labels[:, None] == labels[None, :]
+        other = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        distance = pairwise_distances(z)
+        return {
+            "active_tuples": self.active_tuples(embeddings, labels, tuples),
+            "positive_distance": (distance * (same & other)).sum() / (same & other).sum(),
+            "negative_distance": (distance * ~same).sum() / (~same).sum(),
+            "embedding_norm": embeddings.float().norm(dim=1).mean(),
+            "spread": (z - z.mean(0)).square().sum(1).mean().sqrt(),
+        }

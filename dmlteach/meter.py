@@ -1,5 +1,6 @@
 """What happened in an epoch so far: losses, statistics of batches, images and seconds."""
 
+import math
 import time
 from typing import Any
 
@@ -24,8 +25,10 @@ class Meter:
         return self.seconds + time.perf_counter() - self.clock
 
     def mean_stats(self) -> dict[str, float]:
+        """Means over the batches that were looked at; a statistic no batch could give is left out."""
         names = self.stats[0] if self.stats else {}
-        return {k: torch.stack([s[k] for s in self.stats]).mean().item() for k in names}
+        means = {k: torch.stack([s[k] for s in self.stats]).nanmean().item() for k in names}
+        return {k: mean for k, mean in means.items() if not math.isnan(mean)}
 
     def brief(self) -> dict[str, str]:
         """For the progress bar: recent loss, active tuples, images per second."""

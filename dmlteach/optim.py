@@ -1,6 +1,8 @@
 """Optimisers by parameter group, and learning-rate schedules that know how far a run has come."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +17,13 @@ SCHEDULES: dict[str, set[str]] = {
     "cosine": {"warmup"},
     "step": {"factor", "every"},
     "plateau": {"factor", "patience"},
+}
+
+OPTIMIZERS: dict[str, Callable[[list], torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
 }
 
 
@@ -34,11 +43,9 @@ def build(recipe: Method, model: Model, loss: nn.Module) -> torch.optim.Optimize
             groups.append(
                 {"name": name, "params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
             )
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups)
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9)
-    raise unknown_name("optimizer", recipe.optimizer, ["adam", "sgd"])
+    if recipe.optimizer not in OPTIMIZERS:
+        raise unknown_name("optimizer", recipe.optimizer, OPTIMIZERS)
+    return OPTIMIZERS[recipe.optimizer](groups)
 
 
 class Schedule:

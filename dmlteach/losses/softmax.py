@@ -33,6 +33,7 @@ class Softmax(Loss):
     """A linear classifier on the embedding; retrieval uses the embedding and forgets the classifier."""
 
     geometry = "euclidean"
+    compares = "learned class vectors"
 
     def __init__(self, num_classes: int, embedding_dim: int):
         super().__init__()
@@ -41,8 +42,7 @@ class Softmax(Loss):
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
         return softmax_loss(embeddings, labels, self.classifier.weight, self.classifier.bias)
 
-    @torch.no_grad()
-    def stats(self, embeddings, labels, tuples=None) -> dict[str, Tensor]:
-        """`active_tuples`: share of images not yet classified correctly."""
+    def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
+        """Share of images not yet classified correctly."""
         wrong = self.classifier(embeddings.float()).argmax(1) != labels
-        return {"active_tuples": wrong.float().mean()}
+        return wrong.float().mean()

@@ -77,8 +77,7 @@ class SST(Loss):
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
         return sst_loss(embeddings, labels, self.num_targets, tuples.targets if tuples else None)
 
-    @torch.no_grad()
-    def stats(self, embeddings, labels, tuples=None) -> dict[str, Tensor]:
-        """`active_tuples`: share of triplets that are pulled, with a weight sigmoid(u) above 0.01."""
+    def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
+        """Share of triplets that are pulled, with a weight sigmoid(u) above 0.01."""
         u, exists = sst_exponents(embeddings, labels, self.num_targets, tuples.targets if tuples else None)
-        return {"active_tuples": masked_mean((u.sigmoid() > 0.01).float(), exists)}
+        return masked_mean((u.sigmoid() > 0.01).float(), exists)

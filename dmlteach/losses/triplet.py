@@ -86,9 +86,8 @@ class Triplet(Loss):
         targets = tuples.targets if tuples else None
         return triplet_loss(embeddings, labels, self.margin, self.num_targets, targets)
 
-    @torch.no_grad()
-    def stats(self, embeddings, labels, tuples=None) -> dict[str, Tensor]:
-        """`active_tuples`: share of triplets inside the margin, those that give a gradient."""
+    def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
+        """Share of triplets inside the margin, those that give a gradient."""
         targets = tuples.targets if tuples else None
         hinges, exists = triplet_hinges(embeddings, labels, self.margin, self.num_targets, targets)
-        return {"active_tuples": masked_mean((hinges > 0).float(), exists)}
+        return masked_mean((hinges > 0).float(), exists)

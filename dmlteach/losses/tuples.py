@@ -46,3 +46,31 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of `values` where `mask` holds; a differentiable 0 where it holds nowhere."""
     mask = mask.expand_as(values)
     return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
+
+
+def masked_logsumexp(values: Tensor, mask: Tensor, dim: int = 1) -> Tensor:
+    """log Σ exp(values) where `mask` holds along `dim`; -inf, with gradient 0, where it holds nowhere."""
+    mask = mask.expand_as(values)
+    # An all -inf row would give NaN gradients: it is computed on zeros, and cut off.
+    nowhere = ~mask.any(dim)
+    filled = values.masked_fill(~mask, -torch.inf).masked_fill(nowhere.unsqueeze(dim), 0)
+    return filled.logsumexp(dim).masked_fill(nowhere, -torch.inf)
+
+
+def pair_masks(labels: Tensor, reference_labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Which pairs are positive, and which negative.
+
+    Args:
+        labels: (N,) class of each anchor.
+        reference_labels: (M,) class of each row of a memory, -1 where it is empty; default: the
+            others are the batch itself, and nothing is paired with itself.
+
+    Returns:
+        Two boolean masks, (N, N) or (N, M).
+    """
+    if reference_labels is None:
+        is_positive = labels[:, None] == labels[None, :]
+        is_negative = ~is_positive
+        return is_positive.fill_diagonal_(False), is_negative
+    is_positive = labels[:, None] == reference_labels[None, :]
+    return is_positive, ~is_positive & (reference_labels >= 0)[None, :]

@@ -68,7 +68,7 @@ class Local(Sampler):
         centroids, assignment = kmeans(embeddings, k, seed=int(rng.integers(2**31)), iterations=ITERATIONS)
         sizes = np.bincount(assignment.numpy(), minlength=k)
         if self.balance:
-            assignment = assign_evenly(embeddings, centroids, torch.from_numpy(sizes))
+            assignment = assign_evenly(embeddings, centroids, assignment)
         grouped = np.argsort(assignment.numpy(), kind="stable")
         ends = np.cumsum(np.bincount(assignment.numpy(), minlength=k))[:-1]
         return [c for c in np.split(grouped, ends) if len(c)], sizes
@@ -111,7 +111,7 @@ class Local(Sampler):
         }
 
 
-def assign_evenly(embeddings: Tensor, centroids: Tensor, sizes: Tensor) -> Tensor:
+def assign_evenly(embeddings: Tensor, centroids: Tensor, clusters: Tensor) -> Tensor:
     """Cluster of each image (M,), such that the sizes differ by at most 1.
 
     In rounds: each image that has no place asks for the nearest cluster with room; a cluster
@@ -120,25 +120,37 @@ def assign_evenly(embeddings: Tensor, centroids: Tensor, sizes: Tensor) -> Tenso
     Args:
         embeddings: (M, D).
         centroids: (k, D).
-        sizes: (k,) from k-means; where M / k is not whole, the largest clusters hold one more.
+        clusters: (M,) the nearest centroid of each image; where M / k is not whole, the largest
+            clusters hold one image more.
     """
     num_images, k = len(embeddings), len(centroids)
     room = torch.full((k,), num_images // k)
+    sizes = torch.bincount(clusters, minlength=k)
     room[sizes.argsort(descending=True, stable=True)[: num_images % k]] += 1
     assignment = torch.full((num_images,), -1)
-    waiting = torch.arange(num_images)
-    d2 = torch.cdist(embeddings, centroids).square_()  # (waiting, k)
+    # The first round asks for the nearest cluster, which is known: most images need no other distance.
+    wish, nearest = clusters, (embeddings - centroids[clusters]).square_().sum(1)
+    accepted = _accept(wish, nearest, room)
+    assignment[accepted] = wish[accepted]
+    waiting = (assignment < 0).nonzero().squeeze(1)
+    d2 = torch.cdist(embeddings[waiting], centroids).square_()  # (waiting, k)
     while len(waiting):
         d2[:, room == 0] = torch.inf
         nearest, wish = d2.min(1)
-        order = nearest.argsort(stable=True)
-        order = order[wish[order].argsort(stable=True)]  # by cluster, then by distance
-        asked = torch.bincount(wish, minlength=k)
-        place = torch.arange(len(order)) - (asked.cumsum(0) - asked)[wish[order]]
-        accepted = order[place < room[wish[order]]]
+        accepted = _accept(wish, nearest, room)
         assignment[waiting[accepted]] = wish[accepted]
-        room -= torch.minimum(asked, room)
         still = torch.ones(len(waiting), dtype=torch.bool)
         still[accepted] = False
         waiting, d2 = waiting[still], d2[still]
     return assignment
+
+
+def _accept(wish: Tensor, d2: Tensor, room: Tensor) -> Tensor:
+    """Rows that get the cluster they ask for: the nearest of each cluster; `room` (k,) becomes smaller."""
+    order = d2.argsort(stable=True)
+    order = order[wish[order].argsort(stable=True)]  # by cluster, then by distance
+    asked = torch.bincount(wish, minlength=len(room))
+    place = torch.arange(len(order)) - (asked.cumsum(0) - asked)[wish[order]]
+    accepted = order[place < room[wish[order]]]
+    room -= torch.minimum(asked, room)
+    return accepted

@@ -129,7 +129,7 @@ def test_a_collapsed_embedding_can_be_balanced():
 def test_an_image_leaves_its_cluster_only_if_nearer_ones_fill_it():
     embeddings = torch.tensor([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0]])
     centroids = torch.tensor([[1.0], [10.5]])
-    assigned = local.assign_evenly(embeddings, centroids, torch.tensor([4, 2]))
+    assigned = local.assign_evenly(embeddings, centroids, torch.tensor([0, 0, 0, 0, 1, 1]))
     assert assigned.tolist() == [0, 0, 0, 1, 1, 1]  # 0, 2 are as near as it gets; 3 moves
 
 

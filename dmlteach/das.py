@@ -1,0 +1,149 @@
+"""Densely-anchored sampling (DAS): embeddings made beside the real ones. Liu et al., ECCV 2022."""
+
+import torch
+from torch import Tensor, nn
+
+from dmlteach.distances import normalize
+from dmlteach.errors import DMLTeachError
+
+LARGE_BANK = 2**24  # numbers; a larger bank is kept in half precision, its rows are scaled down anyway
+
+
+class DAS(nn.Module):
+    """Makes v′ = s ⊙ v + b of every embedding v, with v's label, for any pair or triplet loss.
+
+    Discriminative feature scaling: s is random on the channels that are most often among the
+    largest of v's class, and 1 elsewhere. Memorised transformation shifting: b is a difference of
+    two embeddings of v's class, remembered from this or an earlier batch, times `shift`. Used in
+    training only; both memories are buffers, and so part of the checkpoint.
+
+    Args:
+        num_classes: C, classes of the training set.
+        embedding_dim: D.
+        copies: T, embeddings made of each real one.
+        channels: K, channels that are scaled.
+        bank_size: Z, differences remembered per class; the oldest makes room.
+        scale_range: s of a scaled channel is uniform in this interval.
+        shift: r_b, factor on the difference.
+        detach: no gradient flows through made embeddings to the network.
+        normalize: put made embeddings on the unit sphere, where the real ones lie.
+
+    Source: Algorithm 1; the defaults are those of the CUB and Cars runs. In the paper detach
+    and scale_range differ for Stanford Online Products: False and (0.5, 2).
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embedding_dim: int,
+        copies: int = 3,
+        channels: int = 4,
+        bank_size: int = 10,
+        scale_range: tuple[float, float] = (0.99, 1.01),
+        shift: float = 0.01,
+        detach: bool = True,
+        normalize: bool = False,
+    ):
+        super().__init__()
+        if copies < 0:
+            raise DMLTeachError(f"copies must be 0 or more, not {copies}.")
+        if not 1 <= channels <= embedding_dim:
+            raise DMLTeachError(
+                f"channels must be 1 … {embedding_dim} (the embedding's size), not {channels}."
+            )
+        if bank_size < 1:
+            raise DMLTeachError(f"bank_size must be at least 1, not {bank_size}.")
+        if scale_range[0] > scale_range[1]:
+            raise DMLTeachError(f"scale_range must be (low, high), not {tuple(scale_range)}.")
+        self.copies, self.channels, self.bank_size = copies, channels, bank_size
+        self.scale_range, self.shift = scale_range, shift
+        self.detach, self.normalize = detach, normalize
+        dtype = torch.float16 if num_classes * bank_size * embedding_dim > LARGE_BANK else torch.float32
+        self.frequency: Tensor
+        self.bank: Tensor
+        self.filled: Tensor
+        self.next_slot: Tensor
+        self.register_buffer("frequency", torch.zeros(num_classes, embedding_dim))
+        # One class more than there are: differences that are not kept are written there.
+        self.register_buffer("bank", torch.zeros(num_classes + 1, bank_size, embedding_dim, dtype=dtype))
+        self.register_buffer("filled", torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer("next_slot", torch.zeros(num_classes, dtype=torch.int64))
+
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Remember this batch, then make `copies` embeddings of each of its own.
+
+        Args:
+            embeddings: (N, D).
+            labels: (N,) class of each embedding, 0 … C-1.
+            generator: of the random scales and shifts, on the embeddings' device.
+
+        Returns:
+            (N (1 + T), D) and their labels; the first N rows are `embeddings` as they came.
+        """
+        self.remember(embeddings.detach(), labels)
+        made = [self._make(embeddings, labels, generator) for _ in range(self.copies)]
+        return torch.cat([embeddings, *made]), labels.repeat(1 + self.copies)
+
+    @torch.no_grad()
+    def remember(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Count each embedding's `channels` largest channels, and store the differences within classes."""
+        largest = embeddings.topk(self.channels, dim=1).indices
+        one = self.frequency.new_ones(())
+        self.frequency.index_put_((labels[:, None], largest), one, accumulate=True)
+
+        pairs, slots, kept = self._choose_differences(embeddings, labels)
+        anchor, positive = pairs // len(labels), pairs % len(labels)
+        owner = torch.where(
+            pairs < 0, len(self.filled), labels[anchor]
+        )  # the row beyond all classes: not kept
+        self.bank[owner, slots] = (embeddings[anchor] - embeddings[positive]).to(self.bank.dtype)
+        self.filled[labels] = (self.filled[labels] + kept).clamp_max(self.bank_size)
+        self.next_slot[labels] = (self.next_slot[labels] + kept) % self.bank_size
+
+    def _choose_differences(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The last `bank_size` non-zero ordered differences of each class, without waiting for the device.
+
+        Returns:
+            Pairs i·N + j of the differences z_i − z_j, -1 where there are fewer; the slot of the
+            class's ring each goes to; and (N,) how many the class of each embedding stores.
+        """
+        n, size = len(labels), self.bank_size
+        same = labels[:, None] == labels[None, :]
+        valid = same & (torch.cdist(embeddings, embeddings, p=torch.inf) > 0)  # (N, N)
+        in_row = valid.sum(1)  # differences that start at each embedding
+        total = (same * in_row).sum(1)  # in the class
+        before = (same.tril(-1) * in_row).sum(1)  # in earlier rows of the class
+        rank = before[:, None] + valid.cumsum(1) - 1  # (N, N) place of a difference in its class
+        kept = total.clamp_max(size)
+        place = rank - (total - kept)[:, None]
+        keep = valid & (place >= 0)
+        slot = (self.next_slot[labels][:, None] + place) % size
+
+        # Gather what is kept in a list of fixed length: no class keeps more than `size`.
+        length = n * min(size, n)
+        position = torch.where(keep.flatten(), keep.flatten().cumsum(0) - 1, length)
+        pairs = position.new_full((length + 1,), -1)
+        pairs[position] = torch.arange(n * n, device=pairs.device)
+        pairs = pairs[:length]
+        filled = torch.arange(length, device=pairs.device) < keep.sum()
+        pairs = pairs.masked_fill(~filled, -1)
+        return pairs, slot.flatten()[pairs], kept
+
+    def _make(self, embeddings: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
+        """One v′ = s ⊙ v + b of each embedding."""
+        n, dim = embeddings.shape
+        low, high = self.scale_range
+        chosen = self.frequency[labels].topk(self.channels, dim=1).indices  # (N, K)
+        draw = torch.rand(n, self.channels, generator=generator, device=embeddings.device)
+        s = embeddings.new_ones(n, dim).scatter(1, chosen, (low + (high - low) * draw).to(embeddings))
+
+        filled = self.filled[labels]
+        draw = torch.rand(n, generator=generator, device=embeddings.device)
+        slot = torch.minimum((draw * filled).long(), filled - 1).clamp_min(0)
+        b = self.shift * self.bank[labels, slot].to(embeddings)
+        b = b.masked_fill((filled == 0)[:, None], 0)
+
+        made = (embeddings.detach() if self.detach else embeddings) * s + b
+        return normalize(made) if self.normalize else made

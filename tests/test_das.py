@@ -1,0 +1,186 @@
+"""Densely-anchored sampling: the invariants of the paper, and both memories against plain loops."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmlteach.das import DAS
+from dmlteach.errors import DMLTeachError
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(n=12, dim=6, classes=3, seed=0):
+    return torch.randn(n, dim, generator=generator(seed)), torch.arange(n) % classes
+
+
+class PlainMemories:
+    """The recorder and the bank by their definition, one embedding at a time."""
+
+    def __init__(self, num_classes, dim, channels, size):
+        self.channels, self.size = channels, size
+        self.frequency = torch.zeros(num_classes, dim)
+        self.bank = [[] for _ in range(num_classes)]
+
+    def remember(self, z, y):
+        for v, c in zip(z, y.tolist(), strict=True):
+            for k in v.argsort(descending=True)[: self.channels]:
+                self.frequency[c, k] += 1
+        for c in sorted(set(y.tolist())):
+            own = z[y == c]
+            new = [
+                own[i] - own[j]
+                for i in range(len(own))
+                for j in range(len(own))
+                if i != j and not torch.equal(own[i], own[j])
+            ]
+            self.bank[c] = (self.bank[c] + new)[-self.size :]
+
+
+def remembered(das, c):
+    """Rows of a class's ring, oldest first."""
+    count, start = int(das.filled[c]), int(das.next_slot[c])
+    first = start if count == das.bank_size else 0
+    return torch.stack([das.bank[c, (first + i) % das.bank_size] for i in range(count)]) if count else None
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=7), min_size=1, max_size=5),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_both_memories_hold_what_their_definition_says(batches, size, channels, duplicates):
+    das, plain = DAS(4, 5, channels=channels, bank_size=size), PlainMemories(4, 5, channels, size)
+    for seed, labels in enumerate(batches):
+        z, y = torch.randn(len(labels), 5, generator=generator(seed)), torch.tensor(labels)
+        if duplicates:
+            z[-1] = z[0]
+        das(z, y, generator(seed))
+        plain.remember(z, y)
+        torch.testing.assert_close(das.frequency, plain.frequency)
+        for c in range(4):
+            assert das.filled[c] == len(plain.bank[c])
+            if plain.bank[c]:
+                torch.testing.assert_close(remembered(das, c), torch.stack(plain.bank[c]))
+
+
+def test_the_output_begins_with_the_input_bit_for_bit():
+    z, y = batch()
+    out, labels = DAS(3, 6, copies=2)(z, y, generator())
+    assert out.shape == (36, 6)
+    assert torch.equal(out[:12], z)
+    assert torch.equal(labels, torch.cat([y, y, y]))
+
+
+def test_no_copies_is_the_identity():
+    z, y = batch()
+    out, labels = DAS(3, 6, copies=0)(z, y, generator())
+    assert torch.equal(out, z)
+    assert torch.equal(labels, y)
+
+
+def test_scale_one_and_no_shift_makes_the_originals():
+    z, y = batch()
+    out, _ = DAS(3, 6, copies=2, scale_range=(1.0, 1.0), shift=0.0)(z, y, generator())
+    assert torch.equal(out, torch.cat([z, z, z]))
+
+
+def test_only_the_most_frequent_channels_of_the_class_are_scaled():
+    z, y = batch()
+    das = DAS(3, 6, copies=4, channels=2, scale_range=(0.5, 2.0), shift=0.0)
+    out, labels = das(z, y, generator())
+    scale = out / z.repeat(5, 1)
+    changed = scale != 1
+    frequent = torch.zeros(3, 6, dtype=torch.bool).scatter(1, das.frequency.topk(2).indices, True)
+    assert not changed[~frequent[labels]].any()
+    assert changed[12:].sum(1).eq(2).all()
+    assert scale.min() >= 0.5 - 1e-6
+    assert scale.max() <= 2 + 1e-6
+    assert torch.unique(scale[12:][changed[12:]]).numel() > 90  # drawn anew for each channel and copy
+
+
+def test_a_shift_is_a_remembered_difference_of_the_same_class():
+    z, y = batch()
+    das = DAS(3, 6, copies=5, scale_range=(1.0, 1.0), shift=0.1)
+    out, labels = das(z, y, generator())
+    shifts = (out - z.repeat(6, 1))[12:] / 0.1
+    for shift, c in zip(shifts, labels[12:], strict=True):
+        own = das.bank[c][: das.filled[c]]
+        assert (own - shift).abs().amax(1).min() < 1e-5
+    assert len(torch.unique((shifts * 1e3).round(), dim=0)) > 15  # not always the same one
+
+
+def test_a_class_with_one_image_is_never_shifted():
+    z, y = batch(n=4, classes=4)
+    out, _ = DAS(4, 6, scale_range=(1.0, 1.0), shift=1.0)(z, y, generator())
+    assert torch.equal(out, z.repeat(4, 1))
+
+
+def test_two_images_of_a_class_leave_pairs_that_sum_to_zero():
+    z, y = batch(n=6, classes=3)
+    das = DAS(3, 6)
+    das(z, y, generator())
+    assert das.filled.eq(2).all()
+    assert das.bank[:3].sum(1).eq(0).all()
+
+
+def test_counts_sum_to_channels_times_images_seen():
+    das = DAS(3, 6, channels=4)
+    for seed in range(5):
+        das(*batch(seed=seed), generator())
+    assert das.frequency.sum(1).eq(4 * 5 * 4).all()
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_detach_keeps_the_gradient_of_made_embeddings_from_the_network(detach):
+    z, y = batch()
+    z.requires_grad_()
+    out, _ = DAS(3, 6, detach=detach, scale_range=(0.5, 2.0))(z, y, generator())
+    (gradient,) = torch.autograd.grad(out[12:].sum(), z, allow_unused=True)
+    assert (gradient is None or not gradient.any()) if detach else gradient.abs().min() > 0
+
+
+def test_normalised_embeddings_stay_on_the_sphere():
+    z, y = batch()
+    z = torch.nn.functional.normalize(z)
+    out, _ = DAS(3, 6, scale_range=(0.5, 2.0), shift=0.5, normalize=True)(z, y, generator())
+    torch.testing.assert_close(out.norm(dim=1), torch.ones(len(out)))
+
+
+def test_equal_generators_make_equal_embeddings():
+    z, y = batch()
+    made = [DAS(3, 6, scale_range=(0.5, 2.0))(z, y, generator(seed))[0] for seed in (1, 1, 2)]
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+
+
+def test_the_memories_are_saved_and_loaded():
+    first, second = DAS(3, 6), DAS(3, 6)
+    first(*batch(), generator())
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first(*batch(seed=1), generator())[0], second(*batch(seed=1), generator())[0])
+
+
+def test_a_large_bank_is_kept_in_half_precision():
+    assert DAS(11_318, 512).bank.dtype == torch.float16
+    assert DAS(100, 512).bank.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"copies": -1}, "copies must be 0 or more"),
+        ({"channels": 7}, "channels must be 1 … 6"),
+        ({"bank_size": 0}, "bank_size must be at least 1"),
+        ({"scale_range": (2.0, 1.0)}, "scale_range must be (low, high)"),
+    ],
+)
+def test_options_out_of_range_are_one_clear_error(options, message):
+    with pytest.raises(DMLTeachError) as error:
+        DAS(3, 6, **options)
+    assert message in str(error.value)
