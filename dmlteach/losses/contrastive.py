@@ -1,55 +1,171 @@
 """Contrastive loss: Hadsell, Chopra & LeCun, "Dimensionality reduction by …", CVPR 2006."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from dmlteach.distances import pairwise_distances, pairwise_squared_distances
+from dmlteach.distances import (
+    cosine_to,
+    pairwise_cosine,
+    pairwise_distances,
+    pairwise_squared_distances,
+    squared_distances_to,
+)
+from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_mean
+from dmlteach.losses.tuples import check_batch, masked_mean, pair_masks
+
+VARIANTS = ("euclidean", "cosine")
 
 
-def pair_terms(embeddings: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, Tensor, Tensor]:
-    """½d² of each positive pair, ½[m − d]₊² of each negative one: terms, positives, pairs, each (N, N)."""
-    is_positive = labels[:, None] == labels[None, :]
-    is_pair = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    pull = pairwise_squared_distances(embeddings) / 2
-    push = (margin - pairwise_distances(embeddings)).relu().square() / 2
-    return torch.where(is_positive, pull, push), is_positive, is_pair
-
-
-def contrastive_loss(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
-    """Mean over pairs of ½d² (same class) and ½[m − d]₊² (different classes).
+def squared_distance_pairs(
+    embeddings: Tensor, labels: Tensor, reference: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """d² of each anchor to what it is compared with, and which of these pairs are positive, which negative.
 
     Args:
-        embeddings: (N, D), as the network gives them.
-        labels: (N,) class of each embedding.
-        margin: m, the distance beyond which a negative is left alone.
+        embeddings: (N, D), the anchors.
+        labels: (N,) their classes.
+        reference: embeddings (M, D) and labels (M,) of a memory, -1 where it is empty; the anchors
+            are compared with its rows. Default: with the others of the batch.
 
     Returns:
-        Scalar; a differentiable 0 if the batch holds no pair.
+        d² and two boolean masks, all (N, N) or (N, M).
 
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
     check_batch(embeddings, labels)
-    terms, _, is_pair = pair_terms(embeddings, labels, margin)
+    if reference is None:
+        return pairwise_squared_distances(embeddings), *pair_masks(labels)
+    others, their_labels = _checked(reference, embeddings)
+    return squared_distances_to(embeddings, others), *pair_masks(labels, their_labels)
+
+
+def distance_pairs(
+    embeddings: Tensor, labels: Tensor, reference: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """d of each anchor to what it is compared with, and the masks: see `squared_distance_pairs`."""
+    if reference is None:
+        check_batch(embeddings, labels)
+        return pairwise_distances(embeddings), *pair_masks(labels)
+    d2, is_positive, is_negative = squared_distance_pairs(embeddings, labels, reference)
+    return distance(d2), is_positive, is_negative
+
+
+def cosine_pairs(
+    embeddings: Tensor, labels: Tensor, reference: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """cos of each anchor with what it is compared with, and the masks: see `squared_distance_pairs`."""
+    check_batch(embeddings, labels)
+    if reference is None:
+        return pairwise_cosine(embeddings), *pair_masks(labels)
+    others, their_labels = _checked(reference, embeddings)
+    return cosine_to(embeddings, others), *pair_masks(labels, their_labels)
+
+
+def _checked(reference: tuple[Tensor, Tensor], embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    others, their_labels = reference
+    check_batch(others, their_labels)
+    if others.shape[1] != embeddings.shape[1]:
+        raise DMLTeachError(
+            f"the memory has {others.shape[1]} dimensions, the batch {embeddings.shape[1]}; they must agree."
+        )
+    return others, their_labels
+
+
+def distance(d2: Tensor) -> Tensor:
+    """d = sqrt(d²); below 1e-6 it is 1e-6 and its gradient 0, as in `pairwise_distances`."""
+    return d2.clamp_min(1e-12).sqrt()
+
+
+def pair_terms(
+    embeddings: Tensor,
+    labels: Tensor,
+    margin: float = 1.0,
+    variant: Literal["euclidean", "cosine"] = "euclidean",
+    reference: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What each pair adds to the contrastive loss, and which pairs are positive, which negative.
+
+    Args:
+        embeddings, labels, margin, variant, reference: of `contrastive_loss`.
+
+    Returns:
+        Terms and two boolean masks, all (N, N) or (N, M).
+    """
+    if variant == "cosine":
+        s, is_positive, is_negative = cosine_pairs(embeddings, labels, reference)
+        return torch.where(is_positive, 1 - s, s * (s > margin)), is_positive, is_negative
+    d, is_positive, is_negative = distance_pairs(embeddings, labels, reference)
+    residual = torch.where(is_positive, d, (margin - d).relu())
+    return residual.square() / 2, is_positive, is_negative
+
+
+def contrastive_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    margin: float = 1.0,
+    variant: Literal["euclidean", "cosine"] = "euclidean",
+    reference: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Mean over pairs of ½d² (same class) and ½[m − d]₊² (different classes).
+
+    The variant "cosine" is that of a public benchmark (github.com/bnu-wangxun/Deep_Metric, m = 0.5):
+    the sum over pairs of 1 − cos (same class) and of cos where it exceeds m (different classes),
+    divided by the number of anchors. It normalises the embeddings.
+
+    Args:
+        embeddings: (N, D), as the network gives them.
+        labels: (N,) class of each embedding.
+        margin: m, the distance beyond which a negative is left alone; with "cosine", the cosine
+            below which it is.
+        variant: "euclidean" or "cosine".
+        reference: embeddings (M, D) and labels (M,) to compare with in place of the batch, label -1
+            where empty.
+
+    Returns:
+        Scalar; a differentiable 0 if the batch holds no pair.
+
+    Raises:
+        DMLTeachError: shapes or dtypes do not fit, or an option is out of range.
+    """
+    _check_options(margin, variant)
+    terms, is_positive, is_negative = pair_terms(embeddings, labels, margin, variant, reference)
+    is_pair = is_positive | is_negative
+    if variant == "cosine":
+        return terms.masked_fill(~is_pair, 0).sum() / len(embeddings)
     return masked_mean(terms, is_pair)
 
 
+def _check_options(margin: float, variant: str) -> None:
+    if variant not in VARIANTS:
+        raise unknown_name("variant of the contrastive loss", variant, VARIANTS)
+    if margin < 0 and variant == "euclidean":
+        raise DMLTeachError(f"margin must be at least 0, not {margin}.")
+    if variant == "cosine" and margin >= 1:
+        raise DMLTeachError(f"no cosine exceeds a margin of {margin}; choose one below 1, e.g. margin=0.5.")
+
+
 class Contrastive(Loss):
-    """Contrastive loss over all pairs of the batch."""
+    """Contrastive loss over all pairs of the batch, or of the batch with a memory."""
 
     geometry = "euclidean"
+    uses = frozenset({"reference"})
 
-    def __init__(self, margin: float = 1.0):
+    def __init__(self, margin: float = 1.0, variant: Literal["euclidean", "cosine"] = "euclidean"):
         super().__init__()
+        _check_options(margin, variant)
         self.margin = margin
+        self.variant = variant
+        if variant == "cosine":
+            self.geometry = "sphere"
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
-        return contrastive_loss(embeddings, labels, self.margin)
+        return contrastive_loss(embeddings, labels, self.margin, self.variant, reference)
 
-    @torch.no_grad()
-    def stats(self, embeddings, labels, tuples=None) -> dict[str, Tensor]:
-        """`active_tuples`: share of negative pairs inside the margin, those that give a gradient."""
-        terms, is_positive, is_pair = pair_terms(embeddings, labels, self.margin)
-        return {"active_tuples": masked_mean((terms > 0).float(), is_pair & ~is_positive)}
+    def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
+        """Share of negative pairs inside the margin, those that give a gradient."""
+        terms, _, is_negative = pair_terms(embeddings, labels, self.margin, self.variant)
+        return masked_mean((terms > 0).float(), is_negative)

@@ -1,0 +1,67 @@
+"""Lifted structured loss: Song et al., "Deep metric learning via lifted structured …", CVPR 2016."""
+
+import torch
+from torch import Tensor
+
+from dmlteach.distances import pairwise_distances
+from dmlteach.errors import DMLTeachError
+from dmlteach.interfaces import Loss
+from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean, pair_masks
+
+
+def lifted_terms(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> tuple[Tensor, Tensor]:
+    """J(i, j) = log(Σ_k e^(m − d(i,k)) + Σ_l e^(m − d(j,l))) + d(i, j), k and l the negatives of i and j.
+
+    Args:
+        embeddings, labels, margin: of `lifted_loss`.
+
+    Returns:
+        J (N, N), and a mask (N, N) of the positive pairs.
+    """
+    check_batch(embeddings, labels)
+    is_positive, is_negative = pair_masks(labels)
+    d = pairwise_distances(embeddings)
+    negatives = masked_logsumexp(margin - d, is_negative)  # (N,)
+    # Without negatives it is -inf, where logaddexp has gradient NaN; any number far below 0 serves as well.
+    negatives = negatives.clamp_min(torch.finfo(d.dtype).min / 2)
+    return torch.logaddexp(negatives[:, None], negatives[None, :]) + d, is_positive
+
+
+def lifted_loss(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
+    """Mean over positive pairs of ½[J]₊², J = log(Σ_k e^(m − d(i,k)) + Σ_l e^(m − d(j,l))) + d(i,j).
+
+    k are the negatives of i, l those of j: a smooth form of the nearest negative of either.
+
+    Args:
+        embeddings: (N, D), as the network gives them; the paper does not normalise.
+        labels: (N,) class of each embedding.
+        margin: m, the paper's α, in distance.
+
+    Returns:
+        Scalar; a differentiable 0 if the batch holds no positive pair or no negative.
+
+    Raises:
+        DMLTeachError: shapes or dtypes do not fit.
+    """
+    terms, is_positive = lifted_terms(embeddings, labels, margin)
+    return masked_mean(terms.relu().square() / 2, is_positive)
+
+
+class Lifted(Loss):
+    """Lifted structured loss. It reads the negatives of both ends of a pair, so no memory can replace one."""
+
+    geometry = "euclidean"
+
+    def __init__(self, margin: float = 1.0):
+        super().__init__()
+        if margin < 0:
+            raise DMLTeachError(f"margin must be at least 0, not {margin}.")
+        self.margin = margin
+
+    def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
+        return lifted_loss(embeddings, labels, self.margin)
+
+    def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
+        """Share of positive pairs with J above 0, those that give a gradient."""
+        terms, is_positive = lifted_terms(embeddings, labels, self.margin)
+        return masked_mean((terms > 0).float(), is_positive)

@@ -1,0 +1,109 @@
+"""Lifted structured loss as a public benchmark modified it: github.com/bnu-wangxun/Deep_Metric (2018).
+
+Hinge, square and margin are gone, similarities stand in for distances, and each side has its own
+scale; its author derives it from binomial deviance (issue 37 there).
+"""
+
+import torch
+from torch import Tensor
+
+from dmlteach.errors import DMLTeachError
+from dmlteach.interfaces import Loss
+from dmlteach.losses.contrastive import cosine_pairs
+from dmlteach.losses.tuples import masked_logsumexp, masked_mean
+
+
+def informative_pairs(
+    s: Tensor, is_positive: Tensor, is_negative: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor]:
+    """Negatives with cos > min cos(a,p) − ε and positives with cos < max cos(a,n) + ε.
+
+    Args:
+        s: (N, M) cosines of each anchor with each example.
+        is_positive, is_negative: (N, M) masks.
+        epsilon: ε.
+
+    Returns:
+        The two masks with the other pairs taken out. Of an anchor without a positive or without a
+        negative, nothing is left; of the others, either both kinds or neither.
+    """
+    s = s.detach()
+    least_similar_positive = s.masked_fill(~is_positive, torch.inf).amin(1, keepdim=True)
+    most_similar_negative = s.masked_fill(~is_negative, -torch.inf).amax(1, keepdim=True)
+    # Written as "not easy", so that a NaN is kept and seen.
+    easy_positive = s >= most_similar_negative + epsilon
+    easy_negative = s <= least_similar_positive - epsilon
+    return is_positive & ~easy_positive, is_negative & ~easy_negative
+
+
+def lifted_modified_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    alpha: float = 40.0,
+    beta: float = 2.0,
+    epsilon: float | None = None,
+    reference: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Mean over anchors of 2/β log Σ_p e^(−β cos(a,p)) + 2/α log Σ_n e^(α cos(a,n)).
+
+    p are all positives of the anchor and n all its negatives. An anchor that lacks either counts
+    with 0 in the mean, as in the benchmark. The value may be negative.
+
+    Args:
+        embeddings: (N, D); the cosine normalises them.
+        labels: (N,) class of each embedding.
+        alpha: α, scale of the negatives; the larger, the more the hardest counts.
+        beta: β, scale of the positives.
+        epsilon: ε of the benchmark's mining (0.1 there): keep negatives with
+            cos > min cos(a,p) − ε and positives with cos < max cos(a,n) + ε. Default: keep all.
+        reference: embeddings (M, D) and labels (M,) that positives and negatives come from in place
+            of the batch, label -1 where empty.
+
+    Returns:
+        Scalar; a differentiable 0 if no anchor has both a positive and a negative.
+
+    Raises:
+        DMLTeachError: shapes or dtypes do not fit, or an option is out of range.
+    """
+    _check_options(alpha, beta, epsilon)
+    s, is_positive, is_negative = cosine_pairs(embeddings, labels, reference)
+    if epsilon is not None:
+        is_positive, is_negative = informative_pairs(s, is_positive, is_negative, epsilon)
+    pull = 2 / beta * masked_logsumexp(-beta * s, is_positive)
+    push = 2 / alpha * masked_logsumexp(alpha * s, is_negative)
+    has_both = is_positive.any(1) & is_negative.any(1)
+    return (pull + push).masked_fill(~has_both, 0).mean()
+
+
+def _check_options(alpha: float, beta: float, epsilon: float | None) -> None:
+    for name, value in (("alpha", alpha), ("beta", beta)):
+        if value <= 0:
+            raise DMLTeachError(f"{name} must be above 0, not {value}.")
+    if epsilon is not None and epsilon < 0:
+        raise DMLTeachError(f"epsilon must be at least 0, or None to keep all pairs, not {epsilon}.")
+
+
+class LiftedModified(Loss):
+    """The benchmark's lifted loss on cosines, in the batch or with a memory's rows."""
+
+    geometry = "sphere"
+    uses = frozenset({"reference"})
+
+    def __init__(self, alpha: float = 40.0, beta: float = 2.0, epsilon: float | None = None):
+        super().__init__()
+        _check_options(alpha, beta, epsilon)
+        self.alpha = alpha
+        self.beta = beta
+        self.epsilon = epsilon
+
+    def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
+        return lifted_modified_loss(embeddings, labels, self.alpha, self.beta, self.epsilon, reference)
+
+    def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
+        """Share of pairs that count: those that mining keeps, of anchors with a positive and a negative."""
+        s, is_positive, is_negative = cosine_pairs(embeddings, labels)
+        is_pair = is_positive | is_negative
+        if self.epsilon is not None:
+            is_positive, is_negative = informative_pairs(s, is_positive, is_negative, self.epsilon)
+        has_both = is_positive.any(1, keepdim=True) & is_negative.any(1, keepdim=True)
+        return masked_mean(((is_positive | is_negative) & has_both).float(), is_pair)

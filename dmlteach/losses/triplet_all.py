@@ -1,0 +1,118 @@
+"""Batch-all triplet loss: Hermans, Beyer & Leibe, "In defense of the triplet loss …", 2017."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.interfaces import Loss
+from dmlteach.losses.contrastive import distance_pairs, squared_distance_pairs
+
+REDUCTIONS = ("nonzero", "all")
+
+
+def triplets_within(
+    d: Tensor, limit: Tensor, is_positive: Tensor, is_negative: Tensor, *, closed: bool = False
+) -> Tensor:
+    """Counts of the triplets whose negative is nearer than the limit of their positive.
+
+    A hinge is linear where it is active, so the sum over these triplets of d(a,p) − d(a,n) is the
+    sum of counts · d: no triplet is enumerated, for the value or for the gradient.
+
+    Args:
+        d: (N, M) distance of each anchor to each example, plain or squared.
+        limit: (N, M), read at the positives only, e.g. d + margin.
+        is_positive, is_negative: (N, M) masks, see `pair_masks`.
+        closed: whether a negative exactly at the limit counts.
+
+    Returns:
+        (N, M) whole numbers: of a positive, the number of negatives it shares a triplet with; of a
+        negative, minus the number of positives; 0 elsewhere.
+    """
+    # The next number above or below decides what happens at the limit, where a sort would not.
+    side = torch.full_like(limit, torch.inf if closed else -torch.inf)
+    keys = torch.where(is_positive, limit.nextafter(side), d)
+    order = keys.argsort(1)
+    positive, negative = (mask.gather(1, order).to(d.dtype) for mask in (is_positive, is_negative))
+    below = negative.cumsum(1)
+    above = positive.sum(1, keepdim=True) - positive.cumsum(1)
+    counts = positive * below - negative * above
+    return torch.empty_like(counts).scatter_(1, order, counts)
+
+
+def number_of_triplets(is_positive: Tensor, is_negative: Tensor) -> Tensor:
+    """How many (a, p, n) two masks (N, M) hold."""
+    return (is_positive.sum(1) * is_negative.sum(1)).sum()
+
+
+def triplet_all_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    margin: float = 0.2,
+    reduction: Literal["nonzero", "all"] = "nonzero",
+    squared: bool = False,
+    reference: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Mean over all triplets that are not 0 of [m + d(a,p) − d(a,n)]₊.
+
+    A triplet is any anchor, any other example of its class and any example of another class. The
+    value is exact, in O(N² log N) time and O(N²) memory: see `triplets_within`.
+
+    Args:
+        embeddings: (N, D), as the network gives them; the paper does not normalise.
+        labels: (N,) class of each embedding.
+        margin: m, in distance (in squared distance with `squared`).
+        reduction: "nonzero", the paper's BA≠0; "all" counts the satisfied triplets in the mean.
+        squared: compare d² in place of d; the paper saw embeddings collapse with it.
+        reference: embeddings (M, D) and labels (M,) that positives and negatives come from in place
+            of the batch, label -1 where empty.
+
+    Returns:
+        Scalar; a differentiable 0 if no triplet is active.
+
+    Raises:
+        DMLTeachError: shapes or dtypes do not fit, or an option is out of range.
+    """
+    _check_options(margin, reduction)
+    pairs = squared_distance_pairs if squared else distance_pairs
+    d, is_positive, is_negative = pairs(embeddings, labels, reference)
+    nearer = d.detach()
+    counts = triplets_within(nearer, nearer + margin, is_positive, is_negative)
+    active = counts.clamp_min(0).sum()
+    total = (counts * d).sum() + margin * active
+    number = active if reduction == "nonzero" else number_of_triplets(is_positive, is_negative)
+    return total / number.clamp_min(1)
+
+
+def _check_options(margin: float, reduction: str) -> None:
+    if reduction not in REDUCTIONS:
+        raise unknown_name("reduction of the triplet_all loss", reduction, REDUCTIONS)
+    if margin < 0:
+        raise DMLTeachError(f"margin must be at least 0, not {margin}.")
+
+
+class TripletAll(Loss):
+    """Triplet loss over every triplet of the batch ("batch all"), or with a memory's rows."""
+
+    geometry = "euclidean"
+    uses = frozenset({"reference"})
+
+    def __init__(
+        self, margin: float = 0.2, reduction: Literal["nonzero", "all"] = "nonzero", squared: bool = False
+    ):
+        super().__init__()
+        _check_options(margin, reduction)
+        self.margin = margin
+        self.reduction = reduction
+        self.squared = squared
+
+    def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
+        return triplet_all_loss(embeddings, labels, self.margin, self.reduction, self.squared, reference)
+
+    def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
+        """Share of triplets inside the margin, those that give a gradient."""
+        pairs = squared_distance_pairs if self.squared else distance_pairs
+        d, is_positive, is_negative = pairs(embeddings, labels)
+        active = triplets_within(d, d + self.margin, is_positive, is_negative).clamp_min(0).sum()
+        return active / number_of_triplets(is_positive, is_negative).clamp_min(1)

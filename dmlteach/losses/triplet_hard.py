@@ -1,0 +1,82 @@
+"""Batch-hard triplet loss: Hermans, Beyer & Leibe, "In defense of the triplet loss …", 2017."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from dmlteach.errors import DMLTeachError
+from dmlteach.interfaces import Loss
+from dmlteach.losses.contrastive import distance_pairs
+from dmlteach.losses.tuples import masked_mean
+
+
+def hardest_differences(
+    embeddings: Tensor, labels: Tensor, reference: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """max d(a,p) − min d(a,n) of each anchor, over its positives and its negatives.
+
+    Args:
+        embeddings, labels, reference: of `triplet_hard_loss`.
+
+    Returns:
+        Differences (N,), and a mask (N,) of the anchors that have both; the others' is -inf.
+    """
+    d, is_positive, is_negative = distance_pairs(embeddings, labels, reference)
+    farthest = d.masked_fill(~is_positive, -torch.inf).amax(1)
+    nearest = d.masked_fill(~is_negative, torch.inf).amin(1)
+    has_both = is_positive.any(1) & is_negative.any(1)
+    return farthest - nearest, has_both
+
+
+def triplet_hard_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    margin: float = 0.2,
+    soft_margin: bool = False,
+    reference: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Mean over anchors of [m + max d(a,p) − min d(a,n)]₊: farthest positive, nearest negative.
+
+    Anchors without a positive or without a negative are left out of the mean.
+
+    Args:
+        embeddings: (N, D), as the network gives them; the paper does not normalise.
+        labels: (N,) class of each embedding.
+        margin: m, in distance; not read with `soft_margin`.
+        soft_margin: log(1 + exp(max d(a,p) − min d(a,n))) in place of the hinge.
+        reference: embeddings (M, D) and labels (M,) that positives and negatives come from in place
+            of the batch, label -1 where empty.
+
+    Returns:
+        Scalar; a differentiable 0 if no anchor has both a positive and a negative.
+
+    Raises:
+        DMLTeachError: shapes or dtypes do not fit.
+    """
+    difference, has_both = hardest_differences(embeddings, labels, reference)
+    # From `threshold` on softplus is the identity: at its default 20 it would be wrong by 2e-9.
+    terms = softplus(difference, threshold=40) if soft_margin else (margin + difference).relu()
+    return masked_mean(terms, has_both)
+
+
+class TripletHard(Loss):
+    """Triplet loss over the hardest triplet of each anchor ("batch hard"), in the batch or a memory."""
+
+    geometry = "euclidean"
+    uses = frozenset({"reference"})
+
+    def __init__(self, margin: float = 0.2, soft_margin: bool = False):
+        super().__init__()
+        if margin < 0:
+            raise DMLTeachError(f"margin must be at least 0, not {margin}.")
+        self.margin = margin
+        self.soft_margin = soft_margin
+
+    def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
+        return triplet_hard_loss(embeddings, labels, self.margin, self.soft_margin, reference)
+
+    def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
+        """Share of anchors inside the margin; with the soft margin, of those with a weight above 0.01."""
+        difference, has_both = hardest_differences(embeddings, labels)
+        active = difference.sigmoid() > 0.01 if self.soft_margin else self.margin + difference > 0
+        return masked_mean(active.float(), has_both)
