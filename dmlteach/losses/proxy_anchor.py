@@ -1,0 +1,67 @@
+"""Proxy-Anchor loss: Kim, Kim, Cho & Kwak, "Proxy anchor loss for deep metric learning", CVPR 2020."""
+
+import torch
+from torch import Tensor, nn
+
+from dmlteach.distances import cosine_to
+from dmlteach.errors import DMLTeachError
+from dmlteach.interfaces import Loss
+from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean
+
+
+def proxy_anchor_loss(
+    embeddings: Tensor, labels: Tensor, proxies: Tensor, alpha: float = 32.0, margin: float = 0.1
+) -> Tensor:
+    """Σ_{p∈P⁺} log(1 + Σ_own exp(−α(s − δ))) / |P⁺| + Σ_{p∈P} log(1 + Σ_other exp(α(s + δ))) / |P|.
+
+    s is the cosine of an embedding x and a proxy p. P are all proxies, P⁺ those with an embedding of
+    their class in the batch: the proxy is the anchor, and the batch its positives and negatives.
+
+    Args:
+        embeddings: (N, D); normalised here.
+        labels: (N,) class of each embedding, 0 … C-1.
+        proxies: (C, D), one per class; normalised here.
+        alpha: α, steepness.
+        margin: δ, in cosine.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        DMLTeachError: shapes or dtypes do not fit.
+    """
+    check_batch(embeddings, labels)
+    s = cosine_to(embeddings, proxies)  # (N, C)
+    is_own = labels[:, None] == torch.arange(len(proxies), device=labels.device)  # (N, C)
+    pull = log1p_sum_exp(-alpha * (s - margin), is_own)  # (C,)
+    push = log1p_sum_exp(alpha * (s + margin), ~is_own)
+    return masked_mean(pull, is_own.any(0)) + push.mean()
+
+
+def log1p_sum_exp(values: Tensor, mask: Tensor) -> Tensor:
+    """log(1 + Σ exp(values)) over the rows where `mask` holds, (N, C) → (C,); 0 where it holds nowhere."""
+    total = masked_logsumexp(values, mask, dim=0)
+    return torch.logaddexp(total, torch.zeros_like(total))  # softplus, without its cut-off at 20
+
+
+class ProxyAnchor(Loss):
+    """Proxy-Anchor with one learned proxy per training class; retrieval forgets the proxies."""
+
+    geometry = "sphere"
+    compares = "learned class vectors"
+
+    def __init__(self, num_classes: int, embedding_dim: int, alpha: float = 32.0, margin: float = 0.1):
+        super().__init__()
+        if alpha <= 0:
+            raise DMLTeachError(f"alpha must be positive, not {alpha}.")
+        self.alpha = alpha
+        self.margin = margin
+        self.proxies = nn.Parameter(torch.empty(num_classes, embedding_dim))
+        nn.init.kaiming_normal_(self.proxies, mode="fan_out")
+
+    def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
+        return proxy_anchor_loss(embeddings, labels, self.proxies, self.alpha, self.margin)
+
+    def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
+        """Share of images whose nearest proxy is not their own."""
+        return (cosine_to(embeddings, self.proxies).argmax(1) != labels).float().mean()
