@@ -151,7 +151,7 @@ def _check_options(margin: float, variant: str) -> None:
 class Contrastive(Loss):
     """Contrastive loss over all pairs of the batch, or of the batch with a memory."""
 
-    geometry = "euclidean"
+    geometry: Literal["euclidean", "sphere"] = "euclidean"
     uses = frozenset({"reference"})
 
     def __init__(self, margin: float = 1.0, variant: Literal["euclidean", "cosine"] = "euclidean"):

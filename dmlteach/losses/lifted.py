@@ -21,9 +21,7 @@ def lifted_terms(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> tup
     check_batch(embeddings, labels)
     is_positive, is_negative = pair_masks(labels)
     d = pairwise_distances(embeddings)
-    negatives = masked_logsumexp(margin - d, is_negative)  # (N,)
-    # Without negatives it is -inf, where logaddexp has gradient NaN; any number far below 0 serves as well.
-    negatives = negatives.clamp_min(torch.finfo(d.dtype).min / 2)
+    negatives = masked_logsumexp(margin - d, is_negative)  # (N,), -inf where there are none
     return torch.logaddexp(negatives[:, None], negatives[None, :]) + d, is_positive
 
 

@@ -68,6 +68,12 @@ def test_collapsed_embeddings_are_certain_positives():
     assert binomial_deviance_loss(z, y, negative_cost=3).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_deviance_is_exact_where_it_is_nearly_straight():
+    z, y = torch.ones(2, 3, dtype=torch.float64), torch.tensor([0, 1])
+    ours = binomial_deviance_loss(z, y, alpha=41.0).item()  # 41 (1 − 0.5) = 20.5
+    assert ours == pytest.approx(math.log1p(math.exp(20.5)), rel=1e-11)
+
+
 def test_one_class_has_positive_pairs_only_and_per_anchor_then_nothing():
     z, y = torch.ones(3, 2, requires_grad=True), torch.zeros(3, dtype=torch.int64)
     assert binomial_deviance_loss(z, y).item() == pytest.approx(math.log1p(math.exp(-1)), rel=1e-5)

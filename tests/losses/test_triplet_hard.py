@@ -63,6 +63,13 @@ def test_collapsed_embeddings_give_the_margin_or_log_two():
     assert triplet_hard_loss(z, y, soft_margin=True).item() == pytest.approx(math.log(2))
 
 
+def test_a_soft_margin_is_exact_where_it_is_nearly_straight():
+    z = torch.tensor([[0.0], [21.5], [-1.0]], dtype=torch.float64)
+    y = torch.tensor([0, 0, 1])  # differences 21.5 − 1 and 21.5 − 22.5
+    expected = (math.log1p(math.exp(20.5)) + math.log1p(math.exp(-1))) / 2
+    assert triplet_hard_loss(z, y, soft_margin=True).item() == pytest.approx(expected, rel=1e-12)
+
+
 def test_an_anchor_without_positive_is_left_out_of_the_mean():
     z = torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64)
     y = torch.tensor([0, 0, 1])  # hinges of the two anchors: 2.5 + 1 − 3 and 2.5 + 1 − 2

@@ -102,6 +102,7 @@ def test_a_negative_as_far_as_the_positive_or_at_the_margin_is_not_semi_hard():
     assert TripletSemihard(2.0).active_tuples(z, y).item() == 0
     assert triplet_semihard_loss(z, y, margin=2.5).item() == 0.5
     assert TripletSemihard(2.5).active_tuples(z, y).item() == 0.5
+    assert triplet_semihard_loss(z, y, 2.5, "nearest").item() == 0.5  # the negative at 4
 
 
 @pytest.mark.parametrize("variant", ["all", "nearest"])
