@@ -40,6 +40,27 @@ def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return d2.clamp_min(0).to(queries.device), rows.to(queries.device)
 
 
+def nearest_others(x: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """For some rows of one set, the k nearest rows other than the row itself, nearest first.
+
+    Args:
+        x: (M, D).
+        rows: (R,) rows of x to find neighbours of.
+        k: at most M - 1.
+
+    Returns:
+        Squared distances (R, k) fp32 and rows (R, k) int64, on x's device.
+
+    Raises:
+        DMLTeachError: k is out of range.
+    """
+    d2, found = nearest(x[rows], x, k + 1)
+    itself = found == rows[:, None]
+    # Among many equal rows the row itself may not be found: then the last is one too many.
+    itself[:, -1] |= ~itself.any(1)
+    return d2[~itself].view(-1, k), found[~itself].view(-1, k)
+
+
 def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> tuple[Tensor, Tensor]:
     """Lloyd's k-means on all rows; equal seeds (and thread counts) give equal clusters.
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.neighbors import import_faiss, kmeans, nearest
+from dmlteach.neighbors import import_faiss, kmeans, nearest, nearest_others
 
 
 @pytest.fixture(params=["faiss", "torch"])
@@ -99,3 +99,30 @@ def test_embeddings_that_are_not_finite_are_one_clear_error(backend):
     x[3, 1] = torch.nan
     with pytest.raises(DMLTeachError, match="not finite"):
         kmeans(x, 2, seed=0)
+
+
+def test_nearest_others_are_the_nearest_without_the_row_itself(backend):
+    x = torch.randn(60, 5, generator=torch.Generator().manual_seed(3))
+    rows = torch.tensor([7, 0, 59, 30])
+    d2, found = nearest_others(x, rows, 9)
+    exact = (x[rows, None].double() - x[None].double()).square().sum(2)
+    exact[torch.arange(4), rows] = torch.inf
+    expected = exact.sort(1)
+    assert torch.equal(found, expected.indices[:, :9])
+    assert torch.allclose(d2.double(), expected.values[:, :9], atol=1e-5)
+
+
+def test_among_equal_rows_no_row_is_its_own_neighbour(backend):
+    rows = torch.arange(40)
+    d2, found = nearest_others(torch.ones(40, 3), rows, 4)
+    assert found.shape == d2.shape == (40, 4)
+    assert (found != rows[:, None]).all() and d2.abs().max() < 1e-5
+    assert all(len(set(neighbours)) == 4 for neighbours in found.tolist())
+
+
+def test_all_others_can_be_asked_for_and_no_more(backend):
+    x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    _, found = nearest_others(x, torch.arange(6), 5)
+    assert all(sorted([row, *others]) == list(range(6)) for row, others in enumerate(found.tolist()))
+    with pytest.raises(DMLTeachError, match="choose 1 to 6"):
+        nearest_others(x, torch.arange(6), 6)
