@@ -2,12 +2,12 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import cross_entropy
 
 from dmlteach.distances import full_precision
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean
+from dmlteach.losses.tuples import check_batch, masked_mean
 
 
 def pair_up(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -34,21 +34,25 @@ def pair_up(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @full_precision
-def n_pair_exponents(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """log Σ_n exp(z_a·z_n − z_a·z_p) of every pair (a, p), n the positives of the pairs of other classes.
+def n_pair_terms(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """log(1 + Σ_n exp(z_a·z_n − z_a·z_p)) of every pair (a, p), n the positives of the other classes.
 
     Args:
         embeddings: (N, D), as the network gives them.
         labels: (N,) class of each embedding.
 
     Returns:
-        Exponents, and a mask of the pairs that exist, each (⌈N/2⌉,).
+        Terms, and a mask of the pairs that exist, each (⌈N/2⌉,).
     """
     anchors, positives, exists = pair_up(labels)
-    # index_select: the gradient of plain indexing is several times slower.
-    scores = embeddings.index_select(0, anchors) @ embeddings.index_select(0, positives).T  # (M, M)
-    is_negative = (labels[anchors][:, None] != labels[anchors][None, :]) & exists[None, :]
-    return masked_logsumexp(scores, is_negative) - scores.diagonal(), exists
+    # One index_select: its gradient is several times faster than that of plain indexing.
+    z_a, z_p = embeddings.index_select(0, torch.cat([anchors, positives])).chunk(2)  # (M, D)
+    scores = z_a @ z_p.T  # (M, M)
+    classes = labels[anchors]
+    is_candidate = (classes[:, None] != classes[None, :]) & exists[None, :]
+    is_candidate.fill_diagonal_(True)  # the pair's own positive, which the softmax should choose
+    own = torch.arange(len(scores), device=scores.device)
+    return cross_entropy(scores.masked_fill(~is_candidate, -torch.inf), own, reduction="none"), exists
 
 
 @full_precision
@@ -78,9 +82,7 @@ def n_pair_loss(embeddings: Tensor, labels: Tensor, l2: float = 0.0) -> Tensor:
         DMLTeachError: shapes or dtypes do not fit.
     """
     check_batch(embeddings, labels)
-    exponents, exists = n_pair_exponents(embeddings, labels)
-    # From `threshold` on softplus is the identity: at its default 20 it would be wrong by 2e-9.
-    value = masked_mean(softplus(exponents, threshold=40), exists)
+    value = masked_mean(*n_pair_terms(embeddings, labels))
     return value + l2 / 2 * mean_square_norm(embeddings, labels) if l2 else value
 
 
@@ -99,6 +101,6 @@ class NPair(Loss):
         return n_pair_loss(embeddings, labels, self.l2)
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
-        """Share of pairs that are moved, with a weight sigmoid(exponent) above 0.01."""
-        exponents, exists = n_pair_exponents(embeddings, labels)
-        return masked_mean((exponents.sigmoid() > 0.01).float(), exists)
+        """Share of pairs that are moved: the softmax gives more than 0.01 to the negatives."""
+        terms, exists = n_pair_terms(embeddings, labels)
+        return masked_mean((1 - (-terms).exp() > 0.01).float(), exists)
