@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from dmlteach.distances import cosine_to, full_precision, normalize, squared_distances_to
+from dmlteach.distances import cosine_to
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean
@@ -17,7 +17,6 @@ from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean
 Variant = Literal["paper", "softmax"]
 
 
-@full_precision
 def proxy_nca_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -50,9 +49,8 @@ def proxy_nca_loss(
         DMLTeachError: shapes or dtypes do not fit.
     """
     check_batch(embeddings, labels)
-    x = scale * normalize(embeddings)
-    p = (scale if proxy_scale is None else proxy_scale) * normalize(proxies.to(embeddings))
-    similarity = -squared_distances_to(x, p)  # (N, C)
+    # −d² = 2 x·p − ‖x‖² − ‖p‖², and the lengths, equal for all proxies, cancel in the ratio.
+    similarity = 2 * scale * (scale if proxy_scale is None else proxy_scale) * cosine_to(embeddings, proxies)
     num_classes = len(proxies)
     if variant == "softmax":
         # torch spreads its smoothing over all classes, the own one included.

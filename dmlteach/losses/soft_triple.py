@@ -46,7 +46,7 @@ def soft_triple_loss(
     s = class_similarity(embeddings, centers, gamma)  # (N, C)
     is_own = labels[:, None] == torch.arange(len(centers), device=labels.device)
     loss = cross_entropy(scale * (s - margin * is_own), labels)
-    return loss + tau * center_spread(centers)
+    return loss + tau * center_spread(centers) if tau else loss
 
 
 def class_similarity(embeddings: Tensor, centers: Tensor, gamma: float) -> Tensor:
