@@ -13,8 +13,8 @@ from statistics import median
 
 import torch
 
-NAMES = ("command_line", "retrieval", "local_sampling", "training_step")
-PACKAGES = ("torch", "faiss-gpu", "faiss-cpu", "scikit-learn", "numpy")
+NAMES = ("command_line", "retrieval", "local_sampling", "training_step", "losses")
+PACKAGES = ("torch", "faiss-gpu", "faiss-cpu", "scikit-learn", "pytorch-metric-learning", "numpy")
 
 
 def main() -> None:
@@ -91,13 +91,14 @@ def table(rows: list[dict]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        (ours, peer) = (median(s) for s in row["seconds"].values())
+        ours, *peer = (f"{median(s):.3g}" for s in row["seconds"].values())
         goal = f" (goal ≥ {row['goal']:g})" if "goal" in row else ""
+        times = f"{row['ratio']:.3g}{goal}" if "ratio" in row else ""
         seconds_goal = f" (goal < {row['goal_seconds']:g})" if "goal_seconds" in row else ""
         memory = f"{row['extra_gib']:.2f} GiB (goal ≤ {row['goal_gib']:g})" if "extra_gib" in row else ""
         lines.append(
-            f"| {row['what']} | {ours:.3g}{seconds_goal} | {row['peer']} | {peer:.3g} | "
-            f"{row['ratio']:.3g}{goal} | {memory} |"
+            f"| {row['what']} | {ours}{seconds_goal} | {row.get('peer', '')} | {''.join(peer)} | "
+            f"{times} | {memory} |"
         )
     return "\n".join(lines)
 

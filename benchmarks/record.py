@@ -1,7 +1,8 @@
 """Keep what finished runs reached, and write the README's results from it.
 
-`python -m benchmarks.record RUN …` adds runs to runs.json (a run of the same command replaces the older one);
-without arguments the README's results are written anew. Nothing there is typed by hand.
+`python -m benchmarks.record RESULT …` adds to runs.json run folders, and JSON files of
+`dmlteach evaluate --backbone … --output FILE`; what the same command gave before is replaced. Without
+arguments the README's results are written anew. Nothing there is typed by hand.
 """
 
 import argparse
@@ -38,6 +39,14 @@ def summary(folder: Path) -> dict[str, Any]:
     }
 
 
+def evaluation(file: Path) -> dict[str, Any]:
+    """What the features of a pre-trained backbone reached, without training."""
+    content = json.loads(file.read_text())
+    words = f"--backbone {content['model']} --weights FILE --image-size {content['image_size']}"
+    place = f"--dataset {content['dataset']} --root DIR"
+    return {**content, "command": f"dmlteach evaluate {words} {place}"}
+
+
 def command(config: dict[str, Any]) -> str:
     """The command line that makes a run, as short as it can be."""
     words = ["dmlteach train"]
@@ -54,10 +63,11 @@ def command(config: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def add(folders: list[Path]) -> None:
-    """Add runs to runs.json."""
+def add(results: list[Path]) -> None:
+    """Add runs and evaluations to runs.json."""
     runs = {run["command"]: run for run in _read(RUNS, [])}
-    runs |= {run["command"]: run for run in map(summary, folders)}
+    new = [summary(result) if result.is_dir() else evaluation(result) for result in results]
+    runs |= {run["command"]: run for run in new}
     RUNS.write_text(json.dumps(list(runs.values()), indent=1) + "\n")
 
 
@@ -88,8 +98,11 @@ def runs(dataset: str) -> Iterator[str]:
     if chosen:
         yield "| command | training | Recall@1 | MAP@R |"
         yield "|---|---|---|---|"
-    for run in sorted(chosen, key=lambda run: run["train_seconds"]):
-        cost = f"{run['train_seconds'] / 60:.1f} min, {run['threads']} CPU threads"
+    for run in sorted(chosen, key=lambda run: run.get("train_seconds", 0)):
+        cost = "none"
+        if "train_seconds" in run:
+            unit = "thread" if run["threads"] == 1 else "threads"
+            cost = f"{run['train_seconds'] / 60:.1f} min, {run['threads']} CPU {unit}"
         yield f"| `{run['command']}` | {cost} | {run['recall@1']:.1%} | {run['map@r']:.1%} |"
 
 
@@ -120,9 +133,9 @@ def written(readme: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.record", description=__doc__)
-    parser.add_argument("runs", nargs="*", type=Path, help="finished run folders")
-    if folders := parser.parse_args().runs:
-        add(folders)
+    parser.add_argument("runs", nargs="*", type=Path, help="run folders, and JSON files of evaluations")
+    if results := parser.parse_args().runs:
+        add(results)
     README.write_text(written(README.read_text()))
 
 

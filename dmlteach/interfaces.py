@@ -162,7 +162,7 @@ class Loss(nn.Module):
 
     geometry: Literal["euclidean", "sphere"] = "euclidean"
     uses: frozenset[str] = frozenset()
-    compares: Literal["examples", "learned class vectors", "examples within one head"] = "examples"
+    compares: str = "examples"  # or "learned class vectors", or "examples within one head"
     needs_space: bool = False  # `plan` reads the epoch-start embeddings of all images
 
     def forward(

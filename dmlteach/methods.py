@@ -7,7 +7,8 @@ A row is written for fine-tuning an ImageNet network on photographs, as in the p
 from dataclasses import dataclass, field
 from typing import Any
 
-from dmlteach.errors import unknown_name
+from dmlteach import losses
+from dmlteach.errors import DMLTeachError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,21 @@ class Method:
         paper: source.
         loss, loss_options: see `dmlteach.losses.names()`.
         sampler, sampler_options: see `dmlteach.samplers.names()`.
+        das, das_options: densely-anchored sampling before the loss, see `dmlteach.das.DAS`.
+        memory: embeddings of earlier batches to compare with; None for none.
         batch_size: images per batch.
         batches_per_epoch: None for len(data) // batch_size.
         embedding_dim, normalize, backbone: of the model.
+        head, head_options: "linear", "cascade" (an embedding per depth) or "bier" (boosted learners).
         transform: "crop" (squash, random crop, flip), "resized_crop", "drawing" or "none".
-        optimizer, learning_rate, weight_decay: "adam" or "sgd", with its base values.
+        optimizer, learning_rate, weight_decay: "adam", "adamw", "rmsprop" or "sgd", with its base values.
         groups: {"backbone", "head", "loss"} → Group.
         schedule: "plateau" (on the training loss), "step", "cosine" or "constant".
         schedule_options: factor and patience (plateau), factor and every (step), warmup (cosine), in epochs.
         early_stopping: epochs without a better training loss before stopping; None never stops early.
         epochs: at most.
-        phases: (what, epochs) at the start; "freeze" trains head and loss only.
+        phases: (what, length) at the start; "freeze" trains head and loss only, for so many epochs;
+            "initialize heads" makes an ensemble's learners independent first, in so many steps.
         clip: largest gradient norm, or None.
         train_options: of the data set, for its training images only, e.g. rotations of Omniglot.
     """
@@ -46,16 +51,21 @@ class Method:
     sampler: str
     loss_options: dict[str, Any] = field(default_factory=dict)
     sampler_options: dict[str, Any] = field(default_factory=dict)
+    das: bool = False
+    das_options: dict[str, Any] = field(default_factory=dict)
+    memory: int | None = None
     batch_size: int = 128
     batches_per_epoch: int | None = None
     embedding_dim: int = 512
     normalize: bool = False
+    head: str = "linear"
+    head_options: dict[str, Any] = field(default_factory=dict)
     backbone: str = "resnet50"
     transform: str = "crop"
     optimizer: str = "adam"
     learning_rate: float = 1e-4
     weight_decay: float = 1e-4
-    groups: dict[str, Group] = field(default_factory=lambda: {"head": Group(factor=10)})
+    groups: dict[str, Group] = field(default_factory=dict)
     schedule: str = "plateau"
     schedule_options: dict[str, Any] = field(default_factory=lambda: {"factor": 0.5, "patience": 5})
     early_stopping: int | None = 15
@@ -66,24 +76,122 @@ class Method:
 
 
 _SST_PAPER = "Nguyen & De Baets, Neurocomputing 2020"
+_BENCHMARK = {"batch_size": 80, "sampler_options": {"images_per_class": 5}, "normalize": True}
+_BENCHMARK |= {"learning_rate": 3e-5, "weight_decay": 5e-4}  # Wang et al. 2019 and their loss benchmark
+_PAIRS_OF_FOUR = {"sampler_options": {"images_per_class": 4}}
 
 METHODS: dict[str, Method] = {
     "sst": Method(_SST_PAPER, loss="sst", sampler="local", batch_size=256),
     "triplet": Method(_SST_PAPER, loss="triplet", sampler="local", batch_size=256),
     "contrastive": Method(
         "Hadsell, Chopra & LeCun, CVPR 2006",
-        loss="contrastive",
-        sampler="class_balanced",
-        sampler_options={"images_per_class": 4},
-        groups={},
+        loss="contrastive", sampler="class_balanced", **_PAIRS_OF_FOUR,
+    ),
+    "semihard": Method(
+        "Schroff, Kalenichenko & Philbin, CVPR 2015",
+        loss="triplet_semihard", sampler="class_balanced", **_PAIRS_OF_FOUR, normalize=True,
+    ),
+    "lifted": Method(
+        "Song, Xiang, Jegelka & Savarese, CVPR 2016",
+        loss="lifted", sampler="class_balanced", sampler_options={"images_per_class": 2},
+        embedding_dim=64, optimizer="sgd", weight_decay=2e-4, schedule="constant", schedule_options={},
+    ),
+    "lifted_modified": Method(
+        "Wang et al., loss benchmark beside Multi-Similarity, 2019",
+        loss="lifted_modified", sampler="class_balanced", **_BENCHMARK,
+    ),
+    "binomial_deviance": Method(
+        "Yi, Lei & Li, ICPR 2014", loss="binomial_deviance", sampler="class_balanced", **_BENCHMARK
+    ),
+    "margin": Method(
+        "Wu, Manmatha, Smola & Krähenbühl, ICCV 2017",
+        loss="margin", sampler="class_balanced", sampler_options={"images_per_class": 5}, normalize=True,
+        batch_size=70, batches_per_epoch=200, embedding_dim=128, epochs=20,
+        groups={"backbone": Group(factor=0.01), "loss": Group(factor=100, weight_decay=0)},
+        schedule="step", schedule_options={"factor": 0.5, "every": 5}, early_stopping=None,
+    ),
+    "nca": Method(
+        "Salakhutdinov & Hinton, AISTATS 2007",
+        loss="nca", loss_options={"log": True}, sampler="class_balanced", **_PAIRS_OF_FOUR,
+    ),
+    "weight": Method(
+        "reconstruction of the loss benchmark beside Multi-Similarity, 2019",
+        loss="weight", sampler="class_balanced", **_BENCHMARK,
+    ),
+    "multi_similarity": Method(
+        "Wang, Han, Huang, Dong & Scott, CVPR 2019",
+        loss="multi_similarity", sampler="class_balanced", **_BENCHMARK,
+    ),
+    "clustering": Method(
+        "Song, Jegelka, Rathod & Murphy, CVPR 2017",
+        loss="clustering", sampler="class_balanced", **_PAIRS_OF_FOUR, normalize=True,
+        embedding_dim=64, optimizer="rmsprop",
+    ),
+    "hdc": Method(
+        "Yuan, Yang & Zhang, ICCV 2017",
+        loss="hdc", sampler="class_balanced", sampler_options={"images_per_class": 10}, batch_size=100,
+        embedding_dim=384, head="cascade", optimizer="sgd", learning_rate=1e-2, weight_decay=2e-4,
+    ),
+    "bier": Method(
+        "Opitz, Waltner, Possegger & Bischof, ICCV 2017",
+        loss="bier", sampler="class_balanced", **_PAIRS_OF_FOUR, head="bier",
+        learning_rate=1e-5, weight_decay=2e-4, phases=(("initialize heads", 300),),
+    ),
+    "abier": Method(
+        "Opitz, Waltner, Possegger & Bischof, PAMI 2018",
+        loss="bier", sampler="class_balanced", **_PAIRS_OF_FOUR, head="bier",
+        head_options={"diversity": "adversarial"}, learning_rate=1e-5, weight_decay=2e-4,
+    ),
+    "proxy_nca": Method(
+        "Movshovitz-Attias et al., ICCV 2017",
+        loss="proxy_nca", loss_options={"scale": 3.0}, sampler="random", normalize=True,
+        batch_size=32, embedding_dim=64, epochs=20,
+        groups={"loss": Group(factor=100, weight_decay=0)},
+        schedule="step", schedule_options={"factor": 0.94, "every": 1},
+    ),
+    "proxy_anchor": Method(
+        "Kim, Kim, Cho & Kwak, CVPR 2020",
+        loss="proxy_anchor", sampler="random", normalize=True,
+        batch_size=180, epochs=60, optimizer="adamw", clip=10,
+        groups={"loss": Group(factor=100)}, phases=(("freeze", 1),),
+        schedule="step", schedule_options={"factor": 0.5, "every": 10},
+    ),
+    "smart_mining": Method(
+        "Harwood et al., ICCV 2017, with the global loss of Kumar et al., CVPR 2016",
+        loss="global", loss_options={"triplet_weight": 1.0}, sampler="smart", normalize=True,
+        embedding_dim=64, batch_size=120,
+    ),
+    "htl": Method(
+        "Ge, Huang, Dong & Scott, ECCV 2018",
+        loss="hierarchical_triplet", sampler="hierarchical", normalize=True, optimizer="sgd",
+    ),
+    "normalized_softmax": Method(
+        "Zhai & Wu, BMVC 2019",
+        loss="normalized_softmax", sampler="class_balanced", **_PAIRS_OF_FOUR, normalize=True,
+        groups={"loss": Group(factor=10)},
+    ),
+    "n_pair": Method(
+        "Sohn, NIPS 2016", loss="n_pair", sampler="class_balanced", sampler_options={"images_per_class": 2}
+    ),
+    "soft_triple": Method(
+        "Qian et al., ICCV 2019",
+        loss="soft_triple", sampler="random", normalize=True, batch_size=32,
+        groups={"loss": Group(factor=100)},
+    ),
+    "supcon": Method(
+        "Khosla et al., NeurIPS 2020",
+        loss="supcon", sampler="class_balanced", **_PAIRS_OF_FOUR, normalize=True,
+    ),
+    "circle": Method(
+        "Sun et al., CVPR 2020",
+        loss="circle", sampler="class_balanced", **_PAIRS_OF_FOUR, normalize=True,
     ),
     "softmax": Method(
         "cross-entropy classifier, last layer cut off",
-        loss="softmax",
-        sampler="random",
-        groups={"head": Group(factor=10), "loss": Group(factor=10)},
+        loss="softmax", sampler="random",
+        groups={"loss": Group(factor=10)},
     ),
-}
+}  # fmt: skip
 
 # Drawings need no ImageNet network: a small one is trained from scratch in minutes, backbone and head at
 # one rate; classifiers and proxies, which see few examples of each class, at ten times that rate.
@@ -121,3 +229,32 @@ def get(name: str) -> Method:
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
     return METHODS[name]
+
+
+def check_combination(recipe: Method) -> None:
+    """Refuse parts that make no sense together, and say why.
+
+    Raises:
+        DMLTeachError: the loss compares nothing that DAS or a memory could add to.
+    """
+    loss = losses.LOSSES.get(recipe.loss)
+    if loss is None:
+        raise unknown_name("loss", recipe.loss, losses.LOSSES)
+    if recipe.das and loss.compares != "examples":
+        raise DMLTeachError(
+            f"das makes further examples to compare with, but the {recipe.loss} loss compares an example "
+            f"with {loss.compares}; use das with a pair or triplet loss."
+        )
+    if (recipe.loss, recipe.head) in (("hdc", "linear"), ("bier", "linear")):
+        raise DMLTeachError(
+            f"the {recipe.loss} loss compares the parts of an ensemble; "
+            "choose a method whose network has them: hdc, bier, abier."
+        )
+    if recipe.das_options and not recipe.das:
+        raise DMLTeachError(f"das_options {recipe.das_options} were given without das.")
+    if recipe.memory and "reference" not in loss.uses:
+        able = ", ".join(name for name, known in losses.LOSSES.items() if "reference" in known.uses)
+        raise DMLTeachError(
+            f"memory adds examples of earlier batches, which the {recipe.loss} loss cannot compare with; "
+            f"these losses can: {able}."
+        )

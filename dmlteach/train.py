@@ -17,21 +17,27 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dmlteach import checkpoint, data, distributed, losses, methods, models, optim, samplers
+from dmlteach.cross_batch_memory import CrossBatchMemory
+from dmlteach.das import DAS
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
 from dmlteach.device import choose_device
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.evaluate import cached_for, embed, evaluate
 from dmlteach.interfaces import Batch, Space
 from dmlteach.meter import STATS_EVERY, Meter
 from dmlteach.methods import Method
 from dmlteach.models import Model
+from dmlteach.objective import Objective
 from dmlteach.step import DelayedScalar, gradient_step
 
 POSITIVE = (
     "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
-    "learning_rate", "micro_batch", "early_stopping", "classes",
+    "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
+DAS_OPTIONS = ("copies", "channels", "bank_size", "scale_range", "shift", "detach", "auxiliary")
+INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
+MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,9 @@ class TrainConfig:
         resume: continue the run in `output` where its checkpoint stands; without one, start it.
         checkpoint: a run or model file whose weights to start from.
         loss, loss_options, sampler, sampler_options: instead of the method's own.
+        das, das_options: densely-anchored sampling before the loss, see `dmlteach.das.DAS`; the option
+            auxiliary adds the loss of the real embeddings alone.
+        memory: embeddings of earlier batches to compare with (cross-batch memory), from the second epoch on.
         backbone, weights: network, and its weights: "imagenet" (downloads), "cached", "none" or a file.
         embedding_dim, normalize, image_size: of the model; size in pixels.
         learning_rate, weight_decay, schedule: of the optimiser.
@@ -80,6 +89,9 @@ class TrainConfig:
     checkpoint: str | None = None
     loss: str | None = None
     loss_options: dict[str, Any] = field(default_factory=dict)
+    das: bool | None = None
+    das_options: dict[str, Any] = field(default_factory=dict)
+    memory: int | None = None
     sampler: str | None = None
     sampler_options: dict[str, Any] = field(default_factory=dict)
     backbone: str | None = None
@@ -122,6 +134,7 @@ def resolve(config: TrainConfig) -> Method:
             given[f"{part}_options"] = getattr(recipe, f"{part}_options") | getattr(config, f"{part}_options")
         else:  # the options of the method's own loss do not fit another
             given[f"{part}_options"] = getattr(config, f"{part}_options")
+    given["das_options"] = recipe.das_options | config.das_options
     if "schedule" in given and given["schedule"] != recipe.schedule:
         given["schedule_options"] = {}
     for name in POSITIVE:
@@ -132,7 +145,9 @@ def resolve(config: TrainConfig) -> Method:
         raise DMLTeachError(f"eval_every must be 0 (never) or a number of epochs, not {config.eval_every}.")
     if config.precision not in ("fp32", "bf16"):
         raise DMLTeachError(f"precision must be fp32 or bf16, not {config.precision!r}.")
-    return replace(recipe, **given)
+    recipe = replace(recipe, **given)
+    methods.check_combination(recipe)
+    return recipe
 
 
 def fit(config: TrainConfig, after_epoch: "Callable[[Run], None] | None" = None) -> Result:
@@ -191,9 +206,9 @@ class Run:
         self.sampler = samplers.create(
             recipe.sampler, dataset.labels, recipe.batch_size, config.seed, **recipe.sampler_options
         )
-        self.loss = self._build_loss(dataset.num_classes).to(device)
+        self.objective = self._build_objective(dataset.num_classes).to(device)
         self.network = cast(nn.Module, torch.compile(self.model)) if config.compile else self.model
-        self.optimizer = optim.build(recipe, self.model, self.loss)
+        self.optimizer = optim.build(recipe, self.model, self.objective.loss)
         self.schedule = optim.Schedule(recipe.schedule, recipe.schedule_options, recipe.epochs)
         self.early_stopping = optim.EarlyStopping(recipe.early_stopping)
         spec = self.model.spec
@@ -233,6 +248,8 @@ class Run:
                 normalize=recipe.normalize,
                 image_size=config.image_size,
                 keep_aspect=recipe.transform == "resized_crop",
+                head=recipe.head,
+                head_options=recipe.head_options,
                 seed=config.seed,
             )
         if model.spec.channels != channels:
@@ -242,13 +259,23 @@ class Run:
             )
         return model.to(self.device)
 
-    def _build_loss(self, num_classes: int) -> losses.Loss:
-        known = losses.options(self.recipe.loss)
-        facts = {"num_classes": num_classes, "embedding_dim": self.model.head.dims[0]}
-        options = {k: v for k, v in facts.items() if k in known} | self.recipe.loss_options
+    def _build_objective(self, num_classes: int) -> Objective:
+        recipe, dims = self.recipe, self.model.head.dims
+        known = losses.options(recipe.loss)
+        facts = {"num_classes": num_classes, "embedding_dim": sum(dims), "dims": dims}
+        options = {k: v for k, v in facts.items() if k in known} | recipe.loss_options
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            return losses.create(self.recipe.loss, **options)
+            loss = losses.create(recipe.loss, **options)
+        das, das_options = None, dict(recipe.das_options)
+        auxiliary = das_options.pop("auxiliary", False)
+        if recipe.das:
+            for option in das_options:
+                if option not in DAS_OPTIONS:
+                    raise unknown_name("option of das", option, DAS_OPTIONS)
+            das = DAS(num_classes, sum(dims), normalize=recipe.normalize, **das_options)
+        memory = CrossBatchMemory(recipe.memory, sum(dims)) if recipe.memory else None
+        return Objective(loss, das, auxiliary, memory)
 
     def _check_batch_statistics(self) -> None:
         if not self.model.uses_batch_statistics:
@@ -285,20 +312,34 @@ class Run:
             checkpoint.write_json(
                 self.folder / "config.json", {"config": asdict(self.config), "recipe": asdict(self.recipe)}
             )
+        if self.saved is None:
+            self._initialize_heads()
         self.saved = None
+
+    def _initialize_heads(self) -> None:
+        """Make the learners of an ensemble independent before training, where the recipe says so."""
+        steps = sum(n for what, n in self.recipe.phases if what == "initialize heads")
+        head = self.model.head
+        if not steps or self.config.checkpoint or not isinstance(head, models.BIERHead):
+            return
+        generator = torch.Generator().manual_seed(self.config.seed)
+        rows = torch.randperm(len(self.images), generator=generator)[:INITIALIZED_ON]
+        features = embed(self.model.trunk(), self.images, self.device.type, world=self.world, rows=rows)
+        models.initialize_heads(head, features, generator, steps)
 
     def plan_epoch(self) -> None:
         """Let sampler and loss prepare, from epoch-start embeddings where one of them needs them."""
         started = time.perf_counter()
         if not self.planned:
-            space = self._space() if self.sampler.needs_space else None
+            needs_space = self.sampler.needs_space or self.objective.loss.needs_space
+            space = self._space() if needs_space else None
             report: dict[str, Any] = {}
             if self.world.is_main:
                 last_loss = self.history[-1]["loss"] if self.history else None
                 report = self.sampler.plan(self.epoch, space, last_loss)
             if self.world.size > 1:
                 self.sampler.load_state_dict(self.world.share(self.sampler.state_dict()))
-            self.loss.plan(self.epoch, space)
+            self.objective.loss.plan(self.epoch, space)
             self.meter = Meter(report=report)
             self.step, self.planned = 0, True
             self.meter.plan_seconds = time.perf_counter() - started
@@ -309,7 +350,7 @@ class Run:
 
     def _space(self) -> Space:
         """Epoch-start embeddings, with the test-time transform, of the images the sampler looks at."""
-        rows = self.sampler.rows_to_embed(self.epoch)
+        rows = None if self.objective.loss.needs_space else self.sampler.rows_to_embed(self.epoch)
         show = self.config.progress and self.world.is_main
         found = embed(self.model, self.images, self.device.type, progress=show, world=self.world, rows=rows)
         if rows is None:
@@ -345,7 +386,8 @@ class Run:
         """One optimiser step on one global batch."""
         progress = self.epoch + self.step / self.num_batches
         self.rate = self.schedule.apply(self.optimizer, progress)
-        labels = self.labels[batch]
+        images = torch.tensor(batch, device=self.device)
+        labels = self.labels[images]
         tuples = batch.tuples.to(self.device) if batch.tuples else None
         # Parameters of the augmentation are drawn for the global batch; each process takes its rows.
         params = self.augmentation.draw(len(batch), torch.Generator().manual_seed(batch.step_seed))
@@ -357,7 +399,9 @@ class Run:
 
         def objective(embeddings: Tensor) -> Tensor:
             generator = torch.Generator(self.device).manual_seed(batch.step_seed)
-            return self.loss(embeddings, labels, tuples=tuples, generator=generator)
+            return self.objective(
+                embeddings, labels, images, tuples, generator, use_memory=self.epoch >= MEMORY_STARTS
+            )
 
         self.optimizer.zero_grad(set_to_none=True)
         loss, embeddings = gradient_step(
@@ -369,7 +413,7 @@ class Run:
         self.optimizer.step()
 
         if self.step % STATS_EVERY == 0:
-            self.meter.stats.append(self.loss.stats(embeddings, labels, tuples))
+            self.meter.stats.append(self.objective.loss.stats(embeddings, labels, tuples))
         self.recent.append((self.epoch, self.step, list(batch)))
         self.step += 1
         self.meter.images += len(batch)
@@ -467,11 +511,11 @@ class Run:
                 "config": _identity(self.config),
                 "threads": torch.get_num_threads(),
                 "model": self.model.state_dict(),
-                "loss": self.loss.state_dict(),
+                "objective": self.objective.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "early_stopping": self.early_stopping.state_dict(),
-                "sampler": self.sampler.state_dict() if self.planned else None,
+                "sampler": self.sampler.state_dict(),
                 "position": (self.epoch, self.step, self.planned, self.stopped_early),
                 "meter": self.meter.state_dict(),
                 "history": self.history,
@@ -494,13 +538,12 @@ class Run:
                 stacklevel=2,
             )
         self.model.load_state_dict(saved["model"])
-        self.loss.load_state_dict(saved["loss"])
+        self.objective.load_state_dict(saved["objective"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
         self.early_stopping.load_state_dict(saved["early_stopping"])
         self.epoch, self.step, self.planned, self.stopped_early = saved["position"]
-        if saved["sampler"] is not None:
-            self.sampler.load_state_dict(saved["sampler"])
+        self.sampler.load_state_dict(saved["sampler"])
         self.meter = Meter.from_state(saved["meter"])
         self.history, self.elapsed = saved["history"], saved["elapsed"]
 

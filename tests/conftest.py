@@ -9,6 +9,15 @@ CHECKOUT = Path(__file__).parent.parent
 NO_SKIP = "DMLTEACH_NO_SKIP"  # set to 1 in CI: a test that would be skipped fails
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--batches",
+        type=int,
+        default=40,
+        help="random degenerate batches per loss (tests/losses/test_every_loss.py); a thorough run: 10000",
+    )
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """Root of the repository."""

@@ -14,13 +14,16 @@ PACKAGE = Path(__file__).parent.parent / "dmlteach"
 # Each line may import from the lines above it and from its own, never from one below.
 FLOW = [
     "errors",
+    "distances",
     "interfaces",
-    "distances neighbors device",
+    "neighbors class_tree device",
     "data",
     "samplers",
     "losses",
+    "das cross_batch_memory",
+    "objective",
     "models",
-    "methods",
+    "methods published",
     "metrics ranks",
     "distributed checkpoint meter optim step",
     "evaluate",

@@ -11,9 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dmlteach import data, models
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import evaluate
 from dmlteach.train import TrainConfig, fit, resolve
 
 TINY = {
@@ -60,16 +58,6 @@ def test_a_run_folder_holds_config_metrics_weights_and_checkpoint(tmp_path):
     config = json.loads((result.path / "config.json").read_text())
     assert config["config"]["method"] == "sst"
     assert config["recipe"]["sampler"] == "local"
-
-
-@pytest.mark.parametrize("method", ["sst", "triplet", "contrastive", "softmax"])
-def test_every_method_makes_its_training_characters_easier_to_retrieve(tmp_path, method):
-    """The loss itself says little: under local sampling the batches grow harder as the network learns."""
-    result = fit(tiny(tmp_path, method=method, epochs=4, learning_rate=3e-3))
-    characters = data.load("omniglot", "train", rotations=True, classes=24)
-    untrained = models.create("omniglot_cnn", 16)
-    trained = evaluate(result.model, characters)["recall@1"]
-    assert trained > evaluate(untrained, characters)["recall@1"] + 0.03
 
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path):

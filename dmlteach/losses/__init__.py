@@ -4,17 +4,63 @@ import inspect
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
+from dmlteach.losses.bier import BIER, bier_loss
+from dmlteach.losses.binomial_deviance import BinomialDeviance, binomial_deviance_loss
+from dmlteach.losses.circle import Circle, circle_loss
+from dmlteach.losses.clustering import Clustering, clustering_loss
 from dmlteach.losses.contrastive import Contrastive, contrastive_loss
+from dmlteach.losses.global_loss import Global, global_loss
+from dmlteach.losses.hdc import HDC, hdc_loss
+from dmlteach.losses.hierarchical_triplet import HierarchicalTriplet, hierarchical_triplet_loss
+from dmlteach.losses.lifted import Lifted, lifted_loss
+from dmlteach.losses.lifted_generalized import LiftedGeneralized, lifted_generalized_loss
+from dmlteach.losses.lifted_modified import LiftedModified, lifted_modified_loss
+from dmlteach.losses.margin import Margin, margin_loss
+from dmlteach.losses.multi_similarity import MultiSimilarity, multi_similarity_loss
+from dmlteach.losses.n_pair import NPair, n_pair_loss
+from dmlteach.losses.nca import NCA, nca_loss
+from dmlteach.losses.normalized_softmax import NormalizedSoftmax, normalized_softmax_loss
+from dmlteach.losses.proxy_anchor import ProxyAnchor, proxy_anchor_loss
+from dmlteach.losses.proxy_nca import ProxyNCA, proxy_nca_loss
+from dmlteach.losses.soft_triple import SoftTriple, soft_triple_loss
 from dmlteach.losses.softmax import Softmax, softmax_loss
 from dmlteach.losses.sst import SST, sst_loss
+from dmlteach.losses.supcon import SupCon, supcon_loss
 from dmlteach.losses.triplet import Triplet, triplet_loss
-from dmlteach.losses.tuples import masked_mean, nearest_targets
+from dmlteach.losses.triplet_all import TripletAll, triplet_all_loss
+from dmlteach.losses.triplet_hard import TripletHard, triplet_hard_loss
+from dmlteach.losses.triplet_semihard import TripletSemihard, triplet_semihard_loss
+from dmlteach.losses.tuples import masked_logsumexp, masked_mean, nearest_targets, pair_masks
+from dmlteach.losses.weight import Weight, weight_loss
 
 LOSSES: dict[str, type[Loss]] = {
+    "bier": BIER,
+    "binomial_deviance": BinomialDeviance,
+    "circle": Circle,
+    "clustering": Clustering,
     "contrastive": Contrastive,
+    "global": Global,
+    "hdc": HDC,
+    "hierarchical_triplet": HierarchicalTriplet,
+    "lifted": Lifted,
+    "lifted_generalized": LiftedGeneralized,
+    "lifted_modified": LiftedModified,
+    "margin": Margin,
+    "multi_similarity": MultiSimilarity,
+    "n_pair": NPair,
+    "nca": NCA,
+    "normalized_softmax": NormalizedSoftmax,
+    "proxy_anchor": ProxyAnchor,
+    "proxy_nca": ProxyNCA,
+    "soft_triple": SoftTriple,
     "softmax": Softmax,
     "sst": SST,
+    "supcon": SupCon,
     "triplet": Triplet,
+    "triplet_all": TripletAll,
+    "triplet_hard": TripletHard,
+    "triplet_semihard": TripletSemihard,
+    "weight": Weight,
 }
 
 
@@ -51,13 +97,38 @@ def create(name: str, **given) -> Loss:
 
 
 __all__ = [
+    "bier_loss",
+    "binomial_deviance_loss",
+    "circle_loss",
+    "clustering_loss",
     "contrastive_loss",
     "create",
+    "global_loss",
+    "hdc_loss",
+    "hierarchical_triplet_loss",
+    "lifted_generalized_loss",
+    "lifted_loss",
+    "lifted_modified_loss",
+    "margin_loss",
+    "masked_logsumexp",
     "masked_mean",
+    "multi_similarity_loss",
+    "n_pair_loss",
     "names",
+    "nca_loss",
     "nearest_targets",
+    "normalized_softmax_loss",
     "options",
+    "pair_masks",
+    "proxy_anchor_loss",
+    "proxy_nca_loss",
+    "soft_triple_loss",
     "softmax_loss",
     "sst_loss",
+    "supcon_loss",
+    "triplet_all_loss",
+    "triplet_hard_loss",
     "triplet_loss",
+    "triplet_semihard_loss",
+    "weight_loss",
 ]

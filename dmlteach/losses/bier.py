@@ -107,6 +107,7 @@ class BIER(Loss):
     """BIER loss; made for the `bier` head, whose `dims` it takes. One part is plain binomial deviance."""
 
     geometry = "sphere"
+    compares = "examples within one head"
 
     def __init__(
         self,

@@ -138,6 +138,7 @@ class HDC(Loss):
     """
 
     geometry = "sphere"
+    compares = "examples within one head"
 
     def __init__(
         self,

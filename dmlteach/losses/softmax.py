@@ -1,6 +1,5 @@
 """Softmax cross-entropy: the classifier whose last layer is cut off for retrieval."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 

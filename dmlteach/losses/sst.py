@@ -1,6 +1,5 @@
 """Stochastic symmetric triplet (SST) loss: Nguyen & De Baets, Neurocomputing 2020."""
 
-import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 

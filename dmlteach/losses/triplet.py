@@ -3,7 +3,6 @@
 The hinge on squared distances is that of Schroff et al., "FaceNet", CVPR 2015.
 """
 
-import torch
 from torch import Tensor
 
 from dmlteach.distances import pairwise_squared_distances

@@ -42,17 +42,24 @@ class LinearHead(Head):
         num_features: sizes of the features of each depth.
         embedding_dim: D; None leaves the features as they are.
         normalize: put embeddings on the unit sphere.
+        feature_scale: factor on the features.
     """
 
-    def __init__(self, num_features: Sequence[int], embedding_dim: int | None, normalize: bool = False):
+    def __init__(
+        self,
+        num_features: Sequence[int],
+        embedding_dim: int | None,
+        normalize: bool = False,
+        feature_scale: float = 1.0,
+    ):
         super().__init__(num_features, [embedding_dim or num_features[-1]])
         self.linear: nn.Module = nn.Identity()
         if embedding_dim:
             self.linear = embedding_layer(num_features[-1], embedding_dim)
-        self.to_sphere = normalize
+        self.to_sphere, self.feature_scale = normalize, feature_scale
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        embeddings = self.linear(features[-1])
+        embeddings = self.linear(features[-1] * self.feature_scale)
         return normalize(embeddings) if self.to_sphere else embeddings
 
 

@@ -15,6 +15,10 @@ from dmlteach.models.backbones import Depths, build_backbone, inner_layers, load
 from dmlteach.models.bier import BIERHead
 from dmlteach.models.heads import CascadeHead, Head, LinearHead
 
+# Pooled features of ImageNet networks lie some 16 apart, squared some 250. Losses on distances that are not
+# normalised know margins and soft steps near 1: far above, all they learn first is to shrink the features.
+IMAGENET_FEATURE_SCALE = 0.1
+
 HEADS: dict[str, Callable[..., Head]] = {"linear": LinearHead, "cascade": CascadeHead, "bier": BIERHead}
 
 
@@ -33,6 +37,7 @@ class Spec:
         freeze_batch_norm: whether batch-norm statistics stay as they are in training.
         keep_aspect: resize the short side to `resize`, rather than squash both sides to it.
         head, head_options: name of the head, and its options where they are not the defaults.
+        feature_scale: factor on the features before a linear head.
     """
 
     backbone: str
@@ -47,6 +52,7 @@ class Spec:
     keep_aspect: bool = False
     head: str = "linear"
     head_options: dict[str, Any] = field(default_factory=dict)
+    feature_scale: float = 1.0
 
 
 class Model(nn.Module):
@@ -70,7 +76,9 @@ class Model(nn.Module):
 
     def trunk(self) -> "Model":
         """The same backbone without the head: its deepest features, (N, F), are the embeddings."""
-        spec = replace(self.spec, embedding_dim=None, normalize=False, head="linear", head_options={})
+        spec = replace(
+            self.spec, embedding_dim=None, normalize=False, head="linear", head_options={}, feature_scale=1.0
+        )
         return Model(self.backbone, LinearHead(self.head.num_features, None), spec)
 
     def batch_norms(self) -> list[nn.Module]:
@@ -147,6 +155,7 @@ def create(
             keep_aspect=keep_aspect,
             head=head,
             head_options=options,
+            feature_scale=IMAGENET_FEATURE_SCALE if weights is not None and embedding_dim else 1.0,
         )
         model = assemble(net, num_features, spec)
     if weights is not None:
@@ -166,7 +175,7 @@ def assemble(net: nn.Module, num_features: int, spec: Spec) -> Model:
         DMLTeachError: an option or a layer that the head or the backbone does not have.
     """
     options = spec.head_options
-    shared = {"num_features", "embedding_dim", "normalize"}
+    shared = {"num_features", "embedding_dim", "normalize", "feature_scale"}
     known = set(inspect.signature(HEADS[spec.head]).parameters) - shared
     for option in options:
         if option not in known:
@@ -176,5 +185,5 @@ def assemble(net: nn.Module, num_features: int, spec: Spec) -> Model:
         net = Depths(net, options["layers"], grid=3 if spec.backbone == "omniglot_cnn" else 1)
         sizes = net.num_features(spec.channels, spec.image_size)
     if spec.head == "linear":
-        options = {"normalize": spec.normalize}
+        options = {"normalize": spec.normalize, "feature_scale": spec.feature_scale}
     return Model(net, HEADS[spec.head](sizes, spec.embedding_dim, **options), spec)

@@ -7,15 +7,19 @@ from torch import Tensor
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Sampler
 from dmlteach.samplers.class_balanced import ClassBalanced
+from dmlteach.samplers.hierarchical import Hierarchical
 from dmlteach.samplers.local import Local
 from dmlteach.samplers.local_classes import LocalClasses
 from dmlteach.samplers.random import Random
+from dmlteach.samplers.smart import Smart
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "class_balanced": ClassBalanced,
+    "hierarchical": Hierarchical,
     "local": Local,
     "local_classes": LocalClasses,
     "random": Random,
+    "smart": Smart,
 }
 SHARED = ("self", "labels", "batch_size", "seed")  # given to every sampler
 
@@ -55,4 +59,14 @@ def create(name: str, labels: Tensor, batch_size: int, seed: int = 0, **given) -
     return SAMPLERS[name](labels, batch_size, seed, **given)
 
 
-__all__ = ["ClassBalanced", "Local", "LocalClasses", "Random", "create", "names", "options"]
+__all__ = [
+    "ClassBalanced",
+    "Hierarchical",
+    "Local",
+    "LocalClasses",
+    "Random",
+    "Smart",
+    "create",
+    "names",
+    "options",
+]

@@ -1,0 +1,143 @@
+"""Every recipe trains under the same trainer, resumes to the same bits, and nonsense is refused."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dmlteach import data, losses, methods, models, samplers
+from dmlteach.errors import DMLTeachError
+from dmlteach.evaluate import evaluate
+from dmlteach.train import TrainConfig, fit
+
+TINY = {
+    "classes": 24,
+    "batch_size": 48,
+    "epochs": 4,
+    "embedding_dim": 32,
+    "learning_rate": 3e-3,
+    "progress": False,
+    "eval_every": 0,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def characters():
+    return data.load("omniglot", "train", rotations=True, classes=24)
+
+
+@pytest.fixture(scope="module")
+def untrained(characters):
+    return evaluate(models.create("omniglot_cnn", 32), characters)["recall@1"]
+
+
+def tiny(tmp_path, name="run", **options) -> TrainConfig:
+    return TrainConfig(**{**TINY, "output": str(tmp_path / name), **options})
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_every_method_makes_its_training_characters_easier_to_retrieve(
+    tmp_path, method, characters, untrained
+):
+    """The loss itself says little: under local sampling the batches grow harder as the network learns."""
+    result = fit(tiny(tmp_path, method=method))
+    assert evaluate(result.model, characters)["recall@1"] > untrained + 0.03
+    row = result.metrics["epochs"][-1]
+    assert 0 <= row["active_tuples"] <= 1
+    assert row["spread"] > 0
+
+
+RESUMED = {
+    "das": {"method": "margin", "das": True},
+    "memory": {"method": "multi_similarity", "memory": 100},
+    "smart_mining": {"method": "smart_mining"},
+    "htl": {"method": "htl"},
+    "abier": {"method": "abier"},
+    "clustering": {"method": "clustering"},
+    "frozen_phase": {"method": "proxy_anchor"},
+}
+
+
+@pytest.mark.parametrize("which", RESUMED)
+def test_whatever_a_method_remembers_is_part_of_the_checkpoint(tmp_path, which):
+    options = {**RESUMED[which], "epochs": 3}
+
+    def interrupt(run):
+        if run.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny(tmp_path, "resumed", **options), interrupt)
+    resumed = fit(tiny(tmp_path, "resumed", resume=True, **options))
+    straight = fit(tiny(tmp_path, "straight", **options))
+    ours, truth = (load_file(result.path / "model.safetensors") for result in (resumed, straight))
+    assert all(torch.equal(ours[key], truth[key]) for key in truth)
+
+
+def test_das_and_memory_change_what_is_learned(tmp_path):
+    """From the second epoch on, for the memory."""
+    plain, das, memory = (
+        fit(tiny(tmp_path, name, method="multi_similarity", epochs=2, **options)).metrics["epochs"]
+        for name, options in {"plain": {}, "das": {"das": True}, "memory": {"memory": 64}}.items()
+    )
+    assert das[0]["loss"] != plain[0]["loss"]
+    assert memory[0]["loss"] == plain[0]["loss"]
+    assert memory[1]["loss"] > plain[1]["loss"]
+
+
+def test_a_frozen_backbone_stays_as_it_is(tmp_path):
+    seen = []
+    fit(
+        tiny(tmp_path, method="proxy_anchor", epochs=2),
+        lambda run: seen.append([p.detach().clone() for p in run.model.backbone.parameters()]),
+    )
+    start, frozen, free = seen
+    assert all(torch.equal(a, b) for a, b in zip(start, frozen, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(frozen, free, strict=True))
+
+
+def test_biers_learners_are_made_independent_before_training(tmp_path):
+    runs = {}
+    for method in ("bier", "abier"):
+        fit(
+            tiny(tmp_path, method, method=method, epochs=1),
+            lambda run, method=method: runs.setdefault(method, run.model.head.linear.weight.detach().clone()),
+        )
+    assert not torch.allclose(runs["bier"], runs["abier"])
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_recipe_names_parts_that_exist(name):
+    recipe = methods.get(name)
+    methods.check_combination(recipe)
+    assert recipe.paper
+    assert set(recipe.loss_options) <= set(losses.options(recipe.loss))
+    assert set(recipe.sampler_options) <= set(samplers.options(recipe.sampler))
+    if losses.LOSSES[recipe.loss].geometry == "sphere" and recipe.head == "linear":
+        assert recipe.normalize  # so that evaluation uses the loss's geometry
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "softmax", "das": True}, "compares an example with learned class vectors"),
+        ({"method": "hdc", "das": True}, "examples within one head"),
+        ({"method": "sst", "memory": 100}, "the sst loss cannot compare with; these losses can: "),
+        ({"method": "margin", "das_options": {"copies": 2}}, "were given without das"),
+        ({"method": "margin", "das": True, "das_options": {"copis": 2}}, "did you mean 'copies'?"),
+        ({"method": "sst", "loss": "hdc"}, "choose a method whose network has them: hdc, bier, abier"),
+        ({"method": "contrastive", "memory": 0}, "memory must be positive"),
+    ],
+)
+def test_a_combination_without_meaning_is_one_clear_error(tmp_path, options, message):
+    with pytest.raises(DMLTeachError) as error:
+        fit(tiny(tmp_path, **options))
+    assert message in str(error.value)
+    assert not (tmp_path / "run").exists()
