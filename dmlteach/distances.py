@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def full_precision(function: Callable) -> Callable:
@@ -19,6 +20,39 @@ def full_precision(function: Callable) -> Callable:
     return wrapped
 
 
+class _SquaredDistances(torch.autograd.Function):
+    """d² between the rows of z (N, D), with one matrix product in backward; autograd would take two."""
+
+    @staticmethod
+    def forward(ctx, z: Tensor) -> Tensor:
+        sq = z.square().sum(1)  # (N,)
+        d2 = torch.addmm(sq[:, None] + sq[None, :], z, z.T, alpha=-2).clamp_min_(0).fill_diagonal_(0)
+        ctx.save_for_backward(z, d2)
+        return d2
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        z, d2 = ctx.saved_tensors
+        weight = torch.where(d2 > 0, gradient + gradient.T, 0)  # (N, N), of 2(z_i − z_j)
+        return 2 * (weight.sum(1, keepdim=True) * z - weight @ z)
+
+
+class _Gram(torch.autograd.Function):
+    """z zᵀ, as `_SquaredDistances`."""
+
+    @staticmethod
+    def forward(ctx, z: Tensor) -> Tensor:
+        ctx.save_for_backward(z)
+        return z @ z.T
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        (z,) = ctx.saved_tensors
+        return (gradient + gradient.T) @ z
+
+
 @full_precision
 def pairwise_squared_distances(embeddings: Tensor) -> Tensor:
     """d²(i, j) = ‖z_i − z_j‖² between all rows of one set.
@@ -30,11 +64,7 @@ def pairwise_squared_distances(embeddings: Tensor) -> Tensor:
         (N, N), never negative, exactly 0 on the diagonal.
     """
     # d² does not change under translation, but the rounding of its matrix product does.
-    z = embeddings - embeddings.mean(0, keepdim=True).detach()
-    sq = z.square().sum(1)  # (N,)
-    d2 = sq[:, None] + sq[None, :] - 2 * (z @ z.T)  # (N, N)
-    self_pair = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    return d2.clamp_min(0).masked_fill(self_pair, 0)
+    return _SquaredDistances.apply(embeddings - embeddings.mean(0, keepdim=True).detach())
 
 
 @full_precision
@@ -52,6 +82,12 @@ def pairwise_distances(embeddings: Tensor) -> Tensor:
 
 
 @full_precision
+def row_distances(embeddings: Tensor, others: Tensor) -> Tensor:
+    """d(i) = ‖z_i − o_i‖ between equal rows of two sets, (N, D) and (N, D) → (N,), with the same floor."""
+    return (embeddings - others.to(embeddings)).square().sum(1).clamp_min(1e-12).sqrt()
+
+
+@full_precision
 def normalize(embeddings: Tensor) -> Tensor:
     """x / sqrt(Σx² + 1e-12), (N, D) → (N, D): unit rows, with a finite gradient at x = 0."""
     return embeddings * (embeddings.square().sum(-1, keepdim=True) + 1e-12).rsqrt()
@@ -60,8 +96,7 @@ def normalize(embeddings: Tensor) -> Tensor:
 @full_precision
 def pairwise_cosine(embeddings: Tensor) -> Tensor:
     """cos(i, j) between all rows of one set, (N, D) → (N, N)."""
-    z = normalize(embeddings)
-    return z @ z.T
+    return _Gram.apply(normalize(embeddings))
 
 
 @full_precision

@@ -76,9 +76,9 @@ class Method:
 
 
 _SST_PAPER = "Nguyen & De Baets, Neurocomputing 2020"
-_BENCHMARK = {"batch_size": 80, "sampler_options": {"images_per_class": 5}, "normalize": True}
+_BENCHMARK: dict[str, Any] = {"batch_size": 80, "sampler_options": {"images_per_class": 5}, "normalize": True}
 _BENCHMARK |= {"learning_rate": 3e-5, "weight_decay": 5e-4}  # Wang et al. 2019 and their loss benchmark
-_PAIRS_OF_FOUR = {"sampler_options": {"images_per_class": 4}}
+_PAIRS_OF_FOUR: dict[str, Any] = {"sampler_options": {"images_per_class": 4}}
 
 METHODS: dict[str, Method] = {
     "sst": Method(_SST_PAPER, loss="sst", sampler="local", batch_size=256),

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from dmlteach.distances import row_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.contrastive import distance_pairs
@@ -19,13 +20,16 @@ def hardest_differences(
         embeddings, labels, reference: of `triplet_hard_loss`.
 
     Returns:
-        Differences (N,), and a mask (N,) of the anchors that have both; the others' is -inf.
+        Differences (N,), and a mask (N,) of the anchors that have both.
     """
-    d, is_positive, is_negative = distance_pairs(embeddings, labels, reference)
-    farthest = d.masked_fill(~is_positive, -torch.inf).amax(1)
-    nearest = d.masked_fill(~is_negative, torch.inf).amin(1)
-    has_both = is_positive.any(1) & is_negative.any(1)
-    return farthest - nearest, has_both
+    # Choose among N² distances without a gradient; 2N distances need one.
+    with torch.no_grad():
+        d, is_positive, is_negative = distance_pairs(embeddings, labels, reference)
+        farthest = d.masked_fill(~is_positive, -torch.inf).argmax(1)
+        nearest = d.masked_fill(~is_negative, torch.inf).argmin(1)
+    others = embeddings if reference is None else reference[0]
+    difference = row_distances(embeddings, others[farthest]) - row_distances(embeddings, others[nearest])
+    return difference, is_positive.any(1) & is_negative.any(1)
 
 
 def triplet_hard_loss(
