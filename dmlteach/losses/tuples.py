@@ -2,8 +2,11 @@
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from dmlteach.errors import DMLTeachError
+
+NEGLIGIBLE = -80.0  # log of a share that fp32 cannot add to the largest
 
 
 def check_batch(embeddings: Tensor, labels: Tensor) -> None:
@@ -48,13 +51,32 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
 
 
+class _MaskedLogSumExp(torch.autograd.Function):
+    """log Σ exp over a mask, in one buffer; backward is one product, with the softmax."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, mask: Tensor, dim: int) -> Tensor:
+        shares = values.masked_fill(~mask, -torch.inf)
+        largest = shares.amax(dim, keepdim=True)
+        largest.masked_fill_(largest == -torch.inf, 0)
+        shares.sub_(largest)
+        # exp of a number far below gives a denormal, which takes a processor a hundred times longer than 0.
+        torch.threshold_(shares, NEGLIGIBLE, -torch.inf).exp_()
+        total = shares.sum(dim, keepdim=True)
+        ctx.save_for_backward(shares.div_(total.clamp_min(1e-30)))
+        ctx.dim = dim
+        return total.log_().add_(largest).squeeze(dim)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (softmax,) = ctx.saved_tensors
+        return softmax * gradient.unsqueeze(ctx.dim), None, None
+
+
 def masked_logsumexp(values: Tensor, mask: Tensor, dim: int = 1) -> Tensor:
     """log Σ exp(values) where `mask` holds along `dim`; -inf, with gradient 0, where it holds nowhere."""
-    mask = mask.expand_as(values)
-    # An all -inf row would give NaN gradients: it is computed on zeros, and cut off.
-    nowhere = ~mask.any(dim)
-    filled = values.masked_fill(~mask, -torch.inf).masked_fill(nowhere.unsqueeze(dim), 0)
-    return filled.logsumexp(dim).masked_fill(nowhere, -torch.inf)
+    return _MaskedLogSumExp.apply(values, mask.expand_as(values), dim)
 
 
 def pair_masks(labels: Tensor, reference_labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
