@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 def full_precision(function: Callable) -> Callable:
@@ -23,15 +22,20 @@ def full_precision(function: Callable) -> Callable:
 class _SquaredDistances(torch.autograd.Function):
     """d² between the rows of z (N, D), with one matrix product in backward; autograd would take two."""
 
-    @staticmethod
-    def forward(ctx, z: Tensor) -> Tensor:
-        sq = z.square().sum(1)  # (N,)
-        d2 = torch.addmm(sq[:, None] + sq[None, :], z, z.T, alpha=-2).clamp_min_(0).fill_diagonal_(0)
-        ctx.save_for_backward(z, d2)
-        return d2
+    generate_vmap_rule = True
 
     @staticmethod
-    @once_differentiable
+    def forward(z: Tensor) -> Tensor:
+        sq = z.square().sum(1)  # (N,)
+        d2 = torch.addmm(sq[:, None] + sq[None, :], z, z.T, alpha=-2).clamp_min_(0)
+        self_pair = torch.eye(len(z), dtype=torch.bool, device=z.device)
+        return d2.masked_fill_(self_pair, 0)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
         z, d2 = ctx.saved_tensors
         weight = torch.where(d2 > 0, gradient + gradient.T, 0)  # (N, N), of 2(z_i − z_j)
@@ -39,15 +43,19 @@ class _SquaredDistances(torch.autograd.Function):
 
 
 class _Gram(torch.autograd.Function):
-    """z zᵀ, as `_SquaredDistances`."""
+    """z zᵀ, likewise with one matrix product in backward."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx, z: Tensor) -> Tensor:
-        ctx.save_for_backward(z)
+    def forward(z: Tensor) -> Tensor:
         return z @ z.T
 
     @staticmethod
-    @once_differentiable
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
         (z,) = ctx.saved_tensors
         return (gradient + gradient.T) @ z

@@ -4,7 +4,7 @@ A row is written for fine-tuning an ImageNet network on photographs, as in the p
 `ADAPTATIONS` says what a data set changes for every method.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dmlteach import losses
@@ -35,7 +35,8 @@ class Method:
         head, head_options: "linear", "cascade" (an embedding per depth) or "bier" (boosted learners).
         transform: "crop" (squash, random crop, flip), "resized_crop", "drawing" or "none".
         optimizer, learning_rate, weight_decay: "adam", "adamw", "rmsprop" or "sgd", with its base values.
-        groups: {"backbone", "head", "loss"} → Group.
+        groups: {"backbone", "head", "loss"} → Group; default one rate for all. Where a paper gives a new layer
+            ten times the rate, it starts at random; ours starts as a rotation of the features.
         schedule: "plateau" (on the training loss), "step", "cosine" or "constant".
         schedule_options: factor and patience (plateau), factor and every (step), warmup (cosine), in epochs.
         early_stopping: epochs without a better training loss before stopping; None never stops early.
@@ -207,6 +208,7 @@ ADAPTATIONS: dict[str, dict[str, Any]] = {
         "early_stopping": None,
         "epochs": 5,
         "batch_size": 256,
+        "images_per_class": {5: 4, 10: 8},  # whole groups of images fill the batch
         "train_options": {"rotations": True},
     }
 }
@@ -258,3 +260,14 @@ def check_combination(recipe: Method) -> None:
             f"memory adds examples of earlier batches, which the {recipe.loss} loss cannot compare with; "
             f"these losses can: {able}."
         )
+
+
+def adapt(method: Method, dataset: str) -> Method:
+    """The recipe as `ADAPTATIONS` changes it for a data set."""
+    changes = dict(ADAPTATIONS.get(dataset, {}))
+    groups = changes.pop("images_per_class", {})
+    sampler_options = dict(method.sampler_options)
+    if "images_per_class" in sampler_options:
+        given = sampler_options["images_per_class"]
+        sampler_options["images_per_class"] = groups.get(given, given)
+    return replace(method, sampler_options=sampler_options, **changes)

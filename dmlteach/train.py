@@ -125,8 +125,7 @@ class Result(NamedTuple):
 
 def resolve(config: TrainConfig) -> Method:
     """The recipe of a run: the method's, as its data set adapts it, as the config overrides it."""
-    method = methods.get(config.method)
-    recipe = replace(method, **methods.ADAPTATIONS.get(config.dataset, {}))
+    recipe = methods.adapt(methods.get(config.method), config.dataset)
     shared = {f.name for f in fields(Method)} & {f.name for f in fields(TrainConfig)}
     given = {k: getattr(config, k) for k in shared if getattr(config, k) not in (None, {})}
     for part in ("loss", "sampler"):

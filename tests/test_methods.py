@@ -12,8 +12,8 @@ from dmlteach.train import TrainConfig, fit
 TINY = {
     "classes": 24,
     "batch_size": 48,
-    "epochs": 4,
-    "embedding_dim": 32,
+    "epochs": 6,
+    "embedding_dim": 16,
     "learning_rate": 3e-3,
     "progress": False,
     "eval_every": 0,
@@ -35,7 +35,7 @@ def characters():
 
 @pytest.fixture(scope="module")
 def untrained(characters):
-    return evaluate(models.create("omniglot_cnn", 32), characters)["recall@1"]
+    return evaluate(models.create("omniglot_cnn", 16), characters)["recall@1"]
 
 
 def tiny(tmp_path, name="run", **options) -> TrainConfig:

@@ -52,31 +52,37 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 class _MaskedLogSumExp(torch.autograd.Function):
-    """log Σ exp over a mask, in one buffer; backward is one product, with the softmax."""
+    """log Σ exp over a mask, and the softmax there, in one buffer; backward is one product with it."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx, values: Tensor, mask: Tensor, dim: int) -> Tensor:
+    def forward(values: Tensor, mask: Tensor, dim: int) -> tuple[Tensor, Tensor]:
         shares = values.masked_fill(~mask, -torch.inf)
         largest = shares.amax(dim, keepdim=True)
-        largest.masked_fill_(largest == -torch.inf, 0)
-        shares.sub_(largest)
+        largest = largest.masked_fill(largest == -torch.inf, 0)
+        shares = shares.sub_(largest)
         # exp of a number far below gives a denormal, which takes a processor a hundred times longer than 0.
-        torch.threshold_(shares, NEGLIGIBLE, -torch.inf).exp_()
+        shares = shares.masked_fill_(shares < NEGLIGIBLE, -torch.inf).exp_()
         total = shares.sum(dim, keepdim=True)
-        ctx.save_for_backward(shares.div_(total.clamp_min(1e-30)))
-        ctx.dim = dim
-        return total.log_().add_(largest).squeeze(dim)
+        return (total.log() + largest).squeeze(dim), shares.div_(total.clamp_min(1e-30))
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
+        ctx.dim = inputs[2]
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx, gradient: Tensor, _: None) -> tuple[Tensor, None, None]:
         (softmax,) = ctx.saved_tensors
         return softmax * gradient.unsqueeze(ctx.dim), None, None
 
 
 def masked_logsumexp(values: Tensor, mask: Tensor, dim: int = 1) -> Tensor:
     """log Σ exp(values) where `mask` holds along `dim`; -inf, with gradient 0, where it holds nowhere."""
-    return _MaskedLogSumExp.apply(values, mask.expand_as(values), dim)
+    return _MaskedLogSumExp.apply(values, mask.expand_as(values), dim)[0]
 
 
 def pair_masks(labels: Tensor, reference_labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
