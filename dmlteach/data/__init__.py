@@ -4,8 +4,9 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from dmlteach.data import cub200, folder, omniglot
+from dmlteach.data import cars196, cub200, domainnet, download, folder, inshop, omniglot, sop
 from dmlteach.data.augment import Augmentation
 from dmlteach.data.cache import CachedImages, Packed, cached
 from dmlteach.data.dataset import ImageDataset
@@ -16,16 +17,28 @@ __all__ = [
     "Augmentation",
     "CachedImages",
     "CheckReport",
+    "Domains",
     "ImageDataset",
     "Packed",
     "cached",
     "check",
+    "domains",
+    "get",
     "load",
+    "load_test",
     "names",
 ]
 
-_DATASETS = {"omniglot": omniglot, "cub200": cub200, "folder": folder}
-_SPLITS = ("train", "test", "fit", "val")
+_DATASETS = {
+    "omniglot": omniglot,
+    "cub200": cub200,
+    "cars196": cars196,
+    "sop": sop,
+    "inshop": inshop,
+    "domainnet": domainnet,
+    "folder": folder,
+}
+_SPLITS = ("train", "test", "fit", "val", "query", "gallery")
 _OPTIONS_OF_ALL = {"val_fraction": 0.2, "seed": 0}
 
 
@@ -45,16 +58,17 @@ def load(
 ) -> ImageDataset:
     """Load one split of a data set; nothing is decoded yet.
 
-    Train and test are the standard splits, with different classes. Fit and val are class-disjoint
-    parts of train. Options of every data set: `val_fraction` (share of train's classes in val,
-    default 0.2) and `seed` (of that division, default 0). Omniglot takes `rotations` (turned
-    characters as extra classes), folder takes `test_fraction`.
+    Train and test are the standard splits, with different classes (DomainNet's share them). Fit and val
+    are class-disjoint parts of train. Query and gallery, where a data set has them, share one index of
+    classes. Options of every data set: `val_fraction` (share of train's classes in val, default 0.2) and
+    `seed` (of that division, default 0). Omniglot takes `rotations` (turned characters as extra classes),
+    folder takes `test_fraction`.
 
     Args:
-        name: omniglot, cub200 or folder.
-        split: train, test, fit or val.
+        name: one of `names()`.
+        split: train, test, fit or val; query or gallery of inshop, domainnet and omniglot.
         root: where the data set is; Omniglot needs none.
-        domain: for data sets with several domains; none has them so far.
+        domain: one of `domains(name)`, by default the first; a gallery of domainnet has no default.
         classes: only the first so many classes of the split, or these; relabelled 0 …
         **options: as above.
 
@@ -62,31 +76,66 @@ def load(
         The images and their labels 0 … C-1.
 
     Raises:
-        DMLTeachError: an unknown name, split or option; a missing or damaged root.
+        DMLTeachError: an unknown name, split, domain or option; a missing or damaged root.
 
     Examples:
         >>> load("omniglot", "test")
         ImageDataset('omniglot', 'test', 13180 images, 659 classes)
     """
     module = _module(name)
-    if split not in _SPLITS:
-        raise unknown_name("split", split, _SPLITS)
-    if domain is not None:
-        raise DMLTeachError(f"{name!r} has one domain only; leave out domain={domain!r}.")
-    parameters = inspect.signature(module.load).parameters.values()
-    own_options = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY]
+    _check_split(name, split)
+    own_options = _own_options(module)
     for option in options:
         if option not in own_options and option not in _OPTIONS_OF_ALL:
             raise unknown_name(f"option of data set {name!r}", option, [*own_options, *_OPTIONS_OF_ALL])
     divide = {key: options.get(key, default) for key, default in _OPTIONS_OF_ALL.items()}
     own = {key: value for key, value in options.items() if key in own_options}
+    if domain is not None:
+        _check_domain(name, domain)
+        own["domain"] = domain
 
-    dataset = module.load("test" if split == "test" else "train", root, **own)
+    part = "train" if split in ("fit", "val") else split
+    dataset = module.load(part, root, **own)
     if split in ("fit", "val"):
         dataset = fit_or_val(dataset, split, **divide)
     if classes is not None:
         dataset = dataset.subset_classes(_labels_of(classes))
     return dataset
+
+
+def load_test(
+    name: str, root: str | Path | None = None, **options
+) -> tuple[ImageDataset, ImageDataset | None]:
+    """What the standard test of a data set retrieves: queries and their gallery.
+
+    Args:
+        name: one of `names()`.
+        root: where the data set is; Omniglot needs none.
+        **options: as of `load`.
+
+    Returns:
+        The test split and None, where each image searches all others; query and gallery of inshop.
+    """
+    queries, *gallery = getattr(_module(name), "TESTED_AS", ("test",))
+    load_one = [load(name, split, root, **options) for split in (queries, *gallery)]
+    return load_one[0], load_one[1] if gallery else None
+
+
+class Domains(NamedTuple):
+    """Domains of a data set, and what retrieval from one into another is called there."""
+
+    names: tuple[str, ...]  # the first is the source
+    protocol: str
+
+
+def domains(name: str) -> Domains:
+    """Domains that `load` knows of a data set; none where it has one only.
+
+    Args:
+        name: one of `names()`.
+    """
+    module = _module(name)
+    return Domains(getattr(module, "DOMAINS", ()), getattr(module, "PROTOCOL", ""))
 
 
 @dataclass(frozen=True)
@@ -111,7 +160,7 @@ def check(name: str, root: str | Path | None = None) -> CheckReport:
     """Compare a data set on disk with the published one and name what is missing.
 
     Args:
-        name: omniglot, cub200 or folder.
+        name: one of `names()`.
         root: where the data set is; Omniglot needs none.
 
     Returns:
@@ -121,6 +170,55 @@ def check(name: str, root: str | Path | None = None) -> CheckReport:
         DMLTeachError: an unknown name, or nothing at `root`.
     """
     return CheckReport(name, *_module(name).check(root))
+
+
+def get(name: str, root: str | Path, progress: bool = True) -> CheckReport:
+    """Download a data set from its official place, unpack it, and check it.
+
+    What is there already is kept, and an interrupted download is continued. Files that nobody may pass
+    on, or whose place is gone, you put into `root` yourself: they are checked and unpacked.
+
+    Args:
+        name: one of `names()`.
+        root: folder for it; the same is `root` of `load` afterwards.
+        progress: say what is done, with bars.
+
+    Returns:
+        The report of `check`.
+
+    Raises:
+        DMLTeachError: which file to put where by hand, or why one cannot be used.
+    """
+    files = getattr(_module(name), "FILES", None)
+    if files is None:
+        raise DMLTeachError(f"{name!r} is not downloaded; leave out root={str(root)!r}.")
+    root = Path(root).expanduser()
+    download.fetch(name, files, root, progress)
+    return check(name, root)
+
+
+def _check_split(name: str, split: str) -> None:
+    has = [*getattr(_module(name), "PARTS", ("train", "test")), "fit", "val"]
+    if split not in _SPLITS:
+        raise unknown_name("split", split, has)
+    if split not in has:
+        raise DMLTeachError(
+            f"{name!r} has no split {split!r}: each test image searches all others. It has {', '.join(has)}."
+        )
+
+
+def _check_domain(name: str, domain: str) -> None:
+    known = domains(name).names
+    if not known:
+        raise DMLTeachError(f"{name!r} has one domain only; leave out domain={domain!r}.")
+    if domain not in known:
+        raise unknown_name(f"domain of {name!r}", domain, known)
+
+
+def _own_options(module) -> list[str]:
+    """Keywords of the data set's own `load`; its domain is an argument of ours."""
+    parameters = inspect.signature(module.load).parameters.values()
+    return [p.name for p in parameters if p.kind == p.KEYWORD_ONLY and p.name != "domain"]
 
 
 def _labels_of(classes: int | Sequence[int]) -> Sequence[int]:

@@ -218,13 +218,17 @@ def _bytes_needed(source: Source, size: int, mode: Mode) -> int:
     return int((sizes * scale).prod(1).mean().item() * len(source) * source.channels)
 
 
-def check_room(need: int, folder: Path) -> None:
+def check_room(
+    need: int,
+    folder: Path,
+    what: str = "the picture cache",
+    cure: str = "Make room, choose a smaller size, or name another folder in DMLTEACH_CACHE.",
+) -> None:
     """Refuse to start what the disk of `folder` cannot hold; `need` in bytes."""
     free = shutil.disk_usage(folder).free
     if need * 1.1 > free:
         raise DMLTeachError(
-            f"the picture cache needs {_readable(need)}, and {folder} has {_readable(free)} free. "
-            "Make room, choose a smaller size, or name another folder in DMLTEACH_CACHE."
+            f"{what} needs {_readable(need)}, and {folder} has {_readable(free)} free. {cure}"
         )
 
 

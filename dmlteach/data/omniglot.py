@@ -1,4 +1,4 @@
-"""Omniglot: 1,623 handwritten characters, 20 drawings each; embedded in the package.
+"""Omniglot: 1,623 handwritten characters, 20 drawings each, in two styles; embedded in the package.
 
 Source: Lake, Salakhutdinov, Tenenbaum, "Human-level concept learning through probabilistic
 program induction", Science 2015 (MIT licence, see omniglot_LICENSE.txt).
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dmlteach.data.dataset import Change, ImageDataset
+from dmlteach.data.restyle import VERSION, restyle, styles
 from dmlteach.errors import DMLTeachError
 
 FILE = Path(__file__).with_name("omniglot.npz")
@@ -21,6 +22,9 @@ SIDE = 105  # pixels of a drawing
 DRAWERS = 20  # drawings of each character
 CHARACTERS = {"train": 964, "test": 659}
 _STORED_AS = {"train": "background", "test": "evaluation"}
+PARTS = ("train", "test", "query", "gallery")
+DOMAINS = ("drawings", "restyled")
+PROTOCOL = "cross-domain, new classes"
 _BLOCK = 1024  # drawings unpacked at once
 
 
@@ -31,17 +35,19 @@ class Drawings:
         part: train (background alphabets) or test (evaluation alphabets).
         packed: (n,) row of the stored part that each drawing comes from.
         turns: (n,) quarter turns, counter-clockwise, 0 … 3.
+        domain: drawings, or restyled: outlined and hatched, on dark striped cloth.
     """
 
     channels = 1
 
-    def __init__(self, part: str, packed: Tensor, turns: Tensor):
-        self.part, self.packed, self.turns = part, packed, turns
+    def __init__(self, part: str, packed: Tensor, turns: Tensor, domain: str = "drawings"):
+        self.part, self.packed, self.turns, self.domain = part, packed, turns, domain
 
     @property
     def fingerprint(self) -> str:
         chosen = torch.stack([self.packed, self.turns]).numpy().tobytes()
-        return f"omniglot {self.part} {hashlib.sha256(chosen).hexdigest()}"
+        style = f" {self.domain} {VERSION}" if self.domain == "restyled" else ""
+        return f"omniglot {self.part}{style} {hashlib.sha256(chosen).hexdigest()}"
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -51,45 +57,57 @@ class Drawings:
         return [change(block) if change else block for block in blocks]
 
     def _unpack(self, rows: Tensor) -> Tensor:
-        bits = np.unpackbits(_stored(self.part)[self.packed[rows].numpy()], axis=1, count=SIDE * SIDE)
+        stored, turns = self.packed[rows], self.turns[rows]
+        bits = np.unpackbits(_stored(self.part)[stored.numpy()], axis=1, count=SIDE * SIDE)
         images = torch.from_numpy(bits).view(-1, 1, SIDE, SIDE).mul_(255)
-        turns = self.turns[rows]
         for turn in (1, 2, 3):
             turned = (turns == turn).nonzero()[:, 0]
             if len(turned):
                 images[turned] = images[turned].rot90(turn, (2, 3))
-        return images
+        return (
+            images if self.domain == "drawings" else restyle(images, styles(len(_stored(self.part)))[stored])
+        )
 
     def sizes(self, rows: Tensor) -> Tensor:
         return torch.full((len(rows), 2), SIDE)
 
     def take(self, rows: Tensor) -> "Drawings":
-        return Drawings(self.part, self.packed[rows], self.turns[rows])
+        return Drawings(self.part, self.packed[rows], self.turns[rows], self.domain)
 
 
-def load(part: str, root: str | Path | None = None, *, rotations: bool = False) -> ImageDataset:
+def load(
+    part: str, root: str | Path | None = None, *, rotations: bool = False, domain: str = "drawings"
+) -> ImageDataset:
     """Omniglot's background alphabets (train, 964 characters) or evaluation alphabets (test, 659).
 
+    Query and gallery are test divided by hand: the first ten people's drawings search the other ten's.
+    So no drawing meets itself in another domain.
+
     Args:
-        part: train or test.
+        part: train, test, query or gallery.
         root: not needed, the drawings are part of the package.
         rotations: add each character turned by 90°, 180° and 270° as classes of their own;
             the label is then 4 · character + quarter turns.
+        domain: drawings, or restyled: outlined and hatched, on dark striped cloth.
     """
     if root is not None:
         raise DMLTeachError(f"omniglot is embedded in the package and needs no root (given: {str(root)!r}).")
     if not isinstance(rotations, bool):
         raise DMLTeachError(f"rotations is True or False, not {rotations!r}.")
+    stored_part = "train" if part == "train" else "test"
+    drawers = {"query": range(DRAWERS // 2), "gallery": range(DRAWERS // 2, DRAWERS)}.get(
+        part, range(DRAWERS)
+    )
     turns_of_each = 4 if rotations else 1
-    labels = torch.arange(CHARACTERS[part] * turns_of_each).repeat_interleave(DRAWERS)
+    labels = torch.arange(CHARACTERS[stored_part] * turns_of_each).repeat_interleave(len(drawers))
     character, turns = labels // turns_of_each, labels % turns_of_each
-    drawer = torch.arange(len(labels)) % DRAWERS
+    drawer = drawers.start + torch.arange(len(labels)) % len(drawers)
     names = [
         f"{name}, {90 * turn}°" if turn else name
-        for name in _character_names(part)
+        for name in _character_names(stored_part)
         for turn in range(turns_of_each)
     ]
-    source = Drawings(part, character * DRAWERS + drawer, turns)
+    source = Drawings(stored_part, character * DRAWERS + drawer, turns, domain)
     return ImageDataset("omniglot", part, source, labels, names, shareable=True, together=turns_of_each)
 
 

@@ -139,8 +139,8 @@ def test_check_counts_images_and_names_what_is_missing(miniature, without):
     without(*gone)
     report = check("cub200", miniature)
     assert not report.ok
-    assert "7 pictures missing or empty: 001.Some_Bird_1/Some_Bird_0000.jpg" in str(report)
-    assert "and 2 more" in str(report) and "train: 5,857 images, expected 5,864" in str(report)
+    assert "7 pictures missing or empty: images/001.Some_Bird_1/Some_Bird_0000.jpg" in str(report)
+    assert "and 2 more" in str(report) and "train: 5,857 of 5,864 images" in str(report)
 
 
 def test_loading_with_wrong_counts_is_one_clear_error(miniature, without):
