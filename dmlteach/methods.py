@@ -35,8 +35,8 @@ class Method:
         head, head_options: "linear", "cascade" (an embedding per depth) or "bier" (boosted learners).
         transform: "crop" (squash, random crop, flip), "resized_crop", "drawing" or "none".
         optimizer, learning_rate, weight_decay: "adam", "adamw", "rmsprop" or "sgd", with its base values.
-        groups: {"backbone", "head", "loss"} → Group; default one rate for all. Where a paper gives a new layer
-            ten times the rate, it starts at random; ours starts as a rotation of the features.
+        groups: {"backbone", "head", "loss"} → Group; default one rate for all. Where a paper gives a new
+            layer ten times the rate, it starts at random; ours starts as a rotation of the features.
         schedule: "plateau" (on the training loss), "step", "cosine" or "constant".
         schedule_options: factor and patience (plateau), factor and every (step), warmup (cosine), in epochs.
         early_stopping: epochs without a better training loss before stopping; None never stops early.
