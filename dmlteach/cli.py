@@ -53,9 +53,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: half the time of a framed one
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(
-    help="Data sets: list them, check a copy, learn where to get one.", no_args_is_help=True
-)
+data_app = typer.Typer(help="Data sets: list them, get one, check a copy.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 
@@ -410,18 +408,29 @@ def data_check(
 @data_app.command("get")
 def data_get(
     name: Annotated[str, typer.Argument(help="Data set; `dmlteach data list` lists them.")],
+    root: Annotated[
+        str | None, option("Folder to download it into.", "DIR", "none: only say how, download nothing")
+    ] = None,
+    progress: Annotated[bool, option("Show bars.")] = True,
 ) -> None:
-    """Say how to get a data set: which file to put where. Nothing is downloaded.
+    """Download a data set from its official place and check it, or say which file to put where.
 
     \b
     Example:
         dmlteach data get cub200
+        dmlteach data get cub200 --root ~/data/cub
     """
     from dmlteach import data
 
     if name not in data.names():
         raise unknown_name("data set", name, data.names())
-    typer.echo(HOW_TO_GET[name])
+    if root is None:
+        typer.echo(HOW_TO_GET[name])
+        return
+    report = data.get(name, root, progress)
+    typer.echo(str(report))
+    if not report.ok:
+        raise typer.Exit(1)
 
 
 HOW_TO_GET = {
@@ -432,11 +441,44 @@ HOW_TO_GET = {
         "    dmlteach train --dataset folder --root DIR"
     ),
     "cub200": (
-        "CUB-200-2011 (Caltech; for non-commercial research and education) is downloaded by hand:\n"
-        "  1. open https://data.caltech.edu/records/65de6-vp158 and download CUB_200_2011.tgz (1.1 GB)\n"
-        "  2. name the archive, or the folder it unpacks to, as --root:\n"
+        "CUB-200-2011 (Caltech; for non-commercial research and education), 1.2 GB:\n"
+        "    dmlteach data get cub200 --root DIR\n"
+        "or download CUB_200_2011.tgz from https://data.caltech.edu/records/65de6-vp158 yourself, and name\n"
+        "the archive, or the folder it unpacks to, as --root:\n"
         "    dmlteach data check cub200 --root CUB_200_2011.tgz\n"
         "    dmlteach train --dataset cub200 --root CUB_200_2011.tgz"
+    ),
+    "cars196": (
+        "Cars196 (Stanford; for research) has lost its official place, ai.stanford.edu/~jkrause/cars;\n"
+        "https://github.com/pytorch/vision/issues/7545 tells where copies are. Put into a folder DIR either\n"
+        "    car_ims.tgz and cars_annos.mat\n"
+        "or  cars_train.tgz, cars_test.tgz, car_devkit.tgz and cars_test_annos_withlabels.mat\n"
+        "They are compared with the published checksums and unpacked by\n"
+        "    dmlteach data get cars196 --root DIR\n"
+        "A copy that was packed anew has other checksums: unpack it yourself, so that DIR holds car_ims/\n"
+        "or cars_train/, cars_test/ and devkit/; `dmlteach data check cars196 --root DIR` counts them."
+    ),
+    "sop": (
+        "Stanford Online Products (for research; images belong to the sellers), 3.1 GB:\n"
+        "    dmlteach data get sop --root DIR\n"
+        "or put Stanford_Online_Products.zip into DIR yourself and repeat that command (the authors' page:\n"
+        "https://cvgl.stanford.edu/projects/lifted_struct). Its place has no HTTPS, so the file must have\n"
+        "the SHA-256 that is written in dmlteach."
+    ),
+    "inshop": (
+        "In-Shop Clothes Retrieval (DeepFashion; for non-commercial research) is given after an agreement:\n"
+        "  1. open https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html and follow it\n"
+        "  2. put Img/img.zip and Eval/list_eval_partition.txt of the benchmark's folder into a folder DIR\n"
+        "    (if img.zip asks for a password, unpack it there yourself: DIR/img/)\n"
+        "  3. dmlteach data get inshop --root DIR\n"
+        "No checksums are published; images and classes are counted."
+    ),
+    "domainnet": (
+        "DomainNet (cleaned version; for non-commercial research and education), 18 GB, twice that on disk:\n"
+        "    dmlteach data get domainnet --root DIR\n"
+        "or put the files of https://ai.bu.edu/M3SDA into DIR yourself (real.zip … and real_train.txt,\n"
+        "real_test.txt …) and repeat that command. Its place has no HTTPS, so each file must have the\n"
+        "SHA-256 that is written in dmlteach."
     ),
 }
 
