@@ -6,7 +6,9 @@ from PIL import Image
 
 from dmlteach import data, metrics, models
 from dmlteach.data.augment import Augmentation
-from dmlteach.evaluate import cached_for, embed, evaluate
+from dmlteach.errors import DMLTeachError
+from dmlteach.evaluate import cached_for, embed, evaluate, evaluate_domains
+from tests.data import miniatures
 
 
 @pytest.fixture
@@ -66,3 +68,62 @@ def test_images_keep_their_aspect_where_the_model_asks_for_it(tmp_path):
     # 64 wide, squashed, cut to 56: the white middle is 32 of 56 columns
     assert seen(squashed) == pytest.approx(32 / 56, abs=0.03)
     assert seen(cut) == pytest.approx(1, abs=0.03)
+
+
+# ── across domains ────────────────────────────────────────────────────────────────────────────────────
+
+
+def nearest_share(queries, gallery) -> float:
+    """Share of queries whose nearest in the gallery is of their class, one query after the other."""
+    (q, query_labels), (g, gallery_labels) = queries, gallery
+    hits = [
+        gallery_labels[(g.double() - one).norm(dim=1).argmin()] == y
+        for one, y in zip(q, query_labels, strict=True)
+    ]
+    return sum(map(int, hits)) / len(hits)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_domainnets_protocol_on_its_miniature(tmp_path, monkeypatch, reverse):
+    from dmlteach.data import domainnet
+
+    monkeypatch.setenv("DMLTEACH_CACHE", str(tmp_path / "cache"))
+    for constant, value in miniatures.COUNTS["domainnet"].items():
+        monkeypatch.setattr(domainnet, constant, value)
+    root = miniatures.write("domainnet", tmp_path / "data")
+    model = models.create("resnet18", 4, weights=None, image_size=32)
+    result = evaluate_domains(model, "domainnet", root, reverse=reverse, device="cpu")
+
+    def embedded(domain):
+        images = data.load("domainnet", "test", root, domain=domain)
+        return embed(model, images, "cpu"), images.labels
+
+    others = ["quickdraw", "clipart", "sketch", "infograph", "painting"]
+    assert result["protocol"] == "cross-domain, same classes"
+    assert list(result["domains"]) == [f"{d} → real" if reverse else f"real → {d}" for d in others]
+    expected = []
+    for domain, found in zip(others, result["domains"].values(), strict=True):
+        sides = (embedded(domain), embedded("real")) if reverse else (embedded("real"), embedded(domain))
+        expected.append(nearest_share(*sides))
+        assert found["recall@1"] == expected[-1]
+        assert found["num_queries"] == 8
+    assert result["average"]["recall@1"] == pytest.approx(sum(expected) / 5)
+    assert 0 < result["average"]["recall@1"] < 1  # the miniature tells models apart
+
+
+def test_drawings_search_restyled_ones():
+    model = models.create("omniglot_cnn", 8)
+    result = evaluate_domains(model, "omniglot", classes=6, device="cpu")
+    query, gallery = (
+        data.load("omniglot", "query", classes=6),
+        data.load("omniglot", "gallery", domain="restyled", classes=6),
+    )
+    expected = nearest_share(*[(embed(model, images, "cpu"), images.labels) for images in (query, gallery)])
+    assert result["domains"]["drawings → restyled"]["recall@1"] == expected
+    assert result["average"]["recall@1"] == expected
+    assert result["protocol"] == "cross-domain, new classes"
+
+
+def test_a_data_set_with_one_domain_is_refused():
+    with pytest.raises(DMLTeachError, match="one domain only"):
+        evaluate_domains(models.create("omniglot_cnn", 8), "cub200", "anywhere")
