@@ -1,0 +1,78 @@
+"""Published numbers: whole, as given, and under ids that join with our methods and data sets."""
+
+import csv
+import math
+
+import pytest
+
+from dmlteach import data, published
+from dmlteach.errors import DMLTeachError
+
+# One recipe each; two losses without a recipe of their own, to be had with --loss; DAS on top of any.
+METHODS = {
+    "triplet", "sst", "contrastive", "semihard", "lifted", "lifted_modified", "binomial_deviance", "margin",
+    "nca", "weight", "multi_similarity", "hdc", "clustering", "proxy_nca", "proxy_anchor", "smart_mining",
+    "htl", "bier", "abier", "softmax", "normalized_softmax", "n_pair", "soft_triple", "supcon",
+}  # fmt: skip
+LOSSES = {"triplet_all", "lifted_generalized"}
+
+
+def test_ids_are_those_of_our_methods_and_data_sets():
+    rows = published.results()
+    assert {row.dataset_id for row in rows} <= set(data.names())
+    ids = {row.method_id.removesuffix("+das") for row in rows}
+    assert ids <= METHODS | LOSSES | {"", "das"}
+    assert {"margin", "multi_similarity", "hdc", "abier", "htl", "proxy_anchor"} <= ids
+
+
+def test_facts_are_those_given(shared):
+    with open(shared / "published_results.csv", newline="", encoding="utf-8") as file:
+        given = list(csv.DictReader(file))
+    facts = ("method", "dataset", "metric", "backbone", "source")
+    rows = published.results()
+    assert len(rows) == len(given) == 881
+    for row, one in zip(rows, given, strict=True):
+        assert [getattr(row, name) for name in facts] == [one[name] for name in facts]
+        assert (str(row.k or ""), str(row.dim or "")) == (one["k"], one["dim"])
+        assert math.isclose(row.value, float(one["value"]))
+
+
+def test_every_number_is_a_percentage_with_its_source():
+    for row in published.results():
+        assert 0 < row.value < 100 and row.source and row.method and row.dataset
+        assert (row.k is not None) == (row.metric == "Recall@K")
+        assert row.metric in ("Recall@K", "NMI", "F1")
+
+
+def test_recall_grows_with_k():
+    seen: dict[tuple, list[published.Result]] = {}
+    for row in published.results():
+        if row.k:
+            seen.setdefault((row.method, row.dataset, row.backbone, row.dim, row.source), []).append(row)
+    assert sum(len(rows) > 2 for rows in seen.values()) > 100
+    for rows in seen.values():
+        last = {}
+        for row in sorted(rows, key=lambda row: (row.k, row.value)):
+            assert row.value >= last.get("value", 0) or row.k == last["k"], row
+            last = {"k": row.k, "value": row.value}
+
+
+def test_rows_are_chosen_by_data_set_and_method():
+    rows = published.results("domainnet", "das")
+    assert [row.value for row in rows] == [39.52, 61.55, 51.44, 32.36, 62.70, 49.51]
+    assert all("not in the DAS paper" in row.source for row in rows)
+    assert {row.method_id for row in published.results(method="margin+das")} == {"margin+das"}
+    assert len(published.results("sop")) + len(published.results("cub200")) < len(published.results())
+
+
+@pytest.mark.parametrize(
+    "chosen, message",
+    [({"dataset": "cub20"}, "did you mean 'cub200'"), ({"method": "margn"}, "did you mean 'margin'")],
+)
+def test_an_unknown_id_gets_a_suggestion(chosen, message):
+    with pytest.raises(DMLTeachError, match=message):
+        published.results(**chosen)
+
+
+def test_the_table_is_part_of_the_package():
+    assert published.FILE.parent.name == "dmlteach" and published.FILE.is_file()
