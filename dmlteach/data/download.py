@@ -4,6 +4,7 @@ Nothing is ever half there: an interrupted download waits in NAME.part to be con
 name once its checksum fits, and an archive's folder appears once it is unpacked as a whole.
 """
 
+import hashlib
 import os
 import sys
 import time
@@ -76,28 +77,34 @@ def fetch(dataset: str, choices: Sequence[Sequence[Remote]], root: Path, progres
     except OSError as error:
         raise DMLTeachError(f"{root} cannot be made a folder for the data set: {error.strerror}.") from error
     files = max(choices, key=lambda files: sum(_is_begun(file, root) for file in files))
-    wanted = [file for file in files if not (root / file.gives).exists()]
-    by_hand = [file for file in wanted if not (root / file.name).exists() and not file.may_be_downloaded]
+    wanted = [file for file in files if file.holds is None or not (root / file.holds).exists()]
+    absent = [file for file in wanted if not (root / file.name).exists()]
+    by_hand = [file for file in absent if not file.may_be_downloaded]
     if by_hand:
         raise _put_by_hand(dataset, by_hand, root)
-    absent = [file for file in wanted if not (root / file.name).exists()]
-    need = sum(file.size or 0 for file in absent)
-    unpacked = sum((file.size or 0) for file in wanted if file.holds)  # pictures hardly compress
-    check_room(need + unpacked, root, f"data set {dataset!r}", "Make room, or choose another --root.")
+    check_room(
+        _bytes_needed(wanted, absent), root, f"data set {dataset!r}", "Make room, or choose another --root."
+    )
     for file in wanted:
-        brought = (root / file.name).exists()
-        if brought:
-            _check(file, root)
-        else:
+        if file in absent:
             _download(file, root, progress)
+        else:
+            _check(file, root)
         if file.holds:
             unpack(root / file.name, file.holds, root, progress)
-            if not brought:
+            if file in absent:
                 (root / file.name).unlink()
 
 
 def _is_begun(file: Remote, root: Path) -> bool:
     return (root / file.name).exists() or (root / file.gives).exists()
+
+
+def _bytes_needed(wanted: Sequence[Remote], absent: Sequence[Remote]) -> int:
+    """Pictures hardly compress, and of the archives downloaded one is there at a time."""
+    unpacked = sum(file.size or 0 for file in wanted if file.holds)
+    plain = sum(file.size or 0 for file in absent if not file.holds)
+    return unpacked + plain + max([file.size or 0 for file in absent if file.holds], default=0)
 
 
 def _put_by_hand(dataset: str, files: Sequence[Remote], root: Path) -> DMLTeachError:
@@ -113,10 +120,7 @@ def _is_safe(url: str, checksum: str | None) -> bool:
 
 def _check(file: Remote, root: Path) -> None:
     """Refuse a file, brought by the user or left by an earlier call, that is not the published one."""
-    from pooch import file_hash
-
-    algorithm, _, digest = (file.checksum or "").partition(":")
-    if digest and file_hash(root / file.name, algorithm) != digest:
+    if not _fits(root / file.name, file.checksum):
         raise DMLTeachError(
             f"{root / file.name} is not the published file ({file.checksum}). It may be cut off: delete it "
             "and get it again. A copy that was packed anew can be unpacked by hand; `dmlteach data check` "
@@ -124,20 +128,21 @@ def _check(file: Remote, root: Path) -> None:
         )
 
 
+def _fits(path: Path, checksum: str | None) -> bool:
+    if checksum is None:
+        return True
+    algorithm, _, digest = checksum.partition(":")
+    with open(path, "rb") as content:
+        return hashlib.file_digest(content, algorithm).hexdigest() == digest
+
+
 def _download(file: Remote, root: Path, progress: bool) -> None:
     """One file from its official place, under its name once the checksum fits."""
-    import pooch
     import requests
 
-    pooch.get_logger().setLevel("WARNING")  # we show the progress ourselves
     part = root / f"{file.name}.part"
-
-    def downloader(url: str, target: str, _: object) -> None:
-        _fetch_whole(url, part, file.checksum, progress)
-        os.replace(part, target)
-
     try:
-        pooch.retrieve(file.url, file.checksum, file.name, root, downloader=downloader)
+        _fetch_whole(file, part, progress)
     except requests.RequestException as error:
         there = part.stat().st_size if part.exists() else 0
         kept = f" {there:,} bytes are kept; repeat the command to continue." if there else ""
@@ -147,22 +152,22 @@ def _download(file: Remote, root: Path, progress: bool) -> None:
         ) from error
     except OSError as error:
         raise DMLTeachError(f"{file.name} cannot be written in {root}: {error.strerror or error}.") from error
-    except DMLTeachError:
-        raise
-    except ValueError as error:  # pooch: another checksum; it has deleted the file
+    if not _fits(part, file.checksum):
+        part.unlink()
         raise DMLTeachError(
             f"{file.url} gave another file than the published one ({file.checksum}); it was deleted. "
             "Repeat the command; if that does not help, the place has changed."
-        ) from error
+        )
+    os.replace(part, root / file.name)
 
 
-def _fetch_whole(url: str, part: Path, checksum: str | None, progress: bool) -> None:
+def _fetch_whole(file: Remote, part: Path, progress: bool) -> None:
     """Continue `part` until it is whole; a connection that breaks is tried again."""
     import requests
 
     for left in reversed(range(_TRIES)):
         try:
-            return _fetch_rest(url, part, checksum, progress)
+            return _fetch_rest(file, part, progress)
         except requests.HTTPError:
             raise  # the server has answered, and will answer so again
         except requests.RequestException:
@@ -171,7 +176,7 @@ def _fetch_whole(url: str, part: Path, checksum: str | None, progress: bool) -> 
             time.sleep(_PAUSE)
 
 
-def _fetch_rest(url: str, part: Path, checksum: str | None, progress: bool) -> None:
+def _fetch_rest(file: Remote, part: Path, progress: bool) -> None:
     """Append to `part` what it lacks; from the beginning where the server cannot continue."""
     import requests
 
@@ -179,26 +184,30 @@ def _fetch_rest(url: str, part: Path, checksum: str | None, progress: bool) -> N
     headers = {"Accept-Encoding": "identity"}  # bytes as they lie on the server
     if start:
         headers["Range"] = f"bytes={start}-"
-    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+    with requests.get(file.url or "", headers=headers, stream=True, timeout=_TIMEOUT) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
             return  # nothing is left to send; the checksum decides
         answer.raise_for_status()
-        if not _is_safe(answer.url, checksum):
-            raise DMLTeachError(f"{url} leads to {answer.url}, which is not safe; nothing was downloaded.")
+        if not _is_safe(answer.url, file.checksum):
+            raise DMLTeachError(
+                f"{file.url} leads to {answer.url}, which is not safe; nothing was downloaded."
+            )
         continued = answer.status_code == requests.codes.partial_content
         start = start if continued else 0
         length = answer.headers.get("Content-Length")
         total = start + int(length) if length else None
-        show = {
-            "desc": part.stem,
-            "unit": "B",
-            "unit_scale": True,
-            "disable": not progress,
-            "file": sys.stderr,
-        }
-        with open(part, "ab" if continued else "wb") as file, tqdm(total=total, initial=start, **show) as bar:
+        bar = tqdm(
+            total=total,
+            initial=start,
+            desc=file.name,
+            unit="B",
+            unit_scale=True,
+            disable=not progress,
+            file=sys.stderr,
+        )
+        with open(part, "ab" if continued else "wb") as content, bar:
             for block in answer.iter_content(_BLOCK):
-                file.write(block)
+                content.write(block)
                 bar.update(len(block))
         if total is not None and part.stat().st_size < total:
             raise requests.ConnectionError("the connection ended early")

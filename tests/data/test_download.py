@@ -116,6 +116,18 @@ def test_ctrl_c_keeps_what_has_arrived(offered, place, root, monkeypatch):
     assert place.asked[-1] == ("Stanford_Online_Products.zip", "bytes=500-")
 
 
+def test_ctrl_c_while_the_checksum_is_computed_keeps_the_download(offered, place, root, monkeypatch):
+    (archive,) = offered("sop")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hashlib.file_digest", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        get("sop", root, progress=False)
+    assert (root / f"{archive.name}.part").stat().st_size == archive.size
+
+
 def test_a_place_that_cannot_continue_starts_again(offered, place, root):
     offered("sop")
     place.continues, place.breaks = False, [1000]
@@ -167,6 +179,13 @@ def test_a_download_that_the_disk_cannot_hold_is_not_begun(offered, place, root,
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10, 9, 1))
     assert "data set 'sop' needs" in fails("sop", root)
     assert place.asked == []
+
+
+def test_the_disk_needs_room_for_all_pictures_and_one_archive():
+    files = MODULES["domainnet"].FILES[0]
+    need = download._bytes_needed(files, files)
+    assert need == sum(file.size for file in files) + max(file.size for file in files)
+    assert 24.4e9 < need < 24.7e9
 
 
 def test_a_root_that_is_a_file_is_one_error(offered, tmp_path):
@@ -264,6 +283,17 @@ def test_a_brought_file_with_another_checksum_is_refused_and_kept(brought, root)
     before = content(root)
     assert "car_ims.tgz is not the published file (sha256:" in fails("cars196", root)
     assert content(root) == before
+
+
+def test_a_list_that_is_already_there_is_checked_too(offered, place, root):
+    files = offered("domainnet")
+    root.mkdir(parents=True)
+    (root / "sketch_test.txt").write_bytes(place.files["sketch_test.txt"] + b"\n")
+    message = fails("domainnet", root)
+    assert "sketch_test.txt is not the published file (sha256:" in message
+    (root / "sketch_test.txt").unlink()
+    assert get("domainnet", root, progress=False).ok
+    assert content(root) == {file.gives for file in files}
 
 
 def test_a_cut_off_archive_without_a_known_checksum_is_refused(brought, root):
