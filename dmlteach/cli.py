@@ -474,7 +474,7 @@ HOW_TO_GET = {
         "No checksums are published; images and classes are counted."
     ),
     "domainnet": (
-        "DomainNet (cleaned version; for non-commercial research and education), 18 GB, twice that on disk:\n"
+        "DomainNet (cleaned version; for non-commercial research and education), 18 GB; needs 27 GB free:\n"
         "    dmlteach data get domainnet --root DIR\n"
         "or put the files of https://ai.bu.edu/M3SDA into DIR yourself (real.zip … and real_train.txt,\n"
         "real_test.txt …) and repeat that command. Its place has no HTTPS, so each file must have the\n"
