@@ -118,6 +118,7 @@ def evaluate_domains(
 
     On DomainNet photographs search five galleries, and the model has seen its 345 classes in training
     ("cross-domain, same classes"); on Omniglot drawings search restyled ones of classes it has not seen.
+    How the published DomainNet numbers were measured is not known.
 
     Args:
         model: an embedding network.

@@ -116,9 +116,9 @@ def load_test(
     Returns:
         The test split and None, where each image searches all others; query and gallery of inshop.
     """
-    queries, *gallery = getattr(_module(name), "TESTED_AS", ("test",))
-    load_one = [load(name, split, root, **options) for split in (queries, *gallery)]
-    return load_one[0], load_one[1] if gallery else None
+    splits = getattr(_module(name), "TESTED_AS", ("test",))
+    queries, *gallery = (load(name, split, root, **options) for split in splits)
+    return queries, gallery[0] if gallery else None
 
 
 class Domains(NamedTuple):
