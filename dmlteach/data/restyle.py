@@ -10,18 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-VERSION = 1  # counts up when a restyled drawing changes
+VERSION = 2  # counts up when a restyled drawing changes
 _SEED = 20_150_211
 _LOW_AND_HIGH = {  # of each number in a style, both included
     "outline": (1, 2),  # pixels on each side of a stroke
-    "cloth": (20, 45),  # grey, 255 is white
+    "cloth": (12, 40),  # grey, 255 is white
     "inside": (110, 170),
     "edge": (215, 255),
     "across": (-3, 3),  # direction of the stripes
     "down": (1, 3),
     "period": (9, 21),  # of the stripes, in steps of that direction
     "shift": (0, 20),
-    "contrast": (8, 15),  # grey levels between two stripes
+    "contrast": (6, 11),  # grey levels between two stripes
 }
 
 
