@@ -13,7 +13,7 @@ from statistics import median
 
 import torch
 
-NAMES = ("command_line", "retrieval", "local_sampling", "training_step", "losses")
+NAMES = ("command_line", "retrieval", "local_sampling", "training_step", "losses", "searches")
 PACKAGES = ("torch", "faiss-gpu", "faiss-cpu", "scikit-learn", "pytorch-metric-learning", "numpy")
 
 

@@ -15,6 +15,7 @@ FUNCTIONS = {  # public name: module that defines it, and its name there
     "DMLTeachError": ("errors", "DMLTeachError"),
     "TrainConfig": ("train", "TrainConfig"),
     "evaluate": ("evaluate", "evaluate"),
+    "evaluate_domains": ("evaluate", "evaluate_domains"),
     "fit": ("train", "fit"),
     "load_model": ("models", "load"),
 }
@@ -29,6 +30,7 @@ MODULES = (
     "neighbors",
     "plots",
     "pretrained",
+    "published",
     "samplers",
     "widgets",
 )
@@ -38,6 +40,7 @@ __all__ = [*FUNCTIONS, *MODULES]
 if TYPE_CHECKING:
     from dmlteach.errors import DMLTeachError as DMLTeachError
     from dmlteach.evaluate import evaluate as evaluate
+    from dmlteach.evaluate import evaluate_domains as evaluate_domains
     from dmlteach.models import load as load_model  # noqa: F401
     from dmlteach.train import TrainConfig as TrainConfig
     from dmlteach.train import fit as fit

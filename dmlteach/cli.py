@@ -105,6 +105,16 @@ def train(
     loss_option: Annotated[
         list[str], option("Option of the loss, e.g. num_targets=5; repeatable.", "NAME=VALUE", False)
     ] = [],  # noqa: B006
+    das: Annotated[
+        bool | None,
+        option("Densely-anchored sampling: further embeddings beside the real ones.", default=RECIPE),
+    ] = None,
+    das_option: Annotated[
+        list[str], option("Option of DAS, e.g. copies=3; repeatable.", "NAME=VALUE", False)
+    ] = [],  # noqa: B006
+    memory: Annotated[
+        int | None, option("Embeddings of earlier batches to compare with (cross-batch memory).", "N", RECIPE)
+    ] = None,
     sampler: Annotated[str | None, option("Sampler instead of the method's own.", "NAME", RECIPE)] = None,
     sampler_option: Annotated[
         list[str], option("Option of the sampler, e.g. images_per_class=4; repeatable.", "NAME=VALUE", False)
@@ -150,7 +160,8 @@ def train(
     """
     config = {name: value for name, value in ctx.params.items() if not name.endswith("_option")}
     config |= {
-        f"{part}_options": _pairs(ctx.params[f"{part}_option"]) for part in ("loss", "sampler", "dataset")
+        f"{part}_options": _pairs(ctx.params[f"{part}_option"])
+        for part in ("loss", "das", "sampler", "dataset")
     }
 
     from dmlteach.train import TrainConfig, fit
@@ -178,7 +189,7 @@ def evaluate(
     image_size: Annotated[
         int | None, option("Of --backbone: side of the images in pixels.", "N", "224")
     ] = None,
-    split: Annotated[str, option("train, test, fit or val.", "NAME")] = "test",
+    split: Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")] = "test",
     recall_at: Annotated[str, option("K of Recall@K, separated by commas.", "K,K,…")] = "1,2,4,8",
     nmi: Annotated[bool, option("Also cluster the embeddings and report NMI.")] = False,
     device: Device = "auto",
@@ -205,13 +216,18 @@ def evaluate(
         model = models.create(
             str(backbone), None, weights=weights, normalize=True, image_size=image_size, keep_aspect=True
         )
-    images = data.load(dataset, split, root, classes=classes, **_pairs(dataset_option))
-    numbers = measure(model, images, ks=ks, with_nmi=nmi, device=device, progress=sys.stderr.isatty())
+    options = {"classes": classes, **_pairs(dataset_option)}
+    if split == "test":
+        images, gallery = data.load_test(dataset, root, **options)
+    else:
+        images, gallery = data.load(dataset, split, root, **options), None
+    numbers = measure(
+        model, images, gallery, ks=ks, with_nmi=nmi, device=device, progress=sys.stderr.isatty()
+    )
     _print_metrics(numbers)
     if output:
-        _write_json(
-            Path(output), {"model": checkpoint or backbone, "dataset": dataset, "split": split, **numbers}
-        )
+        what = {"model": checkpoint or backbone, "image_size": model.spec.image_size}
+        _write_json(Path(output), {**what, "dataset": dataset, "split": split, **numbers})
 
 
 @app.command()
@@ -279,7 +295,7 @@ def figures(
 
 @app.command()
 def methods() -> None:
-    """The recipes as a table: which loss, in which batches, from which paper.
+    """The recipes as a table: which loss, in which batches (classes × images), from which paper.
 
     \b
     Example:
@@ -290,9 +306,9 @@ def methods() -> None:
     rows = []
     for name in methods.names():
         recipe = methods.get(name)
-        loss = recipe.loss + _in_brackets(recipe.loss_options)
-        sampler = recipe.sampler + _in_brackets(recipe.sampler_options)
-        rows.append([name, loss, sampler, str(recipe.batch_size), recipe.paper])
+        each = recipe.sampler_options.get("images_per_class")
+        batch = f"{recipe.batch_size // each} × {each}" if each else str(recipe.batch_size)
+        rows.append([name, recipe.loss, recipe.sampler, batch, recipe.paper])
     _print_table(["method", "loss", "sampler", "batch", "paper"], rows)
 
 
@@ -522,7 +538,9 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    table = Table(*columns, box=None, padding=(0, 1, 0, 0))
+    for column in table.columns[:-1]:
+        column.no_wrap = True  # names are whole, whatever the width
     for row in rows:
         table.add_row(*row)
     Console().print(table)
@@ -540,9 +558,6 @@ def _is_root() -> bool:
     """As in a container, where JupyterLab would refuse to start; Windows has no such user."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
-
-def _in_brackets(options: dict[str, Any]) -> str:
-    return f" ({', '.join(f'{name}={value}' for name, value in options.items())})" if options else ""
 
 
 def _first_line(dataset: str) -> str:

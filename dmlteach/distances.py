@@ -84,15 +84,20 @@ def squared_distances_to(embeddings: Tensor, others: Tensor) -> Tensor:
     return d2.clamp_min(0)
 
 
+def distance(d2: Tensor) -> Tensor:
+    """d = sqrt(d²); below 1e-6 it is 1e-6 and its gradient 0."""
+    return d2.clamp_min(1e-12).sqrt()
+
+
 def pairwise_distances(embeddings: Tensor) -> Tensor:
-    """d(i, j) = sqrt(d²(i, j)), (N, D) → (N, N). Below 1e-6 the distance is 1e-6 and its gradient 0."""
-    return pairwise_squared_distances(embeddings).clamp_min(1e-12).sqrt()
+    """d(i, j) = sqrt(d²(i, j)), (N, D) → (N, N); see `distance`."""
+    return distance(pairwise_squared_distances(embeddings))
 
 
 @full_precision
 def row_distances(embeddings: Tensor, others: Tensor) -> Tensor:
     """d(i) = ‖z_i − o_i‖ between equal rows of two sets, (N, D) and (N, D) → (N,), with the same floor."""
-    return (embeddings - others.to(embeddings)).square().sum(1).clamp_min(1e-12).sqrt()
+    return distance((embeddings - others.to(embeddings)).square().sum(1))
 
 
 @full_precision

@@ -121,7 +121,7 @@ METHODS: dict[str, Method] = {
     ),
     "multi_similarity": Method(
         "Wang, Han, Huang, Dong & Scott, CVPR 2019",
-        loss="multi_similarity", sampler="class_balanced", **_BENCHMARK,
+        loss="multi_similarity", loss_options={"base": 0.5}, sampler="class_balanced", **_BENCHMARK,
     ),
     "clustering": Method(
         "Song, Jegelka, Rathod & Murphy, CVPR 2017",

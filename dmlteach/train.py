@@ -35,6 +35,7 @@ POSITIVE = (
     "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
     "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
+RECALL_AT = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30, 40, 50)}  # K of Recall@K, as published
 DAS_OPTIONS = ("copies", "channels", "bank_size", "scale_range", "shift", "detach", "auxiliary")
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
 MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
@@ -199,7 +200,7 @@ class Run:
         # Loaded (not decoded) now: a test split that is missing must not be found out after the training.
         plain = {k: v for k, v in config.dataset_options.items() if k not in recipe.train_options}
         self.val = self._load("val", plain) if config.eval_every else None
-        self.test = self._load("test", plain)
+        self.test, self.gallery = self._load_test(plain)
         self.model = self._build_model(dataset.channels)
         self._check_batch_statistics()
         self.sampler = samplers.create(
@@ -229,10 +230,18 @@ class Run:
 
     def _load(self, split: str, options: dict[str, Any]) -> data.ImageDataset:
         config = self.config
-        dataset = data.load(config.dataset, split, config.root, **options)
-        if config.classes is None or config.classes >= dataset.num_classes:
+        return self._first_classes(data.load(config.dataset, split, config.root, **options))
+
+    def _load_test(self, options: dict[str, Any]) -> tuple[data.ImageDataset, data.ImageDataset | None]:
+        """Queries, and the gallery where it is another set than the queries."""
+        queries, gallery = data.load_test(self.config.dataset, self.config.root, **options)
+        return self._first_classes(queries), None if gallery is None else self._first_classes(gallery)
+
+    def _first_classes(self, dataset: data.ImageDataset) -> data.ImageDataset:
+        count = self.config.classes
+        if count is None or count >= dataset.num_classes:
             return dataset
-        return dataset.subset_classes(range(config.classes))
+        return dataset.subset_classes(range(count))
 
     def _build_model(self, channels: int) -> Model:
         config, recipe = self.config, self.recipe
@@ -486,9 +495,11 @@ class Run:
         final: dict[str, Any] = {"train_seconds": self._seconds(), "epochs": self.epoch}
         if self.world.is_main:
             models.save(self.model, self.folder / "model.safetensors")
-            ks = (1, 10, 100, 1000) if self.config.dataset == "sop" else (1, 2, 4, 8)
+            ks = RECALL_AT.get(self.config.dataset, (1, 2, 4, 8))
             show = self.config.progress
-            final |= evaluate(self.model, self.test, ks=ks, device=self.device.type, progress=show)
+            final |= evaluate(
+                self.model, self.test, self.gallery, ks=ks, device=self.device.type, progress=show
+            )
             self._write_metrics(final)
         return Result(self.folder, {"epochs": self.history, "final": final}, self.model.eval())
 

@@ -1,13 +1,12 @@
 """The class tree of the hierarchical triplet loss: distances, linkage, levels."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
 from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import squareform
 
+from benchmarks.definitions import naive_tree
 from dmlteach.class_tree import average_linkage, class_distances, class_tree, measure_classes
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
@@ -18,40 +17,6 @@ def space_of(num_classes=12, per_class=5, dim=6, spread=0.6, seed=0):
     labels = torch.arange(num_classes * per_class) % num_classes
     centers = torch.randn(num_classes, dim, generator=generator)
     return Space(centers[labels] + spread * torch.randn(len(labels), dim, generator=generator), labels)
-
-
-# ── the definition, with every pair of features and every pair of nodes ────────────────────────────
-
-
-def naive_tree(space, num_levels=16):
-    """d(p, q), d_0 and s_c from pairs of features; merge the two nearest nodes until one is left."""
-    r = space.embeddings.double().numpy()
-    r = r / np.sqrt((r**2).sum(1, keepdims=True) + 1e-12)
-    y = space.labels.numpy()
-    members = [np.flatnonzero(y == c) for c in range(y.max() + 1)]
-    d = np.zeros((len(members), len(members)))
-    spreads = np.zeros(len(members))
-    for p, rows_p in enumerate(members):
-        for q, rows_q in enumerate(members):
-            d[p, q] = np.mean([((r[i] - r[j]) ** 2).sum() for i in rows_p for j in rows_q])
-        n = len(rows_p)
-        spreads[p] = d[p, p] * n * n / (n * n - n) if n > 1 else 0
-    d_0 = np.mean([s for s, rows in zip(spreads, members, strict=True) if len(rows) > 1])
-    thresholds = np.array([d_0 + level * (4 - d_0) / num_levels for level in range(num_levels + 1)])
-
-    levels = np.zeros(d.shape, dtype=int)
-    nodes = [[c] for c in range(len(members))]
-    while len(nodes) > 1:
-        pairs = [(i, j) for i in range(len(nodes)) for j in range(i)]
-        heights = [np.mean(d[np.ix_(nodes[i], nodes[j])]) for i, j in pairs]
-        i, j = pairs[int(np.argmin(heights))]
-        reached = np.flatnonzero(min(heights) <= thresholds)
-        level = reached[0] if len(reached) else num_levels
-        for p in nodes[i]:
-            for q in nodes[j]:
-                levels[p, q] = levels[q, p] = level
-        nodes[j] += nodes.pop(i)
-    return levels, thresholds, spreads
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -169,17 +134,3 @@ def test_a_class_without_embedding_or_a_diverged_network_is_one_clear_error():
     space.embeddings[5, 1] = torch.inf
     with pytest.raises(DMLTeachError, match="training has diverged"):
         class_tree(space)
-
-
-# ── speed ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_tree_is_ten_times_faster_than_its_naive_definition():
-    space = space_of(num_classes=30, per_class=4)
-
-    def seconds(function):
-        started = time.process_time()
-        function(space)
-        return time.process_time() - started
-
-    assert min(seconds(class_tree) for _ in range(3)) * 10 < seconds(naive_tree)

@@ -198,9 +198,11 @@ def test_a_penalty_changes_matrices_and_regressors_but_neither_features_nor_bias
 def test_the_penalty_is_weighted_diversity_plus_unit_norms(axis):
     options = {"diversity_weight": 0.3, "norm_weight": 7.0, "norm_axis": axis}
     x, head = features_and_head(diversity="adversarial", **options)
-    with torch.no_grad():
-        head.regressors[1][0].bias.fill_(1)  # its norm is above 1
     layers = [m for m in head.regressors.modules() if isinstance(m, nn.Linear)]
+    with torch.no_grad():
+        for weight in (head.linear.weight, layers[0].weight):
+            weight *= 1.2
+        layers[2].bias.fill_(1)  # its norm is above 1
     norms = 0.0
     for matrix in [*head.matrices(), *(layer.weight for layer in layers)]:
         vectors = matrix.T if axis == "input" else matrix
@@ -208,7 +210,14 @@ def test_the_penalty_is_weighted_diversity_plus_unit_norms(axis):
     norms += sum(max(0.0, (layer.bias @ layer.bias).item() - 1) for layer in layers)
     truth = 0.3 * (adversarial_penalty(x, head.matrices(), head.regressors) + 7 * norms)
     torch.testing.assert_close(head.penalty([x]), truth, **TIGHT)
-    assert all(unit_norm_penalty(layer.weight, axis) < 1e-12 for layer in layers)  # regressors start there
+
+
+@pytest.mark.parametrize("axis", ["input", "output"])
+def test_learners_and_regressors_start_at_unit_norm_where_a_penalty_asks_for_it(axis):
+    _, head = features_and_head(diversity="adversarial", norm_axis=axis)
+    layers = [m for m in head.regressors.modules() if isinstance(m, nn.Linear)]
+    assert all(unit_norm_penalty(m, axis) < 1e-12 for m in [*head.matrices(), *(m.weight for m in layers)])
+    assert all(m.bias.eq(0).all() for m in layers)
 
 
 def test_a_head_without_diversity_has_no_penalty():

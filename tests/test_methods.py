@@ -12,7 +12,7 @@ from dmlteach.train import TrainConfig, fit
 TINY = {
     "classes": 24,
     "batch_size": 48,
-    "epochs": 6,
+    "epochs": 15,
     "embedding_dim": 16,
     "learning_rate": 3e-3,
     "progress": False,

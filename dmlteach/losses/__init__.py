@@ -20,6 +20,7 @@ from dmlteach.losses.multi_similarity import MultiSimilarity, multi_similarity_l
 from dmlteach.losses.n_pair import NPair, n_pair_loss
 from dmlteach.losses.nca import NCA, nca_loss
 from dmlteach.losses.normalized_softmax import NormalizedSoftmax, normalized_softmax_loss
+from dmlteach.losses.pairs import pair_masks
 from dmlteach.losses.proxy_anchor import ProxyAnchor, proxy_anchor_loss
 from dmlteach.losses.proxy_nca import ProxyNCA, proxy_nca_loss
 from dmlteach.losses.soft_triple import SoftTriple, soft_triple_loss
@@ -30,7 +31,7 @@ from dmlteach.losses.triplet import Triplet, triplet_loss
 from dmlteach.losses.triplet_all import TripletAll, triplet_all_loss
 from dmlteach.losses.triplet_hard import TripletHard, triplet_hard_loss
 from dmlteach.losses.triplet_semihard import TripletSemihard, triplet_semihard_loss
-from dmlteach.losses.tuples import masked_logsumexp, masked_mean, nearest_targets, pair_masks
+from dmlteach.losses.tuples import masked_logsumexp, masked_mean, nearest_targets
 from dmlteach.losses.weight import Weight, weight_loss
 
 LOSSES: dict[str, type[Loss]] = {

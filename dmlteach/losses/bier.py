@@ -10,8 +10,9 @@ from torch.nn.functional import logsigmoid
 from dmlteach.distances import pairwise_cosine
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
+from dmlteach.losses.pairs import pair_masks
 from dmlteach.losses.parts import check_dims, split_parts
-from dmlteach.losses.tuples import check_batch, masked_mean, pair_masks
+from dmlteach.losses.tuples import check_batch, masked_mean
 
 Variant = Literal["paper", "code", "none"]
 

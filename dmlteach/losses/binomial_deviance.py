@@ -8,7 +8,7 @@ from torch.nn.functional import softplus
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
-from dmlteach.losses.contrastive import cosine_pairs
+from dmlteach.losses.pairs import cosine_pairs
 from dmlteach.losses.tuples import masked_mean
 
 VARIANTS = ("all_pairs", "per_anchor")

@@ -5,79 +5,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dmlteach.distances import (
-    cosine_to,
-    pairwise_cosine,
-    pairwise_distances,
-    pairwise_squared_distances,
-    squared_distances_to,
-)
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_mean, pair_masks
+from dmlteach.losses.pairs import cosine_pairs, distance_pairs
+from dmlteach.losses.tuples import masked_mean
 
 VARIANTS = ("euclidean", "cosine")
-
-
-def squared_distance_pairs(
-    embeddings: Tensor, labels: Tensor, reference: tuple[Tensor, Tensor] | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """d² of each anchor to what it is compared with, and which of these pairs are positive, which negative.
-
-    Args:
-        embeddings: (N, D), the anchors.
-        labels: (N,) their classes.
-        reference: embeddings (M, D) and labels (M,) of a memory, -1 where it is empty; the anchors
-            are compared with its rows. Default: with the others of the batch.
-
-    Returns:
-        d² and two boolean masks, all (N, N) or (N, M).
-
-    Raises:
-        DMLTeachError: shapes or dtypes do not fit.
-    """
-    check_batch(embeddings, labels)
-    if reference is None:
-        return pairwise_squared_distances(embeddings), *pair_masks(labels)
-    others, their_labels = _checked(reference, embeddings)
-    return squared_distances_to(embeddings, others), *pair_masks(labels, their_labels)
-
-
-def distance_pairs(
-    embeddings: Tensor, labels: Tensor, reference: tuple[Tensor, Tensor] | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """d of each anchor to what it is compared with, and the masks: see `squared_distance_pairs`."""
-    if reference is None:
-        check_batch(embeddings, labels)
-        return pairwise_distances(embeddings), *pair_masks(labels)
-    d2, is_positive, is_negative = squared_distance_pairs(embeddings, labels, reference)
-    return distance(d2), is_positive, is_negative
-
-
-def cosine_pairs(
-    embeddings: Tensor, labels: Tensor, reference: tuple[Tensor, Tensor] | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """cos of each anchor with what it is compared with, and the masks: see `squared_distance_pairs`."""
-    check_batch(embeddings, labels)
-    if reference is None:
-        return pairwise_cosine(embeddings), *pair_masks(labels)
-    others, their_labels = _checked(reference, embeddings)
-    return cosine_to(embeddings, others), *pair_masks(labels, their_labels)
-
-
-def _checked(reference: tuple[Tensor, Tensor], embeddings: Tensor) -> tuple[Tensor, Tensor]:
-    others, their_labels = reference
-    check_batch(others, their_labels)
-    if others.shape[1] != embeddings.shape[1]:
-        raise DMLTeachError(
-            f"the memory has {others.shape[1]} dimensions, the batch {embeddings.shape[1]}; they must agree."
-        )
-    return others, their_labels
-
-
-def distance(d2: Tensor) -> Tensor:
-    """d = sqrt(d²); below 1e-6 it is 1e-6 and its gradient 0, as in `pairwise_distances`."""
-    return d2.clamp_min(1e-12).sqrt()
 
 
 def pair_terms(

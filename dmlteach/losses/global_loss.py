@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from dmlteach.distances import normalize, pairwise_squared_distances
+from dmlteach.distances import distance, normalize, pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.contrastive import distance
-from dmlteach.losses.tuples import check_batch, masked_mean, pair_masks
+from dmlteach.losses.pairs import pair_masks
+from dmlteach.losses.tuples import check_batch, masked_mean
 
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
 

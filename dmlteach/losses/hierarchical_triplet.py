@@ -7,7 +7,8 @@ from dmlteach.class_tree import ClassTree, class_tree
 from dmlteach.distances import normalize, pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss, Space
-from dmlteach.losses.tuples import check_batch, pair_masks
+from dmlteach.losses.pairs import pair_masks
+from dmlteach.losses.tuples import check_batch
 
 
 def hierarchical_triplet_loss(

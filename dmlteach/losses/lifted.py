@@ -6,7 +6,8 @@ from torch import Tensor
 from dmlteach.distances import pairwise_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean, pair_masks
+from dmlteach.losses.pairs import pair_masks
+from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean
 
 
 def lifted_terms(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> tuple[Tensor, Tensor]:

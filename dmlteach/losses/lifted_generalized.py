@@ -4,7 +4,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.contrastive import distance_pairs
+from dmlteach.losses.pairs import distance_pairs
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean
 
 

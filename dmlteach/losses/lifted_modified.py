@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.contrastive import cosine_pairs
+from dmlteach.losses.pairs import cosine_pairs
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from dmlteach.distances import normalize, pairwise_distances
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_mean, pair_masks
+from dmlteach.losses.pairs import pair_masks
+from dmlteach.losses.tuples import check_batch, masked_mean
 
 SAMPLING = ("all", "distance")
 

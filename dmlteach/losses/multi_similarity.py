@@ -6,7 +6,7 @@ from torch.nn.functional import softplus
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.contrastive import cosine_pairs
+from dmlteach.losses.pairs import cosine_pairs
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
-from dmlteach.losses.contrastive import distance_pairs, squared_distance_pairs
+from dmlteach.losses.pairs import distance_pairs, squared_distance_pairs
 
 REDUCTIONS = ("nonzero", "all")
 

@@ -7,7 +7,7 @@ from torch.nn.functional import softplus
 from dmlteach.distances import row_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.contrastive import distance_pairs
+from dmlteach.losses.pairs import distance_pairs
 from dmlteach.losses.tuples import masked_mean
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from dmlteach.distances import normalize
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
-from dmlteach.losses.contrastive import squared_distance_pairs
+from dmlteach.losses.pairs import squared_distance_pairs
 from dmlteach.losses.triplet_all import number_of_triplets, triplets_within
 from dmlteach.losses.tuples import masked_mean
 

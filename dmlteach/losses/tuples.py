@@ -71,34 +71,16 @@ class _MaskedLogSumExp(torch.autograd.Function):
     def setup_context(ctx, inputs: tuple[Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
         ctx.dim = inputs[2]
         ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1])
+        ctx.save_for_backward(output[1], output[0] == -torch.inf)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor, _: None) -> tuple[Tensor, None, None]:
-        (softmax,) = ctx.saved_tensors
+        softmax, nowhere = ctx.saved_tensors
+        gradient = gradient.masked_fill(nowhere, 0)  # what follows may have no gradient at -inf
         return softmax * gradient.unsqueeze(ctx.dim), None, None
 
 
 def masked_logsumexp(values: Tensor, mask: Tensor, dim: int = 1) -> Tensor:
     """log Σ exp(values) where `mask` holds along `dim`; -inf, with gradient 0, where it holds nowhere."""
     return _MaskedLogSumExp.apply(values, mask.expand_as(values), dim)[0]
-
-
-def pair_masks(labels: Tensor, reference_labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Which pairs are positive, and which negative.
-
-    Args:
-        labels: (N,) class of each anchor.
-        reference_labels: (M,) class of each row of a memory, -1 where it is empty; default: the
-            others are the batch itself, and nothing is paired with itself.
-
-    Returns:
-        Two boolean masks, (N, N) or (N, M).
-    """
-    if reference_labels is None:
-        is_positive = labels[:, None] == labels[None, :]
-        is_negative = ~is_positive
-        return is_positive.fill_diagonal_(False), is_negative
-    is_positive = labels[:, None] == reference_labels[None, :]
-    return is_positive, ~is_positive & (reference_labels >= 0)[None, :]

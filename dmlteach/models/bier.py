@@ -70,8 +70,8 @@ class BIERHead(Head):
         self.has_penalty = diversity != "none"
         pairs = combinations(self.dims, 2) if diversity == "adversarial" else ()
         self.regressors = nn.ModuleList(_regressor(later, hidden, earlier) for earlier, later in pairs)
-        for layer in self._regressor_layers():
-            to_unit_norm_(layer.weight, norm_axis)
+        if self.has_penalty:  # the constraint holds from the start: R is of the fourth degree in the norms
+            self.to_unit_norm()
 
     def forward(self, features: list[Tensor]) -> Tensor:
         parts = [normalize(part) for part in self.linear(features[-1]).split(self.dims, dim=1)]
@@ -89,6 +89,13 @@ class BIERHead(Head):
     def matrices(self) -> tuple[Tensor, ...]:
         """W_m of every learner, (d_m, F)."""
         return self.linear.weight.split(self.dims)
+
+    def to_unit_norm(self) -> None:
+        """Scale the weights of learners and regressors to what the constraint asks for."""
+        for layer in self._regressor_layers():
+            nn.init.zeros_(layer.bias)
+        for weight in [*self.matrices(), *(layer.weight for layer in self._regressor_layers())]:
+            to_unit_norm_(weight, self.norm_axis)
 
     def penalty(self, features: list[Tensor]) -> Tensor:
         """λ_div (R + λ_w · how far weights are from unit norm); 0 where diversity is "none"."""
@@ -138,8 +145,7 @@ def initialize_heads(
         (steps,) what was minimised.
     """
     weight = head.linear.weight
-    for matrix in head.matrices():
-        to_unit_norm_(matrix, head.norm_axis)
+    head.to_unit_norm()
     features = features.to(weight) / features.square().sum(1).mean().sqrt().to(weight)
     optimizer = torch.optim.Adam([weight], lr=learning_rate)
     values = []

@@ -1,8 +1,6 @@
 """Facility-location clustering loss: worked numbers, naive definition, and what the search may not do."""
 
 import itertools
-import math
-import time
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import normalized_mutual_info_score
 
+from benchmarks.definitions import assign, naive_medoids, naive_nmi
 from dmlteach.errors import DMLTeachError
 from dmlteach.losses.clustering import (
     Clustering,
@@ -28,55 +27,8 @@ LINE_LABELS = [1, 1, 1, 2, 2, 2, 0, 0, 0]
 # ── the definition, one candidate at a time ───────────────────────────────────────────────────────
 
 
-def naive_nmi(y, g):
-    """Mutual information over the geometric mean of the entropies, from the counts."""
-    n = len(y)
-    table = np.zeros((y.max() + 1, g.max() + 1))
-    np.add.at(table, (y, g), 1 / n)
-    table = table[table.any(1)][:, table.any(0)]
-    rows, columns = table.sum(1), table.sum(0)
-    if len(rows) == len(columns) == 1:
-        return 1.0
-    if len(rows) == 1 or len(columns) == 1:
-        return 0.0
-    inside = table > 0
-    information = np.sum(table[inside] * np.log(table[inside] / np.outer(rows, columns)[inside]))
-    return information / math.sqrt(np.sum(rows * np.log(rows)) * np.sum(columns * np.log(columns)))
-
-
-def assign(d, medoids):
-    cluster = np.argmin(d[:, medoids], axis=1)
-    for place, medoid in enumerate(medoids):
-        cluster[medoid] = place
-    return cluster
-
-
 def facility(d, medoids):
     return -sum(d[i, medoids[k]] for i, k in enumerate(assign(d, medoids)))
-
-
-def naive_medoids(d, y, gamma, passes=5):
-    """Algorithms 1 and 2, candidate by candidate."""
-    medoids = []
-    for _ in range(len(np.unique(y))):
-        best, best_score = None, -np.inf
-        for i in range(len(y)):
-            if i not in medoids:
-                trial = [*medoids, i]
-                score = -d[:, trial].min(1).sum() + gamma * (1 - naive_nmi(y, assign(d, trial)))
-                if score > best_score:
-                    best, best_score = i, score
-        medoids.append(best)
-    for _ in range(passes):
-        frozen = assign(d, medoids)
-        for k in range(len(medoids)):
-            members, others = np.flatnonzero(frozen == k), medoids[1:]
-            values = [
-                -d[members, j].sum() + gamma * (1 - naive_nmi(y, assign(d, [*others, j]))) for j in members
-            ]
-            tied = [j for j, v in zip(members, values, strict=True) if v > max(values) - 1e-6]
-            medoids = [*others, max(tied, key=lambda j: d[:, j].sum())]
-    return medoids
 
 
 def naive_oracle(d, y):
@@ -290,25 +242,3 @@ def test_a_mistake_is_one_clear_error(options, message):
     with pytest.raises(DMLTeachError) as error:
         Clustering(**options)
     assert message in str(error.value)
-
-
-# ── speed ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def seconds(function, repeats):
-    """The least processor time of several calls: other processes do not count."""
-    times = []
-    for _ in range(repeats):
-        started = time.process_time()
-        function()
-        times.append(time.process_time() - started)
-    return min(times)
-
-
-def test_the_search_is_ten_times_faster_than_its_naive_definition():
-    z, y = points(64, 16, 0.7, 0, dim=32)
-    d, y = distances_of(torch.nn.functional.normalize(z)).numpy(), y.numpy()
-    assert violating_medoids(d, y, 50.0).tolist() == naive_medoids(d, y, 50.0)
-    assert seconds(lambda: violating_medoids(d, y, 50.0), 3) * 10 < seconds(
-        lambda: naive_medoids(d, y, 50.0), 1
-    )

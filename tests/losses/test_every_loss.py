@@ -14,8 +14,9 @@ NAMES = losses.names()
 WITH_PARAMETERS = [name for name in NAMES if list(create(name).parameters())]
 # Weights inside these are constants for the gradient, as published; their own tests check it.
 CONSTANT_WEIGHTS = {"circle", "bier"} & set(NAMES)
-# margin draws negatives by their place in the batch, n_pair pairs the images of a class in their order.
-ORDERED = {"margin", "n_pair"}
+# margin draws negatives by their place in the batch, n_pair pairs the images of a class in their order,
+# and hdc keeps equally hard pairs in theirs.
+ORDERED = {"margin", "n_pair", "hdc"}
 
 
 def batch(n=12, classes=4, dtype=torch.float32, scale=1.0, seed=0):

@@ -20,7 +20,7 @@ from dmlteach.losses.margin import (
     negative_probabilities,
     pair_hinges,
 )
-from dmlteach.losses.tuples import pair_masks
+from dmlteach.losses.pairs import pair_masks
 from tests.losses.brute_force import d2
 from tests.losses.test_definitions import TIGHT, assert_same, batches
 

@@ -1,12 +1,12 @@
 """Smart Mining: triplets from neighbour lists over the whole training set, and a κ that adapts."""
 
 import itertools
-import time
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.definitions import naive_lists
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
 from dmlteach.losses.triplet_all import TripletAll
@@ -25,20 +25,6 @@ def mined(space, kappa, num_neighbours=None, anchors=None, seed=0):
     n = len(space.labels)
     anchors = torch.arange(n) if anchors is None else anchors
     return mine(space, anchors, kappa, num_neighbours or n - 1, np.random.default_rng(seed))
-
-
-def naive_lists(space, kappa, num_neighbours):
-    """Anchor by anchor: the yardstick, the list, and the first admissible negative (-1: none)."""
-    z, y = space.embeddings.numpy().astype(np.float64), space.labels.numpy()
-    negatives = []
-    for a in range(len(z)):
-        d2 = ((z - z[a]) ** 2).sum(1)
-        positives = [p for p in np.flatnonzero(y == y[a]) if p != a and d2[p] > 0]
-        yardstick = min(d2[positives]) if positives else 0.0
-        listed = [j for j in np.argsort(d2, kind="stable") if j != a][:num_neighbours]
-        admissible = [j for j in listed if y[j] != y[a] and d2[j] > kappa * yardstick]
-        negatives.append(admissible[0] if admissible else -1)
-    return np.array(negatives)
 
 
 def d2_of(space):
@@ -123,21 +109,6 @@ def test_where_all_images_of_a_class_coincide_any_of_them_is_the_positive():
     assert (found.positives != torch.arange(8)).all()
     assert (space.labels[found.positives] == space.labels).all()
     assert not found.is_random.any()
-
-
-def test_the_lists_are_ten_times_faster_than_their_naive_definition():
-    space = space_of(n=2000, num_classes=100, dim=32)
-
-    def seconds(function):
-        started = time.process_time()
-        result = function()
-        return time.process_time() - started, result
-
-    naive, expected = seconds(lambda: naive_lists(space, 1.0, 100))
-    ours, found = min((seconds(lambda: mined(space, 1.0, 100)) for _ in range(3)), key=lambda run: run[0])
-    is_mined = expected >= 0
-    assert np.array_equal(found.negatives.numpy()[is_mined], expected[is_mined])
-    assert ours * 10 < naive
 
 
 # ── the controller ────────────────────────────────────────────────────────────────────────────────
