@@ -559,7 +559,6 @@ def _is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
-
 def _first_line(dataset: str) -> str:
     from importlib import import_module
 
