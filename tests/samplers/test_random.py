@@ -58,8 +58,8 @@ def test_a_checkpoint_holds_the_planned_batches_their_targets_and_seeds(name):
     assert resumed.epoch == 7
     for batch, again in zip(sampler, resumed, strict=True):
         assert list(batch) == list(again) and batch.step_seed == again.step_seed
-        if batch.tuples:
-            assert torch.equal(batch.tuples.targets, again.tuples.targets)
+        for chosen, kept in zip(batch.tuples or (), again.tuples or (), strict=True):
+            assert chosen is kept is None or torch.equal(chosen, kept)
 
 
 def test_a_mistyped_sampler_or_option_is_one_clear_error():
