@@ -1,5 +1,7 @@
 """Densely-anchored sampling (DAS): embeddings made beside the real ones. Liu et al., ECCV 2022."""
 
+import inspect
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,13 @@ from dmlteach.distances import normalize
 from dmlteach.errors import DMLTeachError
 
 LARGE_BANK = 2**24  # numbers; a larger bank is kept in half precision, its rows are scaled down anyway
+
+FACTS = ("num_classes", "embedding_dim", "normalize")
+
+
+def options() -> list[str]:
+    """Names of DAS's options that a recipe may set; the rest follows from data and network."""
+    return [name for name in inspect.signature(DAS).parameters if name not in FACTS]
 
 
 class DAS(nn.Module):

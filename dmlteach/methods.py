@@ -194,6 +194,8 @@ METHODS: dict[str, Method] = {
     ),
 }  # fmt: skip
 
+ENSEMBLES = {"hdc": "cascade", "bier": "bier"}  # loss → the head whose parts it compares
+
 # Drawings need no ImageNet network: a small one is trained from scratch in minutes, backbone and head at
 # one rate; classifiers and proxies, which see few examples of each class, at ten times that rate.
 ADAPTATIONS: dict[str, dict[str, Any]] = {
@@ -247,10 +249,12 @@ def check_combination(recipe: Method) -> None:
             f"das makes further examples to compare with, but the {recipe.loss} loss compares an example "
             f"with {loss.compares}; use das with a pair or triplet loss."
         )
-    if (recipe.loss, recipe.head) in (("hdc", "linear"), ("bier", "linear")):
+    if recipe.head != ENSEMBLES.get(recipe.loss, recipe.head):
         raise DMLTeachError(
-            f"the {recipe.loss} loss compares the parts of an ensemble; "
-            "choose a method whose network has them: hdc, bier, abier."
+            f"the {recipe.loss} loss compares the parts of an ensemble, those of the "
+            f"{ENSEMBLES[recipe.loss]} head; choose a method whose network has it: "
+            + ", ".join(name for name in names() if get(name).loss == recipe.loss)
+            + "."
         )
     if recipe.das_options and not recipe.das:
         raise DMLTeachError(f"das_options {recipe.das_options} were given without das.")

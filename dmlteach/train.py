@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dmlteach import checkpoint, data, distributed, losses, methods, models, optim, samplers
+from dmlteach import checkpoint, das, data, distributed, losses, methods, models, optim, samplers
 from dmlteach.cross_batch_memory import CrossBatchMemory
-from dmlteach.das import DAS
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
 from dmlteach.device import choose_device
@@ -36,7 +35,6 @@ POSITIVE = (
     "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
 RECALL_AT = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30, 40, 50)}  # K of Recall@K, as published
-DAS_OPTIONS = ("copies", "channels", "bank_size", "scale_range", "shift", "detach", "auxiliary")
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
 MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
 
@@ -275,15 +273,15 @@ class Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             loss = losses.create(recipe.loss, **options)
-        das, das_options = None, dict(recipe.das_options)
+        sampling, das_options = None, dict(recipe.das_options)
         auxiliary = das_options.pop("auxiliary", False)
         if recipe.das:
             for option in das_options:
-                if option not in DAS_OPTIONS:
-                    raise unknown_name("option of das", option, DAS_OPTIONS)
-            das = DAS(num_classes, sum(dims), normalize=recipe.normalize, **das_options)
+                if option not in das.options():
+                    raise unknown_name("option of das", option, [*das.options(), "auxiliary"])
+            sampling = das.DAS(num_classes, sum(dims), normalize=recipe.normalize, **das_options)
         memory = CrossBatchMemory(recipe.memory, sum(dims)) if recipe.memory else None
-        return Objective(loss, das, auxiliary, memory)
+        return Objective(loss, sampling, auxiliary, memory)
 
     def _check_batch_statistics(self) -> None:
         if not self.model.uses_batch_statistics:

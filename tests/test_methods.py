@@ -136,7 +136,11 @@ def test_every_recipe_names_parts_that_exist(name):
         ({"method": "sst", "memory": 100}, "the sst loss cannot compare with; these losses can: "),
         ({"method": "margin", "das_options": {"copies": 2}}, "were given without das"),
         ({"method": "margin", "das": True, "das_options": {"copis": 2}}, "did you mean 'copies'?"),
-        ({"method": "sst", "loss": "hdc"}, "choose a method whose network has them: hdc, bier, abier"),
+        ({"method": "sst", "loss": "hdc"}, "the cascade head; choose a method whose network has it: hdc."),
+        (
+            {"method": "hdc", "loss": "bier"},
+            "the bier head; choose a method whose network has it: abier, bier.",
+        ),
         ({"method": "contrastive", "memory": 0}, "memory must be positive"),
     ],
 )

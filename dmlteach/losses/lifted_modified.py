@@ -4,36 +4,12 @@ Hinge, square and margin are gone, similarities stand in for distances, and each
 scale; its author derives it from binomial deviance (issue 37 there).
 """
 
-import torch
 from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.pairs import cosine_pairs
+from dmlteach.losses.pairs import cosine_pairs, mine_pairs
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean
-
-
-def informative_pairs(
-    s: Tensor, is_positive: Tensor, is_negative: Tensor, epsilon: float
-) -> tuple[Tensor, Tensor]:
-    """Negatives with cos > min cos(a,p) − ε and positives with cos < max cos(a,n) + ε.
-
-    Args:
-        s: (N, M) cosines of each anchor with each example.
-        is_positive, is_negative: (N, M) masks.
-        epsilon: ε.
-
-    Returns:
-        The two masks with the other pairs taken out. Of an anchor without a positive or without a
-        negative, nothing is left; of the others, either both kinds or neither.
-    """
-    s = s.detach()
-    least_similar_positive = s.masked_fill(~is_positive, torch.inf).amin(1, keepdim=True)
-    most_similar_negative = s.masked_fill(~is_negative, -torch.inf).amax(1, keepdim=True)
-    # Written as "not easy", so that a NaN is kept and seen.
-    easy_positive = s >= most_similar_negative + epsilon
-    easy_negative = s <= least_similar_positive - epsilon
-    return is_positive & ~easy_positive, is_negative & ~easy_negative
 
 
 def lifted_modified_loss(
@@ -68,7 +44,7 @@ def lifted_modified_loss(
     _check_options(alpha, beta, epsilon)
     s, is_positive, is_negative = cosine_pairs(embeddings, labels, reference)
     if epsilon is not None:
-        is_positive, is_negative = informative_pairs(s, is_positive, is_negative, epsilon)
+        is_positive, is_negative = mine_pairs(s, is_positive, is_negative, epsilon)
     pull = 2 / beta * masked_logsumexp(-beta * s, is_positive)
     push = 2 / alpha * masked_logsumexp(alpha * s, is_negative)
     has_both = is_positive.any(1) & is_negative.any(1)
@@ -104,6 +80,6 @@ class LiftedModified(Loss):
         s, is_positive, is_negative = cosine_pairs(embeddings, labels)
         is_pair = is_positive | is_negative
         if self.epsilon is not None:
-            is_positive, is_negative = informative_pairs(s, is_positive, is_negative, self.epsilon)
+            is_positive, is_negative = mine_pairs(s, is_positive, is_negative, self.epsilon)
         has_both = is_positive.any(1, keepdim=True) & is_negative.any(1, keepdim=True)
         return masked_mean(((is_positive | is_negative) & has_both).float(), is_pair)

@@ -1,5 +1,6 @@
 """What an anchor is compared with, pair by pair: the others of its batch, or the rows of a memory."""
 
+import torch
 from torch import Tensor
 
 from dmlteach.distances import (
@@ -73,6 +74,25 @@ def cosine_pairs(
         return pairwise_cosine(embeddings), *pair_masks(labels)
     others, their_labels = _checked(reference, embeddings)
     return cosine_to(embeddings, others), *pair_masks(labels, their_labels)
+
+
+@torch.no_grad()
+def mine_pairs(
+    cosine: Tensor, is_positive: Tensor, is_negative: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor]:
+    """Keep a negative with S > min over positives of S − ε, a positive with S < max over negatives of S + ε.
+
+    An anchor without positives keeps no negative, and the other way round.
+
+    Returns:
+        Masks of the kept positives and negatives, (N, M) as the inputs.
+    """
+    hardest_positive = cosine.masked_fill(~is_positive, torch.inf).amin(1, keepdim=True)  # (N, 1)
+    hardest_negative = cosine.masked_fill(~is_negative, -torch.inf).amax(1, keepdim=True)
+    # Written as what is dropped: a NaN is never dropped, and so reaches the loss.
+    easy_positive = cosine >= hardest_negative + epsilon
+    easy_negative = cosine <= hardest_positive - epsilon
+    return is_positive & ~easy_positive, is_negative & ~easy_negative
 
 
 def _checked(reference: tuple[Tensor, Tensor], embeddings: Tensor) -> tuple[Tensor, Tensor]:

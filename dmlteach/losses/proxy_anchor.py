@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from dmlteach.distances import cosine_to
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean
+from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean, softplus
 
 
 def proxy_anchor_loss(
@@ -33,15 +33,10 @@ def proxy_anchor_loss(
     check_batch(embeddings, labels)
     s = cosine_to(embeddings, proxies)  # (N, C)
     is_own = labels[:, None] == torch.arange(len(proxies), device=labels.device)  # (N, C)
-    pull = log1p_sum_exp(-alpha * (s - margin), is_own)  # (C,)
-    push = log1p_sum_exp(alpha * (s + margin), ~is_own)
+    # softplus(log Σ exp) = log(1 + Σ exp), 0 for a proxy without such examples
+    pull = softplus(masked_logsumexp(-alpha * (s - margin), is_own, dim=0))  # (C,)
+    push = softplus(masked_logsumexp(alpha * (s + margin), ~is_own, dim=0))
     return masked_mean(pull, is_own.any(0)) + push.mean()
-
-
-def log1p_sum_exp(values: Tensor, mask: Tensor) -> Tensor:
-    """log(1 + Σ exp(values)) over the rows where `mask` holds, (N, C) → (C,); 0 where it holds nowhere."""
-    total = masked_logsumexp(values, mask, dim=0)
-    return torch.logaddexp(total, torch.zeros_like(total))  # softplus, without its cut-off at 20
 
 
 class ProxyAnchor(Loss):

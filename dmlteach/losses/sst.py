@@ -1,12 +1,11 @@
 """Stochastic symmetric triplet (SST) loss: Nguyen & De Baets, Neurocomputing 2020."""
 
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_mean, nearest_targets
+from dmlteach.losses.tuples import check_batch, masked_mean, nearest_targets, softplus
 
 
 def sst_exponents(
@@ -58,8 +57,7 @@ def sst_loss(
     """
     check_batch(embeddings, labels)
     u, exists = sst_exponents(embeddings, labels, num_targets, targets)
-    # Above its threshold torch gives u itself; at the default of 20 that is wrong in the ninth digit.
-    return masked_mean(softplus(u, threshold=40), exists)
+    return masked_mean(softplus(u), exists)
 
 
 class SST(Loss):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from dmlteach.errors import DMLTeachError
 
@@ -84,3 +85,8 @@ class _MaskedLogSumExp(torch.autograd.Function):
 def masked_logsumexp(values: Tensor, mask: Tensor, dim: int = 1) -> Tensor:
     """log Σ exp(values) where `mask` holds along `dim`; -inf, with gradient 0, where it holds nowhere."""
     return _MaskedLogSumExp.apply(values, mask.expand_as(values), dim)[0]
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + eˣ) to rounding; torch's own takes x itself from 20 on, which is wrong in the ninth digit."""
+    return functional.softplus(x, threshold=40)
