@@ -115,6 +115,9 @@ def train(
     memory: Annotated[
         int | None, option("Embeddings of earlier batches to compare with (cross-batch memory).", "N", RECIPE)
     ] = None,
+    imprint: Annotated[
+        int | None, option("Images of a class whose mean its learned vector starts from.", "N", RECIPE)
+    ] = None,
     sampler: Annotated[str | None, option("Sampler instead of the method's own.", "NAME", RECIPE)] = None,
     sampler_option: Annotated[
         list[str], option("Option of the sampler, e.g. images_per_class=4; repeatable.", "NAME=VALUE", False)

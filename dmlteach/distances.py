@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+NEAREST = 1e-6  # a distance is never taken as less: there its gradient has no direction
+
 
 def full_precision(function: Callable) -> Callable:
     """Run `function(embeddings, …)` with autocast off and its first argument in fp32 or float64."""
@@ -26,10 +28,7 @@ class _SquaredDistances(torch.autograd.Function):
 
     @staticmethod
     def forward(z: Tensor) -> Tensor:
-        sq = z.square().sum(1)  # (N,)
-        d2 = torch.addmm(sq[:, None] + sq[None, :], z, z.T, alpha=-2).clamp_min_(0)
-        self_pair = torch.eye(len(z), dtype=torch.bool, device=z.device)
-        return d2.masked_fill_(self_pair, 0)
+        return _squared_distances(z)
 
     @staticmethod
     def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -40,6 +39,33 @@ class _SquaredDistances(torch.autograd.Function):
         z, d2 = ctx.saved_tensors
         weight = torch.where(d2 > 0, gradient + gradient.T, 0)  # (N, N), of 2(z_i − z_j)
         return 2 * (weight.sum(1, keepdim=True) * z - weight @ z)
+
+
+class _Distances(torch.autograd.Function):
+    """d = sqrt(d²), likewise; the root inside spares three passes over (N, N)."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(z: Tensor) -> Tensor:
+        return _squared_distances(z).clamp_min_(NEAREST**2).sqrt_()
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        z, d = ctx.saved_tensors
+        weight = torch.where(d > NEAREST, (gradient + gradient.T) / d, 0)  # (N, N), of z_i − z_j
+        return weight.sum(1, keepdim=True) * z - weight @ z
+
+
+def _squared_distances(z: Tensor) -> Tensor:
+    sq = z.square().sum(1)  # (N,)
+    d2 = torch.addmm(sq[:, None] + sq[None, :], z, z.T, alpha=-2).clamp_min_(0)
+    self_pair = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    return d2.masked_fill_(self_pair, 0)
 
 
 class _Gram(torch.autograd.Function):
@@ -86,12 +112,13 @@ def squared_distances_to(embeddings: Tensor, others: Tensor) -> Tensor:
 
 def distance(d2: Tensor) -> Tensor:
     """d = sqrt(d²); below 1e-6 it is 1e-6 and its gradient 0."""
-    return d2.clamp_min(1e-12).sqrt()
+    return d2.clamp_min(NEAREST**2).sqrt()
 
 
+@full_precision
 def pairwise_distances(embeddings: Tensor) -> Tensor:
     """d(i, j) = sqrt(d²(i, j)), (N, D) → (N, N); see `distance`."""
-    return distance(pairwise_squared_distances(embeddings))
+    return _Distances.apply(embeddings - embeddings.mean(0, keepdim=True).detach())
 
 
 @full_precision

@@ -179,6 +179,13 @@ class Loss(nn.Module):
     def plan(self, epoch: int, space: Space | None) -> None:
         """Prepare for an epoch; most losses need nothing."""
 
+    def imprint(self, space: Space) -> None:
+        """Start learned class vectors at the mean embedding of their class; other losses have none.
+
+        Args:
+            space: embeddings of a few images of every class, by the network as it starts.
+        """
+
     def active_tuples(self, embeddings: Tensor, labels: Tensor, tuples: Tuples | None = None) -> Tensor:
         """Share of what the loss compares that gives a gradient, a scalar; called without gradients."""
         raise NotImplementedError

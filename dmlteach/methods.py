@@ -43,6 +43,8 @@ class Method:
         epochs: at most.
         phases: (what, length) at the start; "freeze" trains head and loss only, for so many epochs;
             "initialize heads" makes an ensemble's learners independent first, in so many steps.
+        imprint: images of each class whose mean embedding its learned vector starts from (Qi, Brown & Lowe,
+            CVPR 2018); None: from random numbers, as published.
         clip: largest gradient norm, or None.
         train_options: of the data set, for its training images only, e.g. rotations of Omniglot.
     """
@@ -72,6 +74,7 @@ class Method:
     early_stopping: int | None = 15
     epochs: int = 150
     phases: tuple[tuple[str, int], ...] = ()
+    imprint: int | None = None
     clip: float | None = None
     train_options: dict[str, Any] = field(default_factory=dict)
 
@@ -196,20 +199,24 @@ METHODS: dict[str, Method] = {
 
 ENSEMBLES = {"hdc": "cascade", "bier": "bier"}  # loss → the head whose parts it compares
 
-# Drawings need no ImageNet network: a small one is trained from scratch in minutes, backbone and head at
-# one rate; classifiers and proxies, which see few examples of each class, at ten times that rate.
+# Drawings need no ImageNet network: a small one is trained from scratch in minutes, all of it at one rate.
+# Learned class vectors start where the random network puts their classes: vectors that start at random
+# first teach the network noise, and a rate high enough to bring them home soon keeps them from settling.
 ADAPTATIONS: dict[str, dict[str, Any]] = {
     "omniglot": {
         "backbone": "omniglot_cnn",
         "embedding_dim": 128,
         "transform": "drawing",
         "learning_rate": 1e-3,
-        "groups": {"loss": Group(factor=10)},
+        "optimizer": "adam",
+        "groups": {},
         "schedule": "cosine",
         "schedule_options": {"warmup": 0.2},
         "early_stopping": None,
         "epochs": 5,
         "batch_size": 256,
+        "imprint": 5,
+        "phases_left_out": ("freeze",),  # a head cannot start from random features
         "images_per_class": {5: 4, 10: 8},  # whole groups of images fill the batch
         "train_options": {"rotations": True},
     }
@@ -235,6 +242,11 @@ def get(name: str) -> Method:
     return METHODS[name]
 
 
+def has_class_vectors(loss: str) -> bool:
+    """Whether a loss compares examples with learned vectors of the classes."""
+    return loss in losses.LOSSES and losses.LOSSES[loss].compares == "learned class vectors"
+
+
 def check_combination(recipe: Method) -> None:
     """Refuse parts that make no sense together, and say why.
 
@@ -256,6 +268,12 @@ def check_combination(recipe: Method) -> None:
             + ", ".join(name for name in names() if get(name).loss == recipe.loss)
             + "."
         )
+    if recipe.imprint and not has_class_vectors(recipe.loss):
+        able = ", ".join(filter(has_class_vectors, losses.LOSSES))
+        raise DMLTeachError(
+            f"imprint starts learned class vectors, of which the {recipe.loss} loss has none; "
+            f"these losses have: {able}."
+        )
     if recipe.das_options and not recipe.das:
         raise DMLTeachError(f"das_options {recipe.das_options} were given without das.")
     if recipe.memory and "reference" not in loss.uses:
@@ -270,8 +288,10 @@ def adapt(method: Method, dataset: str) -> Method:
     """The recipe as `ADAPTATIONS` changes it for a data set."""
     changes = dict(ADAPTATIONS.get(dataset, {}))
     groups = changes.pop("images_per_class", {})
+    left_out = changes.pop("phases_left_out", ())
     sampler_options = dict(method.sampler_options)
     if "images_per_class" in sampler_options:
         given = sampler_options["images_per_class"]
         sampler_options["images_per_class"] = groups.get(given, given)
-    return replace(method, sampler_options=sampler_options, **changes)
+    phases = tuple((what, length) for what, length in method.phases if what not in left_out)
+    return replace(method, sampler_options=sampler_options, phases=phases, **changes)

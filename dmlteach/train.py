@@ -32,7 +32,7 @@ from dmlteach.step import DelayedScalar, gradient_step
 
 POSITIVE = (
     "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
-    "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
+    "learning_rate", "micro_batch", "early_stopping", "classes", "memory", "imprint",
 )  # fmt: skip
 RECALL_AT = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30, 40, 50)}  # K of Recall@K, as published
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
@@ -57,6 +57,7 @@ class TrainConfig:
         das, das_options: densely-anchored sampling before the loss, see `dmlteach.das.DAS`; the option
             auxiliary adds the loss of the real embeddings alone.
         memory: embeddings of earlier batches to compare with (cross-batch memory), from the second epoch on.
+        imprint: images of each class whose mean embedding its learned vector starts from.
         backbone, weights: network, and its weights: "imagenet" (downloads), "cached", "none" or a file.
         embedding_dim, normalize, image_size: of the model; size in pixels.
         learning_rate, weight_decay, schedule: of the optimiser.
@@ -91,6 +92,7 @@ class TrainConfig:
     das: bool | None = None
     das_options: dict[str, Any] = field(default_factory=dict)
     memory: int | None = None
+    imprint: int | None = None
     sampler: str | None = None
     sampler_options: dict[str, Any] = field(default_factory=dict)
     backbone: str | None = None
@@ -144,6 +146,8 @@ def resolve(config: TrainConfig) -> Method:
     if config.precision not in ("fp32", "bf16"):
         raise DMLTeachError(f"precision must be fp32 or bf16, not {config.precision!r}.")
     recipe = replace(recipe, **given)
+    if config.imprint is None and not methods.has_class_vectors(recipe.loss):
+        recipe = replace(recipe, imprint=None)  # another loss was chosen than the method's
     methods.check_combination(recipe)
     return recipe
 
@@ -320,6 +324,7 @@ class Run:
             )
         if self.saved is None:
             self._initialize_heads()
+            self._imprint()
         self.saved = None
 
     def _initialize_heads(self) -> None:
@@ -332,6 +337,20 @@ class Run:
         rows = torch.randperm(len(self.images), generator=generator)[:INITIALIZED_ON]
         features = embed(self.model.trunk(), self.images, self.device.type, world=self.world, rows=rows)
         models.initialize_heads(head, features, generator, steps)
+
+    def _imprint(self) -> None:
+        """Start the loss's class vectors from a few images of every class, where the recipe says so."""
+        if self.recipe.imprint is None:
+            return
+        generator = torch.Generator().manual_seed(self.config.seed)
+        labels = self.dataset.labels
+        order = torch.randperm(len(labels), generator=generator)
+        order = order[labels[order].argsort(stable=True)]  # class by class, at random inside
+        starts = torch.bincount(labels).cumsum(0) - torch.bincount(labels)
+        place = torch.arange(len(order)) - starts[labels[order]]
+        rows = order[place < self.recipe.imprint].sort().values
+        found = embed(self.model, self.images, self.device.type, world=self.world, rows=rows)
+        self.objective.loss.imprint(Space(found, labels[rows]))
 
     def plan_epoch(self) -> None:
         """Let sampler and loss prepare, from epoch-start embeddings where one of them needs them."""

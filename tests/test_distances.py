@@ -41,3 +41,9 @@ def test_autocast_does_not_make_them_coarse():
     with torch.autocast("cpu", torch.bfloat16):
         inside = pairwise_squared_distances(z)
     assert torch.equal(inside, pairwise_squared_distances(z))
+
+
+def test_distances_between_equal_points_give_no_gradient():
+    z = torch.ones(4, 3, requires_grad=True)
+    pairwise_distances(z).sum().backward()
+    assert not z.grad.any()

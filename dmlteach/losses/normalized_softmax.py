@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy
 from dmlteach.distances import cosine_to
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.class_vectors import point_at_class_means_
 from dmlteach.losses.tuples import check_batch
 
 
@@ -47,6 +48,9 @@ class NormalizedSoftmax(Loss):
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
         return normalized_softmax_loss(embeddings, labels, self.weight, self.temperature)
+
+    def imprint(self, space) -> None:
+        point_at_class_means_(self.weight, space)
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of images not yet classified correctly."""

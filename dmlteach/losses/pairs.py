@@ -7,6 +7,7 @@ from dmlteach.distances import (
     cosine_to,
     distance,
     pairwise_cosine,
+    pairwise_distances,
     pairwise_squared_distances,
     squared_distances_to,
 )
@@ -61,6 +62,9 @@ def distance_pairs(
     embeddings: Tensor, labels: Tensor, reference: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """d of each anchor to what it is compared with, and the masks: see `squared_distance_pairs`."""
+    if reference is None:
+        check_batch(embeddings, labels)
+        return pairwise_distances(embeddings), *pair_masks(labels)
     d2, is_positive, is_negative = squared_distance_pairs(embeddings, labels, reference)
     return distance(d2), is_positive, is_negative
 

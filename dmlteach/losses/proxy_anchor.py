@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from dmlteach.distances import cosine_to
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.class_vectors import point_at_class_means_
 from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean, softplus
 
 
@@ -56,6 +57,9 @@ class ProxyAnchor(Loss):
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
         return proxy_anchor_loss(embeddings, labels, self.proxies, self.alpha, self.margin)
+
+    def imprint(self, space) -> None:
+        point_at_class_means_(self.proxies, space)
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of images whose nearest proxy is not their own."""

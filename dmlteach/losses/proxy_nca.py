@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from dmlteach.distances import cosine_to
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
+from dmlteach.losses.class_vectors import point_at_class_means_
 from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean
 
 Variant = Literal["paper", "softmax"]
@@ -101,6 +102,9 @@ class ProxyNCA(Loss):
         return proxy_nca_loss(
             embeddings, labels, self.proxies, self.scale, self.proxy_scale, self.variant, self.smoothing
         )
+
+    def imprint(self, space) -> None:
+        point_at_class_means_(self.proxies, space)
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of images whose nearest proxy is not their own."""

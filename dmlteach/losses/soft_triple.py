@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy
 from dmlteach.distances import cosine_to, full_precision, normalize, pairwise_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.class_vectors import class_means
 from dmlteach.losses.tuples import check_batch
 
 
@@ -98,6 +99,12 @@ class SoftTriple(Loss):
         return soft_triple_loss(
             embeddings, labels, self.centers, self.scale, self.gamma, self.margin, self.tau
         )
+
+    @torch.no_grad()
+    def imprint(self, space) -> None:
+        # All K centers of a class start near its mean; their random start keeps them apart.
+        means = class_means(space, len(self.centers)).to(self.centers)
+        self.centers.add_(normalize(means)[:, None])
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of images that are more similar to another class than to their own."""

@@ -1,10 +1,12 @@
 """Softmax cross-entropy: the classifier whose last layer is cut off for retrieval."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from dmlteach.distances import full_precision
 from dmlteach.interfaces import Loss
+from dmlteach.losses.class_vectors import class_means
 from dmlteach.losses.tuples import check_batch
 
 
@@ -40,6 +42,13 @@ class Softmax(Loss):
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
         return softmax_loss(embeddings, labels, self.classifier.weight, self.classifier.bias)
+
+    @torch.no_grad()
+    def imprint(self, space) -> None:
+        # z·m − ‖m‖²/2 is, but for a term all classes share, −‖z − m‖²/2: the nearest mean wins.
+        means = class_means(space, len(self.classifier.bias)).to(self.classifier.weight)
+        self.classifier.weight.copy_(means)
+        self.classifier.bias.copy_(means.square().sum(1) / -2)
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of images not yet classified correctly."""
