@@ -13,6 +13,7 @@ import torch
 from pytorch_metric_learning import losses as peer
 from pytorch_metric_learning import miners
 from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.regularizers import SparseCentersRegularizer
 from torch import Tensor, nn
 
 from benchmarks.measure import extra_memory, in_turns, ratio
@@ -50,7 +51,9 @@ PEERS: dict[str, Callable[[int, int], Call]] = {
     "normalized_softmax": lambda c, d: peer.NormalizedSoftmaxLoss(c, d),
     "proxy_anchor": lambda c, d: peer.ProxyAnchorLoss(c, d),
     "proxy_nca": lambda c, d: peer.ProxyNCALoss(c, d),
-    "soft_triple": lambda c, d: peer.SoftTripleLoss(c, d),
+    "soft_triple": lambda c, d: peer.SoftTripleLoss(
+        c, d, weight_regularizer=SparseCentersRegularizer(c, 10), weight_reg_weight=0.2
+    ),
     "supcon": lambda c, d: peer.SupConLoss(),
     "triplet_all": lambda c, d: peer.TripletMarginLoss(0.2, distance=_plain()),
     "triplet_hard": lambda c, d: _mined(

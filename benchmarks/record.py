@@ -1,8 +1,8 @@
-"""Keep what finished runs reached, and write the README's results from it.
+"""Keep what finished runs reached, and write the results in README.md and docs/results.md from it.
 
 `python -m benchmarks.record RESULT …` adds to runs.json run folders, and JSON files of
 `dmlteach evaluate --backbone … --output FILE`; what the same command gave before is replaced. Without
-arguments the README's results are written anew. Nothing there is typed by hand.
+arguments the results are written anew. Nothing there is typed by hand.
 """
 
 import argparse
@@ -19,7 +19,10 @@ from dmlteach import pretrained
 from dmlteach.train import TrainConfig
 
 HOME = Path(__file__).parent
-README = HOME.parent / "README.md"
+PAGES = (HOME.parent / "README.md", HOME.parent / "docs" / "results.md")
+TABLES = {
+    "comparison": "comparison.md", "methods": "methods.md", "domains": "domains.md", "speed": "README.md",
+}  # fmt: skip
 RUNS = HOME / "runs.json"
 PLACES = {"root": "DIR", "weights": "FILE", "output": "DIR"}  # paths mean nothing elsewhere
 
@@ -107,28 +110,22 @@ def runs(dataset: str) -> Iterator[str]:
 
 
 def section(name: str) -> str:
-    """The generated text of a section of the README."""
-    lines: list[str] = []
-    if name == "omniglot":
-        lines += [*shipped(), ""]
-    if name in ("omniglot", "cub200"):
-        lines += runs(name)
-    extra = {"omniglot": "comparison.md", "speed": "README.md"}.get(name)
-    if extra and (HOME / extra).exists():
-        text = (HOME / extra).read_text()
-        lines += ["", re.sub(r"^# .*\n", "", text)]
-    return "\n".join(lines).strip()
+    """The generated text of a section: a table file's, the shipped networks, or the runs on a data set."""
+    if name in TABLES:
+        text = (HOME / TABLES[name]).read_text()
+        return re.sub(r"^## ", "### ", re.sub(r"^# .*\n", "", text), flags=re.MULTILINE).strip()
+    return "\n".join(shipped() if name == "shipped" else runs(name))
 
 
-def written(readme: str) -> str:
-    """The README with its generated sections renewed."""
+def written(page: str) -> str:
+    """A page with its generated sections renewed."""
 
     def renew(match: re.Match) -> str:
         text = section(match[1])
         lines = ["", text, ""] if text else []
         return "\n".join([f"<!-- results:{match[1]} -->", *lines, "<!-- /results -->"])
 
-    return re.sub(r"<!-- results:(\w+) -->.*?<!-- /results -->", renew, readme, flags=re.DOTALL)
+    return re.sub(r"<!-- results:(\w+) -->.*?<!-- /results -->", renew, page, flags=re.DOTALL)
 
 
 def main() -> None:
@@ -136,7 +133,8 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, and JSON files of evaluations")
     if results := parser.parse_args().runs:
         add(results)
-    README.write_text(written(README.read_text()))
+    for page in PAGES:
+        page.write_text(written(page.read_text()))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from dmlteach.errors import DMLTeachError, unknown_name
+
+if TYPE_CHECKING:
+    from dmlteach.models import Model
 
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 RECIPE = "the recipe's"
@@ -195,6 +198,12 @@ def evaluate(
     split: Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")] = "test",
     recall_at: Annotated[str, option("K of Recall@K, separated by commas.", "K,K,…")] = "1,2,4,8",
     nmi: Annotated[bool, option("Also cluster the embeddings and report NMI.")] = False,
+    across: Annotated[
+        str | None,
+        option(
+            "Across domains, instead of --split: forward (queries of the first) or reverse.", "NAME", "no"
+        ),
+    ] = None,
     device: Device = "auto",
     output: Annotated[str | None, option("JSON file for the numbers.", "FILE", "printed only")] = None,
     classes: Classes = None,
@@ -205,32 +214,39 @@ def evaluate(
     \b
     Example:
         dmlteach evaluate --checkpoint runs/sst-omniglot-0 --dataset omniglot --output metrics.json
+        dmlteach evaluate --checkpoint runs/sst-omniglot-0 --dataset omniglot --across forward
         dmlteach evaluate --backbone resnet50 --weights imagenet --dataset cub200 --root ~/data/cub
     """
-    if (checkpoint is None) == (backbone is None):
-        raise DMLTeachError("give what to evaluate: either --checkpoint PATH or --backbone NAME.")
-    from dmlteach import data, models
+    if across not in (None, "forward", "reverse"):
+        raise unknown_name("direction across domains", across, ("forward", "reverse"))
+    from dmlteach import data, evaluate_domains
     from dmlteach import evaluate as measure
 
     ks = tuple(_positive(k, "recall-at") for k in recall_at.split(","))
-    if checkpoint is not None:
-        model = models.load(checkpoint)
-    else:  # scaled to length 1: without training, directions tell more than lengths
-        model = models.create(
-            str(backbone), None, weights=weights, normalize=True, image_size=image_size, keep_aspect=True
-        )
+    model = _trained_or_backbone(checkpoint, backbone, weights, image_size)
+    what = {"model": checkpoint or backbone, "image_size": model.spec.image_size, "dataset": dataset}
+    progress = sys.stderr.isatty()
+    if across:
+        found = evaluate_domains(
+            model, dataset, root, reverse=across == "reverse", ks=ks, classes=classes, device=device,
+            progress=progress,
+        )  # fmt: skip
+        typer.echo(found["protocol"])
+        for direction, numbers in [*found["domains"].items(), ("average", found["average"])]:
+            typer.echo(f"\n{direction}")
+            _print_metrics(numbers)
+        if output:
+            _write_json(Path(output), {**what, **found})
+        return
     options = {"classes": classes, **_pairs(dataset_option)}
     if split == "test":
         images, gallery = data.load_test(dataset, root, **options)
     else:
         images, gallery = data.load(dataset, split, root, **options), None
-    numbers = measure(
-        model, images, gallery, ks=ks, with_nmi=nmi, device=device, progress=sys.stderr.isatty()
-    )
+    numbers = measure(model, images, gallery, ks=ks, with_nmi=nmi, device=device, progress=progress)
     _print_metrics(numbers)
     if output:
-        what = {"model": checkpoint or backbone, "image_size": model.spec.image_size}
-        _write_json(Path(output), {**what, "dataset": dataset, "split": split, **numbers})
+        _write_json(Path(output), {**what, "split": split, **numbers})
 
 
 @app.command()
@@ -528,6 +544,21 @@ def _positive(text: str, option: str) -> int:
     if not (text.strip().isdigit() and int(text) > 0):
         raise DMLTeachError(f"--{option} takes whole numbers from 1, separated by commas, not {text!r}.")
     return int(text)
+
+
+def _trained_or_backbone(
+    checkpoint: str | None, backbone: str | None, weights: str, image_size: int | None
+) -> "Model":
+    from dmlteach import models
+
+    if (checkpoint is None) == (backbone is None):
+        raise DMLTeachError("give what to evaluate: either --checkpoint PATH or --backbone NAME.")
+    if checkpoint is not None:
+        return models.load(checkpoint)
+    # scaled to length 1: without training, directions tell more than lengths
+    return models.create(
+        str(backbone), None, weights=weights, normalize=True, image_size=image_size, keep_aspect=True
+    )
 
 
 def _print_metrics(numbers: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from dmlteach import models
 from dmlteach.cli import app
 
 COMMANDS = ["train", "evaluate", "report", "figures", "methods", "doctor", "course", "lab"]
@@ -274,6 +275,22 @@ def test_evaluate_takes_the_run_that_train_wrote(tmp_path):
     assert evaluated.exit_code == 0, evaluated.output
     final = json.loads((tmp_path / "run" / "metrics.json").read_text())["final"]
     assert json.loads(numbers.read_text())["recall@1"] == pytest.approx(final["recall@1"], abs=1e-6)
+
+
+def test_evaluate_across_domains_prints_every_direction(tmp_path):
+    numbers = tmp_path / "numbers.json"
+    model = str(tmp_path / "model.safetensors")
+    models.save(models.create("omniglot_cnn", 8), model)
+    forward = run(
+        "evaluate", "--checkpoint", model, "--across", "forward", "--classes", "6", "--output", str(numbers)
+    )
+    assert forward.exit_code == 0, forward.output
+    assert "drawings → restyled\nrecall@1" in forward.output
+    average = json.loads(numbers.read_text())["average"]["recall@1"]
+    assert f"{average:.4f}" in forward.output
+    reverse = run("evaluate", "--checkpoint", model, "--across", "reverse", "--classes", "6")
+    assert "restyled → drawings" in reverse.output
+    one_error(run("evaluate", "--checkpoint", model, "--across", "revers"), "did you mean 'reverse'?")
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):

@@ -129,6 +129,17 @@ def test_a_random_network_is_not_frozen():
     assert resolve(TrainConfig(method="bier")).phases == (("initialize heads", 300),)
 
 
+def test_a_data_set_changes_options_of_one_loss_and_leaves_the_others():
+    assert resolve(TrainConfig(method="abier")).loss_options == {"negative_cost": 2.0}
+    assert resolve(TrainConfig(method="abier", dataset="cub200")).loss_options == {}
+    assert resolve(TrainConfig(method="abier", loss_options={"negative_cost": 9.0})).loss_options == {
+        "negative_cost": 9.0
+    }
+    assert resolve(TrainConfig(method="multi_similarity")).loss_options == {"base": 0.5}
+    assert resolve(TrainConfig(method="smart_mining")).sampler_options == {"kappa": 2.0}
+    assert resolve(TrainConfig(method="smart_mining", dataset="cub200")).sampler_options == {}
+
+
 def test_only_losses_with_class_vectors_are_imprinted():
     assert resolve(TrainConfig(method="softmax")).imprint == 5
     assert resolve(TrainConfig(method="softmax", loss="sst")).imprint is None

@@ -26,8 +26,9 @@ def log_neighbor_probability(
         log p_a (N,), and a mask (N,) of the anchors that have a positive; elsewhere log p_a is 0.
     """
     d2, is_positive, is_negative = squared_distance_pairs(embeddings, labels, reference)  # (N, M)
-    own_class = masked_logsumexp(-scale * d2, is_positive)  # (N,)
-    everyone = masked_logsumexp(-scale * d2, is_positive | is_negative)
+    exponents = -scale * d2
+    own_class = masked_logsumexp(exponents, is_positive)  # (N,)
+    everyone = masked_logsumexp(exponents, is_positive | is_negative)
     has_positive = is_positive.any(1)
     # Filled before any exp: without positives this is -inf, or NaN where there is nobody at all.
     return (own_class - everyone).masked_fill(~has_positive, 0), has_positive

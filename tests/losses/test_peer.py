@@ -10,7 +10,6 @@ Where they do not, for a reason that is part of the definition:
 | margin | draws its negatives with its own random numbers: compared with every triplet instead |
 | n_pair | pairs a class's first two images only: compared on batches of two |
 | softmax | has none with a bias |
-| soft_triple | its regulariser is a part of its own, compared in test_soft_triple.py |
 """
 
 import pytest
@@ -18,6 +17,7 @@ import torch
 from pytorch_metric_learning import losses as peer
 from pytorch_metric_learning import miners, reducers
 from pytorch_metric_learning.distances import DotProductSimilarity, LpDistance
+from pytorch_metric_learning.regularizers import SparseCentersRegularizer
 
 from dmlteach import losses
 from tests.losses.cases import DIM, create
@@ -78,7 +78,12 @@ WITH_PARAMETERS = {
         {"variant": "softmax", "scale": 3.0},
         lambda: peer.ProxyNCALoss(CLASSES, DIM, softmax_scale=9),
     ),
-    "soft_triple": ({"tau": 0.0}, lambda: peer.SoftTripleLoss(CLASSES, DIM)),
+    "soft_triple": (
+        {},
+        lambda: peer.SoftTripleLoss(
+            CLASSES, DIM, weight_regularizer=SparseCentersRegularizer(CLASSES, 10), weight_reg_weight=0.2
+        ),
+    ),
 }
 
 

@@ -1,0 +1,42 @@
+"""Shipped networks across domains: drawings search restyled drawings, and the reverse.
+
+`python -m benchmarks.domains` writes domains.md beside this file, in about two minutes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dmlteach import evaluate, evaluate_domains, models, pretrained
+from dmlteach.data import load
+
+FILE = Path(__file__).parent / "domains.md"
+SHOWN = ("recall@1", "map@r")
+
+
+def main() -> None:
+    test = load("omniglot", "test")
+    results = {}
+    for name in tqdm(pretrained.SHIPPED):
+        model = models.pretrained(name)
+        within = evaluate(model, test, ks=(1,))
+        across = [evaluate_domains(model, "omniglot", reverse=reverse) for reverse in (False, True)]
+        results[name] = {"drawings → drawings": within} | across[0]["domains"] | across[1]["domains"]
+    FILE.write_text("\n".join(table(results)) + "\n")
+
+
+def table(results: dict[str, dict[str, dict]]) -> Iterator[str]:
+    """Recall@1 and MAP@R of each network and direction, as Markdown."""
+    directions = list(next(iter(results.values())))
+    queries = {direction: next(iter(results.values()))[direction]["num_queries"] for direction in directions}
+    yield "Recall@1 / MAP@R of the shipped networks on characters they never saw, in queries → gallery:\n"
+    yield f"| network | {' | '.join(f'{d} ({queries[d]:,} queries)' for d in directions)} |"
+    yield "|---" * (len(directions) + 1) + "|"
+    for name, found in results.items():
+        cells = [" / ".join(f"{found[d][key]:.1%}" for key in SHOWN) for d in directions]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
