@@ -65,8 +65,8 @@ def page(content: dict) -> Iterator[str]:
     plain = [row for row in content["rows"] if not row["das"]]
     start = pretrained.card("untrained")
     yield (
-        f"{content['steps']} steps of up to 256 images, one thread, two runs side by side; mean ± half of the "
-        f"95 % interval over {len(content['seeds'])} seeds. Untrained, the network reaches Recall@1 "
+        f"{content['steps']} steps of up to 256 images, one thread, two runs side by side; mean ± half of "
+        f"the 95 % interval over {len(content['seeds'])} seeds. Untrained, the network reaches Recall@1 "
         f"{start['recall@1']:.1%} and MAP@R {start['map@r']:.1%}.\n"
     )
     yield "| method | loss | sampler | Recall@1 | MAP@R | an epoch, s |"
