@@ -49,6 +49,8 @@ def command(loss: str, sampler: str, seed: int, steps: int, epochs: int) -> list
         method=loss, sampler=sampler, dataset="omniglot", seed=seed, eval_every=0,
         epochs=epochs, batches_per_epoch=steps // epochs,
     )  # fmt: skip
+    if loss == "softmax":
+        words += grid.options(imprint=0)  # the classifier as everybody knows it, from random numbers
     if sampler == "class_balanced":
         words += grid.options(sampler_option="images_per_class=8")  # as many as local_classes
     return words

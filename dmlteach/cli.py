@@ -119,7 +119,7 @@ def train(
         int | None, option("Embeddings of earlier batches to compare with (cross-batch memory).", "N", RECIPE)
     ] = None,
     imprint: Annotated[
-        int | None, option("Images of a class whose mean its learned vector starts from.", "N", RECIPE)
+        int | None, option("Images of a class whose mean its vector starts from; 0: at random.", "N", RECIPE)
     ] = None,
     sampler: Annotated[str | None, option("Sampler instead of the method's own.", "NAME", RECIPE)] = None,
     sampler_option: Annotated[

@@ -44,7 +44,7 @@ class Method:
         phases: (what, length) at the start; "freeze" trains head and loss only, for so many epochs;
             "initialize heads" makes an ensemble's learners independent first, in so many steps.
         imprint: images of each class whose mean embedding its learned vector starts from (Qi, Brown & Lowe,
-            CVPR 2018); None: from random numbers, as published.
+            CVPR 2018); 0: from random numbers, as published.
         clip: largest gradient norm, or None.
         train_options: of the data set, for its training images only, e.g. rotations of Omniglot.
     """
@@ -74,7 +74,7 @@ class Method:
     early_stopping: int | None = 15
     epochs: int = 150
     phases: tuple[tuple[str, int], ...] = ()
-    imprint: int | None = None
+    imprint: int = 0
     clip: float | None = None
     train_options: dict[str, Any] = field(default_factory=dict)
 
@@ -199,9 +199,9 @@ METHODS: dict[str, Method] = {
 
 ENSEMBLES = {"hdc": "cascade", "bier": "bier"}  # loss → the head whose parts it compares
 
-# Drawings need no ImageNet network: a small one is trained from scratch in minutes, all of it at one rate.
-# Learned class vectors start where the random network puts their classes: vectors that start at random
-# first teach the network noise, and a rate high enough to bring them home soon keeps them from settling.
+# Drawings need no ImageNet network: a small one is trained from scratch in minutes, backbone and head at one
+# rate. Learned class vectors start where the random network puts their classes: at random, they would first
+# teach the network noise. Options and groups are by the name of the loss or sampler.
 ADAPTATIONS: dict[str, dict[str, Any]] = {
     "omniglot": {
         "backbone": "omniglot_cnn",
@@ -209,13 +209,13 @@ ADAPTATIONS: dict[str, dict[str, Any]] = {
         "transform": "drawing",
         "learning_rate": 1e-3,
         "optimizer": "adam",
-        "groups": {},
         "schedule": "cosine",
         "schedule_options": {"warmup": 0.2},
         "early_stopping": None,
         "epochs": 5,
         "batch_size": 256,
         "imprint": 5,
+        "groups": {"softmax": {"loss": Group(factor=10)}, "proxy_nca": {"loss": Group(factor=10)}},
         "phases_left_out": ("freeze",),  # a head cannot start from random features
         "images_per_class": {5: 4, 10: 8},  # whole groups of images fill the batch
         # A random network finds all drawings alike. At the published cost of 25, BIER would only drive them
@@ -291,13 +291,18 @@ def check_combination(recipe: Method) -> None:
 def adapt(method: Method, dataset: str) -> Method:
     """The recipe as `ADAPTATIONS` changes it for a data set."""
     changes = dict(ADAPTATIONS.get(dataset, {}))
-    groups = changes.pop("images_per_class", {})
-    left_out = changes.pop("phases_left_out", ())
-    loss_options = method.loss_options | changes.pop("loss_options", {}).get(method.loss, {})
-    sampler_options = method.sampler_options | changes.pop("sampler_options", {}).get(method.sampler, {})
+    if not changes:
+        return method
+    loss_options = method.loss_options | changes["loss_options"].get(method.loss, {})
+    sampler_options = method.sampler_options | changes["sampler_options"].get(method.sampler, {})
+    per_class, left_out = changes.pop("images_per_class"), changes.pop("phases_left_out")
     if "images_per_class" in sampler_options:
         given = sampler_options["images_per_class"]
-        sampler_options["images_per_class"] = groups.get(given, given)
-    phases = tuple((what, length) for what, length in method.phases if what not in left_out)
-    changes |= {"loss_options": loss_options, "sampler_options": sampler_options, "phases": phases}
+        sampler_options["images_per_class"] = per_class.get(given, given)
+    changes |= {
+        "loss_options": loss_options,
+        "sampler_options": sampler_options,
+        "groups": changes["groups"].get(method.loss, {}),
+        "phases": tuple((what, length) for what, length in method.phases if what not in left_out),
+    }
     return replace(method, **changes)

@@ -32,7 +32,7 @@ from dmlteach.step import DelayedScalar, gradient_step
 
 POSITIVE = (
     "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
-    "learning_rate", "micro_batch", "early_stopping", "classes", "memory", "imprint",
+    "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
 RECALL_AT = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30, 40, 50)}  # K of Recall@K, as published
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
@@ -57,7 +57,7 @@ class TrainConfig:
         das, das_options: densely-anchored sampling before the loss, see `dmlteach.das.DAS`; the option
             auxiliary adds the loss of the real embeddings alone.
         memory: embeddings of earlier batches to compare with (cross-batch memory), from the second epoch on.
-        imprint: images of each class whose mean embedding its learned vector starts from.
+        imprint: images of each class whose mean embedding its learned vector starts from; 0: at random.
         backbone, weights: network, and its weights: "imagenet" (downloads), "cached", "none" or a file.
         embedding_dim, normalize, image_size: of the model; size in pixels.
         learning_rate, weight_decay, schedule: of the optimiser.
@@ -141,13 +141,17 @@ def resolve(config: TrainConfig) -> Method:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise DMLTeachError(f"{name} must be positive, not {value}.")
+    if (config.imprint or 0) < 0:
+        raise DMLTeachError(
+            f"imprint must be 0 (a start at random) or a number of images, not {config.imprint}."
+        )
     if config.eval_every < 0:
         raise DMLTeachError(f"eval_every must be 0 (never) or a number of epochs, not {config.eval_every}.")
     if config.precision not in ("fp32", "bf16"):
         raise DMLTeachError(f"precision must be fp32 or bf16, not {config.precision!r}.")
     recipe = replace(recipe, **given)
     if config.imprint is None and not methods.has_class_vectors(recipe.loss):
-        recipe = replace(recipe, imprint=None)  # another loss was chosen than the method's
+        recipe = replace(recipe, imprint=0)  # another loss was chosen than the method's
     methods.check_combination(recipe)
     return recipe
 
@@ -340,7 +344,7 @@ class Run:
 
     def _imprint(self) -> None:
         """Start the loss's class vectors from a few images of every class, where the recipe says so."""
-        if self.recipe.imprint is None:
+        if not self.recipe.imprint:
             return
         generator = torch.Generator().manual_seed(self.config.seed)
         labels = self.dataset.labels

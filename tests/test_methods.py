@@ -68,7 +68,7 @@ RESUMED = {
 @pytest.fixture
 def with_freeze_phase(monkeypatch):
     """Phases as published; on drawings the freeze phase is left out otherwise."""
-    monkeypatch.delitem(methods.ADAPTATIONS["omniglot"], "phases_left_out")
+    monkeypatch.setitem(methods.ADAPTATIONS["omniglot"], "phases_left_out", ())
 
 
 @pytest.mark.parametrize("which", RESUMED)
@@ -142,8 +142,9 @@ def test_a_data_set_changes_options_of_one_loss_and_leaves_the_others():
 
 def test_only_losses_with_class_vectors_are_imprinted():
     assert resolve(TrainConfig(method="softmax")).imprint == 5
-    assert resolve(TrainConfig(method="softmax", loss="sst")).imprint is None
-    assert resolve(TrainConfig(method="softmax", dataset="cub200")).imprint is None  # as published
+    assert resolve(TrainConfig(method="softmax", imprint=0)).imprint == 0
+    assert resolve(TrainConfig(method="softmax", loss="sst")).imprint == 0
+    assert resolve(TrainConfig(method="softmax", dataset="cub200")).imprint == 0  # as published
 
 
 def test_biers_learners_are_made_independent_before_training(tmp_path):
@@ -180,6 +181,7 @@ def test_every_recipe_names_parts_that_exist(name):
             {"method": "hdc", "loss": "bier"},
             "the bier head; choose a method whose network has it: abier, bier.",
         ),
+        ({"method": "softmax", "imprint": -1}, "imprint must be 0 (a start at random) or a number"),
         ({"method": "sst", "imprint": 5}, "of which the sst loss has none; these losses have: "),
         ({"method": "contrastive", "memory": 0}, "memory must be positive"),
     ],

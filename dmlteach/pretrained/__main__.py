@@ -31,7 +31,7 @@ COMMON: dict[str, Any] = {
     "eval_every": 0,
 }
 RECIPES: dict[str, dict[str, Any]] = {
-    "softmax": {"method": "softmax", "sampler": "random"},
+    "softmax": {"method": "softmax", "sampler": "random", "imprint": 0},
     "triplet": {"method": "triplet", "sampler": "local_classes"},
     "sst": {"method": "sst", "sampler": "local_classes"},
 }
