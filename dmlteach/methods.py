@@ -45,7 +45,7 @@ class Method:
             "initialize heads" makes an ensemble's learners independent first, in so many steps.
         imprint: images of each class whose mean embedding its learned vector starts from (Qi, Brown & Lowe,
             CVPR 2018); 0: from random numbers, as published.
-        clip: largest gradient norm, or None.
+        clip: largest absolute entry of a gradient, or None.
         train_options: of the data set, for its training images only, e.g. rotations of Omniglot.
     """
 

@@ -438,7 +438,8 @@ class Run:
             self.config.precision == "bf16",
         )  # fmt: skip
         if self.recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+            learned = [*self.model.parameters(), *self.objective.parameters()]
+            nn.utils.clip_grad_value_(learned, self.recipe.clip)
         self.optimizer.step()
 
         if self.step % STATS_EVERY == 0:

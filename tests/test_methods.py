@@ -123,6 +123,19 @@ def _wrong(run):
     return float(run.objective.loss.active_tuples(found, run.dataset.labels))
 
 
+def test_entries_of_gradients_are_clipped_also_those_of_class_vectors(tmp_path, monkeypatch):
+    largest = {}
+    for clip in (None, 1e-5):
+        monkeypatch.setitem(methods.ADAPTATIONS["omniglot"], "clip", clip)
+        run = []
+        fit(tiny(tmp_path, str(clip), method="proxy_anchor", epochs=1), run.append)
+        for part in (run[0].model, run[0].objective):
+            largest[clip, part] = max(float(p.grad.abs().max()) for p in part.parameters())
+    unclipped, clipped = ([value for (c, _), value in largest.items() if c == clip] for clip in (None, 1e-5))
+    assert min(unclipped) > 1e-4
+    assert clipped == pytest.approx([1e-5, 1e-5])
+
+
 def test_a_random_network_is_not_frozen():
     assert resolve(TrainConfig(method="proxy_anchor")).phases == ()
     assert resolve(TrainConfig(method="proxy_anchor", dataset="cub200")).phases == (("freeze", 1),)
