@@ -13,10 +13,11 @@ from dmlteach.errors import DMLTeachError, unknown_name
 
 @dataclass(frozen=True)
 class Group:
-    """How one part of the network learns: a factor on the learning rate, its own weight decay or None."""
+    """How one part learns: a factor on the learning rate; a weight decay and an optimiser of its own, or None."""
 
     factor: float = 1.0
     weight_decay: float | None = None
+    optimizer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ METHODS: dict[str, Method] = {
         "Wu, Manmatha, Smola & Krähenbühl, ICCV 2017",
         loss="margin", sampler="class_balanced", sampler_options={"images_per_class": 5}, normalize=True,
         batch_size=70, batches_per_epoch=200, embedding_dim=128, epochs=20,
-        groups={"backbone": Group(factor=0.01), "loss": Group(factor=100, weight_decay=0)},
+        groups={"backbone": Group(factor=0.01), "loss": Group(factor=1000, weight_decay=0, optimizer="sgd")},
         schedule="step", schedule_options={"factor": 0.5, "every": 5}, early_stopping=None,
     ),
     "nca": Method(

@@ -27,25 +27,56 @@ OPTIMIZERS: dict[str, Callable[[list], torch.optim.Optimizer]] = {
 }
 
 
-def build(recipe: Method, model: Model, loss: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimiser over three groups: backbone, head, and the loss's own parameters."""
+class Optimizers:
+    """Several optimisers that step together; most recipes have one, some learn a part by another rule."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer]):
+        self.parts = parts
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for part in self.parts for group in part.param_groups]
+
+    def zero_grad(self) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+
+
+def build(recipe: Method, model: Model, loss: nn.Module) -> Optimizers:
+    """The recipe's optimisers over three groups: backbone, head, and the loss's own parameters.
+
+    Raises:
+        DMLTeachError: no such group or optimiser.
+    """
     parts = {"backbone": model.backbone, "head": model.head, "loss": loss}
     unknown = set(recipe.groups) - set(parts)
     if unknown:
         raise unknown_name("parameter group", unknown.pop(), parts)
-    groups = []
+    by_optimizer: dict[str, list[dict[str, Any]]] = {recipe.optimizer: []}
     for name, module in parts.items():
         group = recipe.groups.get(name, Group())
         decay = recipe.weight_decay if group.weight_decay is None else group.weight_decay
         rate = recipe.learning_rate * group.factor
         parameters = list(module.parameters())
         if parameters:
-            groups.append(
+            by_optimizer.setdefault(group.optimizer or recipe.optimizer, []).append(
                 {"name": name, "params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
             )
-    if recipe.optimizer not in OPTIMIZERS:
-        raise unknown_name("optimizer", recipe.optimizer, OPTIMIZERS)
-    return OPTIMIZERS[recipe.optimizer](groups)
+    for name in by_optimizer:
+        if name not in OPTIMIZERS:
+            raise unknown_name("optimizer", name, OPTIMIZERS)
+    return Optimizers([OPTIMIZERS[name](groups) for name, groups in by_optimizer.items()])
 
 
 class Schedule:
@@ -80,7 +111,7 @@ class Schedule:
             self.reduction *= self.options.get("factor", 0.5)
             self.waited = 0
 
-    def apply(self, optimizer: torch.optim.Optimizer, progress: float) -> float:
+    def apply(self, optimizer: Optimizers, progress: float) -> float:
         """Set the rates of all groups; returns the first group's."""
         factor = self.factor(progress)
         for group in optimizer.param_groups:

@@ -432,7 +432,7 @@ class Run:
                 embeddings, labels, images, tuples, generator, use_memory=self.epoch >= MEMORY_STARTS
             )
 
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         loss, embeddings = gradient_step(
             self.network, view, len(batch), objective, self.world, self.config.micro_batch,
             self.config.precision == "bf16",
