@@ -13,7 +13,7 @@ from dmlteach.errors import DMLTeachError, unknown_name
 
 @dataclass(frozen=True)
 class Group:
-    """How one part learns: a factor on the learning rate; a weight decay and an optimiser of its own, or None."""
+    """How one part learns: a factor on the learning rate; its own weight decay and optimiser, or None."""
 
     factor: float = 1.0
     weight_decay: float | None = None
