@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--root", required=True, help="folder or archive of CUB-200-2011")
     parser.add_argument("--weights", required=True, help=f"ImageNet weights of {BACKBONE}")
     parser.add_argument("--image-size", type=int, default=96, help="side of the images in pixels")
-    parser.add_argument("--steps", type=int, default=99, help="optimiser steps of 64 images of every run")
+    parser.add_argument("--steps", type=int, default=99, help="optimiser steps of 60 images of every run")
     parser.add_argument("--runs", type=Path, default=Path("build/birds"), help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     args = parser.parse_args()
@@ -52,11 +52,12 @@ def label(name: str, das: bool) -> str:
 def command(name: str, das: bool, steps: int, network: list[str]) -> list[str]:
     """Options of one run."""
     words = grid.options(
-        method=name, seed=SEED, eval_every=0, epochs=3, batches_per_epoch=steps // 3, batch_size=64,
+        method=name, seed=SEED, eval_every=0, epochs=3, batches_per_epoch=steps // 3, batch_size=60,
         transform="resized_crop", schedule="cosine",
     )  # fmt: skip
     if methods.get(name).sampler == "local":
-        words += grid.options(sampler="local_classes")  # neighbourhoods of species, not of single images
+        # neighbourhoods of species, not of single images
+        words += grid.options(sampler="local_classes", sampler_option="images_per_class=5")
     return [*words, *network, *(["--das"] if das else [])]
 
 
@@ -75,7 +76,7 @@ def table(
 ) -> Iterator[str]:
     """The rows as Markdown, the best Recall@1 first."""
     yield (
-        f"{BACKBONE}, {image_size} × {image_size} pixels, {steps} steps of 64 images, one seed; "
+        f"{BACKBONE}, {image_size} × {image_size} pixels, {steps} steps of 60 images, one seed; "
         "minutes of one thread beside other work.\n"
     )
     yield "| method | loss | Recall@1 | Recall@8 | MAP@R | training, min |"

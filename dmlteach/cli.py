@@ -132,6 +132,9 @@ def train(
         str | None,
         option("imagenet (downloads), cached, none, or a file.", "NAME", "cached"),
     ] = None,
+    head_option: Annotated[
+        list[str], option("Option of an ensemble's head, e.g. weights=size; repeatable.", "NAME=VALUE", False)
+    ] = [],  # noqa: B006
     embedding_dim: Annotated[int | None, option("Size of the embedding.", "N", RECIPE)] = None,
     normalize: Annotated[bool | None, option("Put embeddings on the unit sphere.", default=RECIPE)] = None,
     image_size: Annotated[int | None, option("Side of the images in pixels.", "N", "the backbone's")] = None,
@@ -167,7 +170,7 @@ def train(
     config = {name: value for name, value in ctx.params.items() if not name.endswith("_option")}
     config |= {
         f"{part}_options": _pairs(ctx.params[f"{part}_option"])
-        for part in ("loss", "das", "sampler", "dataset")
+        for part in ("loss", "das", "sampler", "head", "dataset")
     }
 
     from dmlteach.train import TrainConfig, fit
@@ -314,7 +317,7 @@ def figures(
 
 @app.command()
 def methods() -> None:
-    """The recipes as a table: which loss, in which batches (classes × images), from which paper.
+    """The recipes as a table: paper, loss, batches (classes × images), size D of the embedding, optimiser.
 
     \b
     Example:
@@ -327,8 +330,15 @@ def methods() -> None:
         recipe = methods.get(name)
         each = recipe.sampler_options.get("images_per_class")
         batch = f"{recipe.batch_size // each} × {each}" if each else str(recipe.batch_size)
-        rows.append([name, recipe.loss, recipe.sampler, batch, recipe.paper])
-    _print_table(["method", "loss", "sampler", "batch", "paper"], rows)
+        rate = f"{recipe.learning_rate:.0e}".replace("e-0", "e-")
+        rows.append(
+            [
+                name,
+                f"{recipe.paper}\nloss {recipe.loss}; batches {recipe.sampler}, {batch}; "
+                f"D = {recipe.embedding_dim}; {recipe.optimizer}, rate {rate}",
+            ]
+        )
+    _print_table(["method", "paper, and what the recipe takes from it"], rows)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from dmlteach.models import Model
 SCHEDULES: dict[str, set[str]] = {
     "constant": set(),
     "cosine": {"warmup"},
-    "step": {"factor", "every"},
+    "step": {"factor", "every", "at"},
     "plateau": {"factor", "patience"},
 }
 
@@ -98,7 +98,10 @@ class Schedule:
             rise = min(1.0, (progress + 1e-3) / warmup) if warmup else 1.0
             return rise * 0.5 * (1 + math.cos(math.pi * min(progress / self.epochs, 1.0)))
         if self.name == "step":
-            return self.options.get("factor", 0.1) ** (progress // self.options.get("every", 10))
+            at = self.options.get("at")
+            every = self.options.get("every", 10)
+            steps = progress // every if at is None else sum(progress >= epoch for epoch in at)
+            return self.options.get("factor", 0.1) ** steps
         return self.reduction
 
     def epoch_ended(self, loss: float) -> None:

@@ -59,6 +59,7 @@ class TrainConfig:
         memory: embeddings of earlier batches to compare with (cross-batch memory), from the second epoch on.
         imprint: images of each class whose mean embedding its learned vector starts from; 0: at random.
         backbone, weights: network, and its weights: "imagenet" (downloads), "cached", "none" or a file.
+        head_options: of the method's head, see `dmlteach.models.CascadeHead` and `BIERHead`.
         embedding_dim, normalize, image_size: of the model; size in pixels.
         learning_rate, weight_decay, schedule: of the optimiser.
         transform: "crop", "drawing", "resized_crop" or "none".
@@ -97,6 +98,7 @@ class TrainConfig:
     sampler_options: dict[str, Any] = field(default_factory=dict)
     backbone: str | None = None
     weights: str | None = None
+    head_options: dict[str, Any] = field(default_factory=dict)
     embedding_dim: int | None = None
     normalize: bool | None = None
     image_size: int | None = None
@@ -126,15 +128,16 @@ class Result(NamedTuple):
 
 def resolve(config: TrainConfig) -> Method:
     """The recipe of a run: the method's, as its data set adapts it, as the config overrides it."""
-    recipe = methods.adapt(methods.get(config.method), config.dataset)
+    recipe = methods.get(config.method)
+    if config.loss not in (None, recipe.loss):
+        recipe = methods.with_loss(recipe, config.loss)
+    if config.sampler not in (None, recipe.sampler):
+        recipe = replace(recipe, sampler=config.sampler, sampler_options={})
+    recipe = methods.adapt(recipe, config.dataset)
     shared = {f.name for f in fields(Method)} & {f.name for f in fields(TrainConfig)}
     given = {k: getattr(config, k) for k in shared if getattr(config, k) not in (None, {})}
-    for part in ("loss", "sampler"):
-        if given.get(part, getattr(recipe, part)) == getattr(recipe, part):
-            given[f"{part}_options"] = getattr(recipe, f"{part}_options") | getattr(config, f"{part}_options")
-        else:  # the options of the method's own loss do not fit another
-            given[f"{part}_options"] = getattr(config, f"{part}_options")
-    given["das_options"] = recipe.das_options | config.das_options
+    for part in ("loss", "sampler", "head", "das"):
+        given[f"{part}_options"] = getattr(recipe, f"{part}_options") | getattr(config, f"{part}_options")
     if "schedule" in given and given["schedule"] != recipe.schedule:
         given["schedule_options"] = {}
     for name in POSITIVE:

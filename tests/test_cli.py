@@ -277,6 +277,27 @@ def test_evaluate_takes_the_run_that_train_wrote(tmp_path):
     assert json.loads(numbers.read_text())["recall@1"] == pytest.approx(final["recall@1"], abs=1e-6)
 
 
+def test_parts_of_methods_combine_from_the_command_line(tmp_path):
+    words = (
+        "--method softmax --loss multi_similarity --loss-option epsilon=0.2 --sampler class_balanced "
+        "--sampler-option images_per_class=4 --das --das-option copies=1 --memory 64"
+    )
+    trained = run("train", "--output", str(tmp_path / "run"), "--epochs", "2", *words.split(), *SMALL)
+    assert trained.exit_code == 0, trained.output
+    recipe = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
+    assert (recipe["loss"], recipe["loss_options"]) == ("multi_similarity", {"epsilon": 0.2})
+    assert (recipe["sampler"], recipe["sampler_options"]) == ("class_balanced", {"images_per_class": 4})
+    assert (recipe["das"], recipe["das_options"], recipe["memory"]) == (True, {"copies": 1}, 64)
+    assert (recipe["normalize"], recipe["imprint"]) == (True, 0)
+    words = "--method softmax --imprint 2 --head-option weights=size"
+    one_error(
+        run("train", "--output", str(tmp_path / "no"), *words.split(), *SMALL), "option of the linear head"
+    )
+    words = "--method bier --head-option weights=size"
+    boosted = run("train", "--output", str(tmp_path / "bier"), "--epochs", "1", *words.split(), *SMALL)
+    assert boosted.exit_code == 0, boosted.output
+
+
 def test_evaluate_across_domains_prints_every_direction(tmp_path):
     numbers = tmp_path / "numbers.json"
     model = str(tmp_path / "model.safetensors")

@@ -1,5 +1,7 @@
 """Every recipe trains under the same trainer, resumes to the same bits, and nonsense is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -67,8 +69,10 @@ RESUMED = {
 
 @pytest.fixture
 def with_freeze_phase(monkeypatch):
-    """Phases as published; on drawings the freeze phase is left out otherwise."""
+    """One frozen epoch; on drawings the freeze phase is left out otherwise."""
     monkeypatch.setitem(methods.ADAPTATIONS["omniglot"], "phases_left_out", ())
+    short = replace(methods.get("proxy_anchor"), phases=(("freeze", 1),))
+    monkeypatch.setitem(methods.METHODS, "proxy_anchor", short)
 
 
 @pytest.mark.parametrize("which", RESUMED)
@@ -138,7 +142,7 @@ def test_entries_of_gradients_are_clipped_also_those_of_class_vectors(tmp_path, 
 
 def test_a_random_network_is_not_frozen():
     assert resolve(TrainConfig(method="proxy_anchor")).phases == ()
-    assert resolve(TrainConfig(method="proxy_anchor", dataset="cub200")).phases == (("freeze", 1),)
+    assert resolve(TrainConfig(method="proxy_anchor", dataset="cub200")).phases == (("freeze", 5),)
     assert resolve(TrainConfig(method="bier")).phases == (("initialize heads", 300),)
 
 
@@ -151,6 +155,25 @@ def test_a_data_set_changes_options_of_one_loss_and_leaves_the_others():
     assert resolve(TrainConfig(method="multi_similarity")).loss_options == {"base": 0.5}
     assert resolve(TrainConfig(method="smart_mining")).sampler_options == {"kappa": 2.0}
     assert resolve(TrainConfig(method="smart_mining", dataset="cub200")).sampler_options == {}
+
+
+def test_another_loss_brings_its_geometry_and_how_its_parameters_learn():
+    assert resolve(TrainConfig(method="sst", loss="proxy_anchor")).normalize
+    assert not resolve(TrainConfig(method="margin", loss="lifted")).normalize
+    assert not resolve(TrainConfig(method="sst", loss="proxy_anchor", normalize=False)).normalize
+    birds = {"dataset": "cub200", "root": "anywhere"}
+    for method, loss in (("sst", "margin"), ("margin", "proxy_anchor"), ("margin", "lifted")):
+        own = {"margin": "margin", "proxy_anchor": "proxy_anchor"}.get(loss)
+        group = resolve(TrainConfig(method=method, loss=loss, **birds)).groups.get("loss")
+        assert group == (methods.get(own).groups["loss"] if own else None)
+    assert resolve(TrainConfig(method="margin", loss="lifted", **birds)).groups["backbone"].factor == 0.01
+    assert resolve(TrainConfig(method="sst", loss="proxy_nca")).groups["loss"].factor == 10  # on drawings
+
+
+def test_options_of_the_head_reach_it(tmp_path):
+    result = fit(tiny(tmp_path, method="bier", epochs=1, head_options={"weights": "size"}))
+    assert result.model.spec.head_options == {"weights": "size"}
+    assert result.model.head.weights == "size"
 
 
 def test_only_losses_with_class_vectors_are_imprinted():
@@ -194,6 +217,13 @@ def test_every_recipe_names_parts_that_exist(name):
             {"method": "hdc", "loss": "bier"},
             "the bier head; choose a method whose network has it: abier, bier.",
         ),
+        ({"method": "hierarchical_triplet"}, "is a loss, not a method; methods with it: htl"),
+        ({"method": "triplet_hard"}, "choose a method and add it by --loss"),
+        ({"method": "sst", "loss": "htl"}, "is a method, not a loss; its loss is 'hierarchical_triplet'"),
+        ({"method": "smart_mining", "das": True}, "would discard the triplets"),
+        ({"method": "supcon", "sampler_options": {"images_per_class": 1}}, "leaves no positive in a batch"),
+        ({"method": "bier", "head_options": {"weigths": "size"}}, "did you mean 'weights'?"),
+        ({"method": "sst", "head_options": {"weights": "size"}}, "option of the linear head"),
         ({"method": "softmax", "imprint": -1}, "imprint must be 0 (a start at random) or a number"),
         ({"method": "sst", "imprint": 5}, "of which the sst loss has none; these losses have: "),
         ({"method": "contrastive", "memory": 0}, "memory must be positive"),

@@ -67,7 +67,8 @@ class CascadeHead(Head):
     """An embedding of each depth, on a unit sphere of its own: Yuan, Yang & Zhang (HDC), ICCV 2017.
 
     The parts count alike in training and in retrieval. Inner features are far from an embedding;
-    they pass one hidden layer first, as in GoogLeNet's auxiliary classifiers, which the paper takes.
+    they pass one hidden layer first. (The paper takes GoogLeNet's auxiliary classifiers, which have a
+    convolution before it.)
 
     Args:
         num_features: sizes of the features of each depth.
