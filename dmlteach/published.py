@@ -59,6 +59,30 @@ def results(dataset: str | None = None, method: str | None = None) -> list[Resul
     return [row for row in rows if dataset in (None, row.dataset_id) and method in (None, row.method_id)]
 
 
+def beside(dataset: str, method: str, recall: float, others: int = 10) -> str:
+    """A result of one's own among published ones, as a Markdown table; the best first.
+
+    Args:
+        dataset, method: our ids; published results of the method, with and without DAS, are all shown.
+        recall: Recall@1 of one's own, as a fraction.
+        others: how many of the best of all other methods are shown as well.
+
+    Returns:
+        The table, or a sentence where nothing is published.
+    """
+    rows = [row for row in _read() if (row.dataset_id, row.metric, row.k) == (dataset, "Recall@K", 1)]
+    if not rows:
+        return f"Recall@1 on `{dataset}` is not among the published results that dmlteach knows."
+    own = [row for row in rows if row.method_id.removesuffix("+das") == method]
+    rest = sorted((row for row in rows if row not in own), key=lambda row: -row.value)[:others]
+    lines = [(100 * recall, f"| **{method}, this run** | | **{100 * recall:.1f} %** | this report |")]
+    for row in own + rest:
+        network = f"{row.backbone}, D = {row.dim}" if row.dim else row.backbone
+        lines.append((row.value, f"| {row.method} | {network} | {row.value:.1f} % | {row.source} |"))
+    table = [text for _, text in sorted(lines, key=lambda line: -line[0])]
+    return "\n".join(["| method | network | Recall@1 | source |", "|---|---|---|---|", *table])
+
+
 @functools.cache
 def _read() -> tuple[Result, ...]:
     with open(FILE, encoding="utf-8", newline="") as file:

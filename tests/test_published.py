@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 
 import pytest
 
@@ -69,3 +70,18 @@ def test_an_unknown_id_gets_a_suggestion(chosen, message):
 
 def test_the_table_is_part_of_the_package():
     assert published.FILE.parent.name == "dmlteach" and published.FILE.is_file()
+
+
+def test_a_result_of_ones_own_stands_among_the_published_ones():
+    table = published.beside("cub200", "margin", 0.6421, others=3).splitlines()
+    values = [float(re.search(r"(\d+\.\d) %", line)[1]) for line in table[2:]]
+    assert values == sorted(values, reverse=True)
+    own = published.results("cub200", "margin") + published.results("cub200", "margin+das")
+    assert len(values) == sum(row.k == 1 and row.metric == "Recall@K" for row in own) + 3 + 1
+    assert "| **margin, this run** | | **64.2 %** | this report |" in table
+    best = max(row.value for row in published.results("cub200") if row.k == 1)
+    assert values[0] == best
+
+
+def test_where_nothing_is_published_it_says_so():
+    assert "`omniglot`" in published.beside("omniglot", "sst", 0.5)
