@@ -18,6 +18,32 @@ CONSTANT_WEIGHTS = {"circle", "bier"} & set(NAMES)
 # and hdc keeps equally hard pairs in theirs.
 ORDERED = {"margin", "n_pair", "hdc"}
 
+# Other forms of a loss, which take other ways through its code.
+VARIANTS = [
+    ("bier", {"variant": "code"}),
+    ("bier", {"variant": "none", "count_self": True}),
+    ("binomial_deviance", {"variant": "per_anchor", "negative_cost": 25.0}),
+    ("clustering", {"squared": True}),
+    ("contrastive", {"variant": "cosine", "margin": 0.5}),
+    ("global", {"triplet_weight": 1.0}),
+    ("hdc", {"mode": "independent"}),
+    ("hdc", {"rank_by": "own"}),
+    ("lifted_modified", {"epsilon": 0.1}),
+    ("margin", {"sampling": "all", "nu": 0.1}),
+    ("n_pair", {"l2": 0.1}),
+    ("nca", {"log": True}),
+    ("proxy_nca", {"variant": "softmax", "smoothing": 0.1}),
+    ("soft_triple", {"centers_per_class": 1}),
+    ("triplet_all", {"reduction": "all", "squared": True}),
+    ("triplet_hard", {"soft_margin": True}),
+    ("triplet_semihard", {"variant": "nearest"}),
+]
+FORMS = [*((name, {}) for name in NAMES), *VARIANTS]
+
+
+def form_id(value):
+    return value if isinstance(value, str) else "-".join(map(str, value.values()))
+
 
 def batch(n=12, classes=4, dtype=torch.float32, scale=1.0, seed=0):
     z = torch.randn(n, DIM, generator=torch.Generator().manual_seed(seed), dtype=dtype) * scale
@@ -49,9 +75,9 @@ def degenerate_batches(draw):
     return z, y
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_any_finite_batch_gives_finite_value_and_gradient(name, request):
-    loss = create(name)
+@pytest.mark.parametrize(("name", "options"), FORMS, ids=form_id)
+def test_any_finite_batch_gives_finite_value_and_gradient(name, options, request):
+    loss = create(name, **options)
 
     @settings(
         max_examples=request.config.getoption("--batches"),
