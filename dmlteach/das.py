@@ -1,15 +1,17 @@
 """Densely-anchored sampling (DAS): embeddings made beside the real ones. Liu et al., ECCV 2022."""
 
 import inspect
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from dmlteach.distances import normalize
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, unknown_name
 
 LARGE_BANK = 2**24  # numbers; a larger bank is kept in half precision, its rows are scaled down anyway
 
+Keep = Literal["last", "random"]
 FACTS = ("num_classes", "embedding_dim", "normalize")
 
 
@@ -32,6 +34,8 @@ class DAS(nn.Module):
         copies: T, embeddings made of each real one.
         channels: K, channels that are scaled.
         bank_size: Z, differences remembered per class; the oldest makes room.
+        keep: which Z differences of a class are remembered where a batch has more: the "last" (released
+            code), or Z drawn at "random".
         scale_range: s of a scaled channel is uniform in this interval.
         shift: r_b, factor on the difference.
         detach: no gradient flows through made embeddings to the network.
@@ -48,6 +52,7 @@ class DAS(nn.Module):
         copies: int = 3,
         channels: int = 4,
         bank_size: int = 10,
+        keep: Keep = "last",
         scale_range: tuple[float, float] = (0.99, 1.01),
         shift: float = 0.01,
         detach: bool = True,
@@ -62,9 +67,11 @@ class DAS(nn.Module):
             )
         if bank_size < 1:
             raise DMLTeachError(f"bank_size must be at least 1, not {bank_size}.")
+        if keep not in get_args(Keep):
+            raise unknown_name("value of keep", keep, get_args(Keep))
         if scale_range[0] > scale_range[1]:
             raise DMLTeachError(f"scale_range must be (low, high), not {tuple(scale_range)}.")
-        self.copies, self.channels, self.bank_size = copies, channels, bank_size
+        self.copies, self.channels, self.bank_size, self.keep = copies, channels, bank_size, keep
         self.scale_range, self.shift = scale_range, shift
         self.detach, self.normalize = detach, normalize
         dtype = torch.float16 if num_classes * bank_size * embedding_dim > LARGE_BANK else torch.float32
@@ -91,18 +98,18 @@ class DAS(nn.Module):
         Returns:
             (N (1 + T), D) and their labels; the first N rows are `embeddings` as they came.
         """
-        self.remember(embeddings.detach(), labels)
+        self.remember(embeddings.detach(), labels, generator)
         made = [self._make(embeddings, labels, generator) for _ in range(self.copies)]
         return torch.cat([embeddings, *made]), labels.repeat(1 + self.copies)
 
     @torch.no_grad()
-    def remember(self, embeddings: Tensor, labels: Tensor) -> None:
+    def remember(self, embeddings: Tensor, labels: Tensor, generator: torch.Generator | None = None) -> None:
         """Count each embedding's `channels` largest channels, and store the differences within classes."""
         largest = embeddings.topk(self.channels, dim=1).indices
         one = self.frequency.new_ones(())
         self.frequency.index_put_((labels[:, None], largest), one, accumulate=True)
 
-        pairs, slots, kept = self._choose_differences(embeddings, labels)
+        pairs, slots, kept = self._choose_differences(embeddings, labels, generator)
         anchor, positive = pairs // len(labels), pairs % len(labels)
         owner = torch.where(
             pairs < 0, len(self.filled), labels[anchor]
@@ -111,8 +118,10 @@ class DAS(nn.Module):
         self.filled[labels] = (self.filled[labels] + kept).clamp_max(self.bank_size)
         self.next_slot[labels] = (self.next_slot[labels] + kept) % self.bank_size
 
-    def _choose_differences(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The last `bank_size` non-zero ordered differences of each class, without waiting for the device.
+    def _choose_differences(
+        self, embeddings: Tensor, labels: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Up to `bank_size` non-zero ordered differences of each class, without waiting for the device.
 
         Returns:
             Pairs i·N + j of the differences z_i − z_j, -1 where there are fewer; the slot of the
@@ -121,13 +130,13 @@ class DAS(nn.Module):
         n, size = len(labels), self.bank_size
         same = labels[:, None] == labels[None, :]
         valid = same & (torch.cdist(embeddings, embeddings, p=torch.inf) > 0)  # (N, N)
-        in_row = valid.sum(1)  # differences that start at each embedding
-        total = (same * in_row).sum(1)  # in the class
-        before = (same.tril(-1) * in_row).sum(1)  # in earlier rows of the class
-        rank = before[:, None] + valid.cumsum(1) - 1  # (N, N) place of a difference in its class
+        total = (same * valid.sum(1)).sum(1)  # differences in the class of each embedding
         kept = total.clamp_max(size)
-        place = rank - (total - kept)[:, None]
-        keep = valid & (place >= 0)
+        if self.keep == "last":
+            place = _place_in_class(valid, same) - (total - kept)[:, None]
+        else:
+            place = _random_place_in_class(valid, labels, len(self.filled), generator)
+        keep = valid & (place >= 0) & (place < kept[:, None])
         slot = (self.next_slot[labels][:, None] + place) % size
 
         # Gather what is kept in a list of fixed length: no class keeps more than `size`.
@@ -156,3 +165,26 @@ class DAS(nn.Module):
 
         made = (embeddings.detach() if self.detach else embeddings) * s + b
         return normalize(made) if self.normalize else made
+
+
+def _place_in_class(valid: Tensor, same: Tensor) -> Tensor:
+    """(N, N) place of a difference among those of its class, in the order of the batch."""
+    before = (same.tril(-1) * valid.sum(1)).sum(1)  # in earlier rows of the class
+    return before[:, None] + valid.cumsum(1) - 1
+
+
+def _random_place_in_class(
+    valid: Tensor, labels: Tensor, num_classes: int, generator: torch.Generator | None
+) -> Tensor:
+    """(N, N) place of a difference among those of its class, in random order."""
+    draw = torch.rand(valid.shape, generator=generator, device=valid.device)
+    owner = labels[:, None].expand_as(valid).flatten()
+    order = draw.masked_fill(~valid, 2).flatten().argsort()  # what is no difference comes last
+    order = order[owner[order].argsort(stable=True)]
+    counts = torch.zeros(num_classes, dtype=torch.int64, device=valid.device).index_add_(
+        0, owner, torch.ones_like(owner)
+    )
+    start = counts.cumsum(0) - counts
+    place = torch.empty_like(owner)
+    place[order] = torch.arange(len(owner), device=valid.device) - start[owner[order]]
+    return place.view_as(valid)

@@ -184,3 +184,39 @@ def test_options_out_of_range_are_one_clear_error(options, message):
     with pytest.raises(DMLTeachError) as error:
         DAS(3, 6, **options)
     assert message in str(error.value)
+
+
+def test_kept_at_random_every_difference_of_a_class_is_remembered_about_as_often():
+    z, y = batch(n=8, classes=2)  # 12 differences of each class, 3 are kept
+    truth = {(i, j): z[i] - z[j] for i in range(8) for j in range(8) if i != j and y[i] == y[j]}
+    seen = dict.fromkeys(truth, 0)
+    for seed in range(400):
+        das = DAS(2, 6, channels=2, bank_size=3, keep="random")
+        das.remember(z, y, generator(seed))
+        assert das.filled.tolist() == [3, 3]
+        for c in range(2):
+            found = [
+                pair for row in remembered(das, c) for pair, v in truth.items() if torch.allclose(v, row)
+            ]
+            assert len(set(found)) == 3
+            assert all(y[i] == c for i, _ in found)
+            for pair in found:
+                seen[pair] += 1
+    assert min(seen.values()) > 70  # 100 expected, standard deviation below 9
+    assert max(seen.values()) < 130
+
+
+def test_kept_at_random_few_differences_are_all_kept():
+    z, y = batch(n=5, classes=2)
+    last, random = (DAS(2, 6, channels=2, bank_size=20, keep=keep) for keep in ("last", "random"))
+    for das in (last, random):
+        das.remember(z, y, generator())
+    assert torch.equal(last.filled, random.filled)
+    for c in range(2):
+        ordered = [sorted(map(tuple, remembered(das, c).tolist())) for das in (last, random)]
+        assert ordered[0] == ordered[1]
+
+
+def test_no_such_rule_of_keeping():
+    with pytest.raises(DMLTeachError, match="did you mean 'random'"):
+        DAS(2, 6, keep="randm")

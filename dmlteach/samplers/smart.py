@@ -5,6 +5,7 @@ the paper's summaries leave open is decided here and marked as a choice.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ RISE = 0.1  # of the loss in an epoch, from which on mining is too hard
 NOTHING = 1e-6  # a loss, slope or variance below this is zero
 
 
+Search = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+
+
 class Mined(NamedTuple):
     """One positive and one negative for each anchor; rows of the training set."""
 
@@ -34,7 +38,14 @@ class Mined(NamedTuple):
     is_random: Tensor  # (A,) whether the negative is random, because the list held no admissible one
 
 
-def mine(space: Space, anchors: Tensor, kappa: float, num_neighbours: int, rng: np.random.Generator) -> Mined:
+def mine(
+    space: Space,
+    anchors: Tensor,
+    kappa: float,
+    num_neighbours: int,
+    rng: np.random.Generator,
+    search: Search = nearest_others,
+) -> Mined:
     """For each anchor, the nearest admissible negative of its neighbour list and a random positive.
 
     A negative is admissible if d²(a, n) > κ d²(a, p), where p is the nearest image of a's class that
@@ -48,10 +59,11 @@ def mine(space: Space, anchors: Tensor, kappa: float, num_neighbours: int, rng: 
         kappa: κ, a ratio of squared distances.
         num_neighbours: length of the lists, at most M - 1.
         rng: draws positives and random negatives.
+        search: (embeddings, rows, k) → squared distances and rows, nearest first.
     """
     z, labels = space.embeddings, space.labels
     nearest_positive, positives = _positives(z, labels, anchors, rng)  # (A,), (A,)
-    d2, listed = nearest_others(z, anchors, num_neighbours)  # (A, k), nearest first
+    d2, listed = search(z, anchors, num_neighbours)  # (A, k), nearest first
     admissible = (labels[listed] != labels[anchors, None]) & (d2 > kappa * nearest_positive[:, None])
     is_random = ~admissible.any(1)
     mined = listed.gather(1, admissible.int().argmax(1, keepdim=True))[:, 0]  # the first, so the nearest
@@ -134,6 +146,7 @@ class Smart(Sampler):
         kappa: κ of the first epoch. At 1, a negative is farther away than the nearest positive.
         adapt: move κ from epoch to epoch by `next_kappa`, from the training loss given to `plan`.
         num_neighbours: length of the neighbour lists.
+        search: finds them, see `mine`; by default exact. Any index may stand in for large sets.
 
     Raises:
         DMLTeachError: an option out of range; one class only, or one image in every class.
@@ -149,12 +162,15 @@ class Smart(Sampler):
         kappa: float = 1.0,
         adapt: bool = True,
         num_neighbours: int = 100,
+        search: Search = nearest_others,
     ):
         super().__init__(labels, batch_size, seed)
         if batch_size < 3:
             raise DMLTeachError(f"batch_size must be at least 3, one triplet, not {batch_size}.")
         if not (kappa >= 0 and math.isfinite(kappa)):
             raise DMLTeachError(f"kappa must be a number from 0 on, not {kappa}.")
+        if not callable(search):
+            raise DMLTeachError(f"search must be a function (embeddings, rows, k), not {search!r}.")
         if num_neighbours < 1:
             raise DMLTeachError(f"num_neighbours must be at least 1, not {num_neighbours}.")
         sizes = torch.bincount(self.labels)
@@ -167,6 +183,7 @@ class Smart(Sampler):
         self.kappa = kappa
         self.adapt = adapt
         self.num_neighbours = min(num_neighbours, len(self.labels) - 1)
+        self.search = search
         self.trace: list[tuple[float, float]] = []  # κ and mean loss of each epoch
 
     def _compose(self, rng, space, last_loss):
@@ -178,7 +195,7 @@ class Smart(Sampler):
         num_batches = min(len(self.labels) // self.batch_size, len(self._anchors) // per_batch)
         deck = self._anchors[torch.from_numpy(rng.permutation(len(self._anchors)))]
         anchors = deck[: num_batches * per_batch]
-        mined = mine(space, anchors, self.kappa, self.num_neighbours, rng)
+        mined = mine(space, anchors, self.kappa, self.num_neighbours, rng, self.search)
 
         triplets = torch.arange(3 * per_batch).view(3, per_batch).T  # (B/3, 3)
         parts = torch.stack([anchors, mined.positives, mined.negatives])  # (3, anchors)

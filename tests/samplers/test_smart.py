@@ -289,3 +289,31 @@ def test_a_network_that_diverged_is_one_clear_error():
 def test_a_mistake_is_one_clear_error(labels, options, message):
     with pytest.raises(DMLTeachError, match=message):
         Smart(labels, **{"batch_size": 6, **options})
+
+
+def test_any_index_may_stand_in_for_the_exact_search():
+    space = space_of()
+    asked = []
+
+    def backwards(z, rows, k):
+        """The k farthest, as a very bad index would."""
+        asked.append((len(rows), k))
+        d2 = torch.cdist(z[rows], z).square()
+        found = d2.topk(k, dim=1)
+        return found.values.flip(1), found.indices.flip(1)
+
+    sampler = Smart(space.labels, 30, kappa=0.0, num_neighbours=10, search=backwards)
+    sampler.plan(0, space)
+    (triplets,) = {batch.tuples.triplets.shape for batch in sampler}
+    assert triplets == (10, 3)
+    assert asked == [(80, 10)]
+    d2 = d2_of(space)
+    for batch in sampler:
+        a, n = batch[0], batch[20]
+        others = d2[a][space.labels != space.labels[a]]
+        assert d2[a, n] > others.median()  # among the farthest, as it was told
+
+
+def test_a_search_that_is_no_function_is_one_clear_error():
+    with pytest.raises(DMLTeachError, match="search must be a function"):
+        Smart(space_of().labels, 30, search="faiss")
