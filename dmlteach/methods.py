@@ -47,7 +47,7 @@ class Method:
             "initialize heads" makes an ensemble's learners independent first, in so many steps.
         imprint: images of each class whose mean embedding its learned vector starts from (Qi, Brown & Lowe,
             CVPR 2018); 0: from random numbers, as published.
-        clip: largest absolute entry of a gradient, or None.
+        clip, clip_norm: largest absolute entry of a gradient; largest norm of all of it; or None.
         train_options: of the data set, for its training images only, e.g. rotations of Omniglot.
     """
 
@@ -78,6 +78,7 @@ class Method:
     phases: tuple[tuple[str, int], ...] = ()
     imprint: int = 0
     clip: float | None = None
+    clip_norm: float | None = None
     train_options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -238,6 +239,7 @@ ADAPTATIONS: dict[str, dict[str, Any]] = {
             "margin": {"loss": Group(factor=100, weight_decay=0, optimizer="sgd")},
         },
         "phases_left_out": ("freeze",),  # a head cannot start from random features
+        "clip_by_norm": True,  # Adam would long remember the huge first gradients of a random network
         "images_per_class": {5: 4, 10: 8},  # whole groups of images fill the batch
         # A random network finds all drawings alike. At the published cost of 25, BIER would only drive them
         # apart; and from negatives nearer than the nearest positive, Smart Mining would learn nothing.
@@ -352,6 +354,8 @@ def adapt(method: Method, dataset: str) -> Method:
     if "images_per_class" in sampler_options:
         given = sampler_options["images_per_class"]
         sampler_options["images_per_class"] = per_class.get(given, given)
+    if changes.pop("clip_by_norm"):
+        changes |= {"clip": None, "clip_norm": method.clip}
     changes |= {
         "loss_options": loss_options,
         "sampler_options": sampler_options,

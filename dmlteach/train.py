@@ -440,9 +440,11 @@ class Run:
             self.network, view, len(batch), objective, self.world, self.config.micro_batch,
             self.config.precision == "bf16",
         )  # fmt: skip
+        learned = [*self.model.parameters(), *self.objective.parameters()]
         if self.recipe.clip is not None:
-            learned = [*self.model.parameters(), *self.objective.parameters()]
             nn.utils.clip_grad_value_(learned, self.recipe.clip)
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(learned, self.recipe.clip_norm)
         self.optimizer.step()
 
         if self.step % STATS_EVERY == 0:

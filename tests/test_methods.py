@@ -127,17 +127,36 @@ def _wrong(run):
     return float(run.objective.loss.active_tuples(found, run.dataset.labels))
 
 
-def test_entries_of_gradients_are_clipped_also_those_of_class_vectors(tmp_path, monkeypatch):
-    largest = {}
-    for clip in (None, 1e-5):
-        monkeypatch.setitem(methods.ADAPTATIONS["omniglot"], "clip", clip)
-        run = []
-        fit(tiny(tmp_path, str(clip), method="proxy_anchor", epochs=1), run.append)
-        for part in (run[0].model, run[0].objective):
-            largest[clip, part] = max(float(p.grad.abs().max()) for p in part.parameters())
-    unclipped, clipped = ([value for (c, _), value in largest.items() if c == clip] for clip in (None, 1e-5))
-    assert min(unclipped) > 1e-4
-    assert clipped == pytest.approx([1e-5, 1e-5])
+def gradients(tmp_path, name, **options):
+    """The last gradient of a run: that of the network, and that of the class vectors."""
+    runs = []
+    fit(tiny(tmp_path, name, method="proxy_anchor", epochs=1, **options), runs.append)
+    parts = (runs[0].model, runs[0].objective)
+    return [torch.cat([p.grad.flatten() for p in part.parameters()]) for part in parts]
+
+
+def test_gradients_are_clipped_also_those_of_class_vectors(tmp_path, monkeypatch):
+    drawings = methods.ADAPTATIONS["omniglot"]
+    monkeypatch.setitem(drawings, "clip_by_norm", False)
+    recipe = methods.get("proxy_anchor")
+    by = {}
+    for name, rule in {"free": {"clip": None}, "entry": {"clip": 1e-5}, "norm": {"clip_norm": 1e-3}}.items():
+        changed = replace(recipe, **{"clip": None, **rule})
+        monkeypatch.setitem(methods.METHODS, "proxy_anchor", changed)
+        by[name] = gradients(tmp_path, name)
+    assert all(part.abs().max() > 1e-4 for part in by["free"])
+    assert [part.abs().max().item() for part in by["entry"]] == pytest.approx([1e-5, 1e-5])
+    assert torch.cat(by["free"]).norm() > 1e-2
+    assert torch.cat(by["norm"]).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_drawings_clip_by_norm_what_a_recipe_clips_by_entry():
+    on_drawings, on_birds = (
+        resolve(TrainConfig(method="proxy_anchor", dataset=d)) for d in ("omniglot", "cub200")
+    )
+    assert (on_drawings.clip, on_drawings.clip_norm) == (None, 10)
+    assert (on_birds.clip, on_birds.clip_norm) == (10, None)
+    assert resolve(TrainConfig(method="sst")).clip_norm is None
 
 
 def test_a_random_network_is_not_frozen():
