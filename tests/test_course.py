@@ -133,7 +133,7 @@ def small_site(checkout):
     """A checkout with one chapter and the real configuration, but a first page of its own."""
     shutil.copytree(course.CHECKOUT / "docs", checkout / "docs")
     (checkout / "docs" / "index.md").write_text(
-        "# Home\n\n```{toctree}\n:glob:\n\nnotebooks/*\ndocs/conventions\ndocs/glossary\n```\n"
+        "# Home\n\n```{toctree}\n:glob:\n\nnotebooks/*\ndocs/*\n```\n"
     )
     return checkout
 

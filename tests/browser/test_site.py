@@ -25,8 +25,9 @@ def site(tmp_path_factory) -> Path:
     """A small course: the real configuration and style, one chapter, one first page."""
     checkout = tmp_path_factory.mktemp("checkout")
     shutil.copytree(course.CHECKOUT / "docs", checkout / "docs")
-    pages = "notebooks/00_chapter\ndocs/conventions\ndocs/glossary"
-    (checkout / "docs" / "index.md").write_text(f"# Home\n\n```{{toctree}}\n{pages}\n```\n")
+    (checkout / "docs" / "index.md").write_text(
+        "# Home\n\n```{toctree}\n:glob:\n\nnotebooks/*\ndocs/*\n```\n"
+    )
     cells = [
         nbformat.v4.new_markdown_cell(MARKDOWN),
         nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}),
