@@ -8,9 +8,6 @@ interrupted. Writes birds.md beside this file, with what the network's own featu
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,10 +61,7 @@ def command(name: str, das: bool, steps: int, network: list[str]) -> list[str]:
 def untrained(file: Path, network: list[str]) -> dict:
     """What `dmlteach evaluate` says of the backbone's own features."""
     if not file.exists():
-        command = [sys.executable, "-m", "dmlteach", "evaluate", *network, "--output", str(file)]
-        subprocess.run(
-            command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
+        grid.dmlteach("evaluate", *network, "--output", str(file))
     return json.loads(file.read_text())
 
 

@@ -31,13 +31,14 @@ def train_all(runs: dict[Path, Sequence[str]], jobs: int = 2) -> None:
 def _train(folder: Path, options: Sequence[str]) -> Path:
     """One run in a process of its own; a finished one is not repeated, an interrupted one resumed."""
     if "final" not in metrics(folder):
-        subprocess.run(
-            [sys.executable, "-m", "dmlteach", "train", *options, "--output", str(folder), "--resume"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        dmlteach("train", *options, "--output", str(folder), "--resume")
     return folder
+
+
+def dmlteach(*words: str) -> None:
+    """The command line in a process of its own, with one thread."""
+    command = [sys.executable, "-m", "dmlteach", *words]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def options(**given: Any) -> list[str]:

@@ -414,6 +414,9 @@ class Run:
             self.device,
         )
 
+    def _learned(self) -> list[nn.Parameter]:
+        return [*self.model.parameters(), *self.objective.parameters()]
+
     def train_on(self, batch: Batch, pixels: Pixels) -> None:
         """One optimiser step on one global batch."""
         progress = self.epoch + self.step / self.num_batches
@@ -440,11 +443,10 @@ class Run:
             self.network, view, len(batch), objective, self.world, self.config.micro_batch,
             self.config.precision == "bf16",
         )  # fmt: skip
-        learned = [*self.model.parameters(), *self.objective.parameters()]
         if self.recipe.clip is not None:
-            nn.utils.clip_grad_value_(learned, self.recipe.clip)
+            nn.utils.clip_grad_value_(self._learned(), self.recipe.clip)
         if self.recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(learned, self.recipe.clip_norm)
+            nn.utils.clip_grad_norm_(self._learned(), self.recipe.clip_norm)
         self.optimizer.step()
 
         if self.step % STATS_EVERY == 0:
