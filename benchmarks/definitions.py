@@ -37,14 +37,12 @@ def naive_medoids(d, y, gamma, passes=5):
     """Algorithms 1 and 2, candidate by candidate."""
     medoids = []
     for _ in range(len(np.unique(y))):
-        best, best_score = None, -np.inf
+        scores = {}
         for i in range(len(y)):
             if i not in medoids:
                 trial = [*medoids, i]
-                score = -d[:, trial].min(1).sum() + gamma * (1 - naive_nmi(y, assign(d, trial)))
-                if score > best_score:
-                    best, best_score = i, score
-        medoids.append(best)
+                scores[i] = -d[:, trial].min(1).sum() + gamma * (1 - naive_nmi(y, assign(d, trial)))
+        medoids.append(next(i for i, score in scores.items() if score > max(scores.values()) - 1e-6))
     for _ in range(passes):
         frozen = assign(d, medoids)
         for k in range(len(medoids)):

@@ -73,7 +73,7 @@ def binomial_deviance_loss(
     terms = softplus(exponents)
     if variant == "all_pairs":
         return masked_mean(terms, is_positive) + masked_mean(terms, is_negative)
-    has_both = is_positive.any(1) & is_negative.any(1)
+    has_both = (is_positive.sum(1) > 0) & (is_negative.sum(1) > 0)
     means = _mean_of_rows(terms, is_positive) + _mean_of_rows(terms, is_negative)
     return means.masked_fill(~has_both, 0).mean()
 

@@ -26,7 +26,7 @@ def circle_exponents(
     push = gamma * (cosine.detach() + margin).relu() * (cosine - margin)
     pull = gamma * (1 + margin - cosine.detach()).relu() * (1 - margin - cosine)
     exponents = masked_logsumexp(push, is_negative) + masked_logsumexp(pull, is_positive)
-    return exponents, is_positive.any(1) & is_negative.any(1)
+    return exponents, (is_positive.sum(1) > 0) & (is_negative.sum(1) > 0)
 
 
 def circle_loss(

@@ -100,10 +100,10 @@ def violating_medoids(
 ) -> np.ndarray:
     """Medoids S that make F(S) + γ Δ(S) large: a greedy choice, then swaps (Algorithms 1 and 2).
 
-    The greedy choice adds the best example, as often as there are classes. A pass visits each cluster
-    once and puts in its medoid's place the member j with the largest −Σ_{i in the cluster} d(i, j) + γ Δ,
-    and among equals (both of a pair, say) the one farthest from the whole batch; who is a member is fixed
-    for the pass. An example as near to several medoids goes to the one that was chosen first.
+    The greedy choice adds the best example, the first of equals, as often as there are classes. A pass
+    visits each cluster once and puts in its medoid's place the member j with the largest
+    −Σ_{i in the cluster} d(i, j) + γ Δ, and among equals (both of a pair, say) the one farthest from the
+    whole batch; who is a member is fixed for the pass. An example as near to several medoids goes to the one that was chosen first.
 
     Args:
         distances: (N, N) float64.
@@ -118,7 +118,9 @@ def violating_medoids(
     medoids, is_free = classes[:0], np.ones(len(classes), dtype=bool)
     for _ in range(classes.max() + 1):
         score, delta = scores_with(everyone, distances, classes, *nearest_medoid(distances, medoids))
-        best = np.where(is_free, score + gamma * delta, -np.inf).argmax()
+        value = np.where(is_free, score + gamma * delta, -np.inf)
+        is_worse = value < value.max() - TIE  # rounding shall not choose among equals
+        best = (is_free & ~is_worse).argmax()
         medoids, is_free[best] = np.append(medoids, best), False
 
     for _ in range(passes):

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor
+from torch.nn.functional import threshold
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
@@ -26,14 +26,15 @@ def pair_terms(
         embeddings, labels, margin, variant, reference: of `contrastive_loss`.
 
     Returns:
-        Terms and two boolean masks, all (N, N) or (N, M).
+        Terms, 0 where there is no pair, and two boolean masks, all (N, N) or (N, M).
     """
     if variant == "cosine":
         s, is_positive, is_negative = cosine_pairs(embeddings, labels, reference)
-        return torch.where(is_positive, 1 - s, s * (s > margin)), is_positive, is_negative
-    d, is_positive, is_negative = distance_pairs(embeddings, labels, reference)
-    residual = torch.where(is_positive, d, (margin - d).relu())
-    return residual.square() / 2, is_positive, is_negative
+        terms = is_positive.to(s) * (1 - s) + is_negative.to(s) * threshold(s, margin, 0.0)
+    else:
+        d, is_positive, is_negative = distance_pairs(embeddings, labels, reference)
+        terms = (is_positive.to(d) * d.square() + is_negative.to(d) * (margin - d).relu().square()) / 2
+    return terms, is_positive, is_negative
 
 
 def contrastive_loss(
@@ -66,10 +67,9 @@ def contrastive_loss(
     """
     _check_options(margin, variant)
     terms, is_positive, is_negative = pair_terms(embeddings, labels, margin, variant, reference)
-    is_pair = is_positive | is_negative
     if variant == "cosine":
-        return terms.masked_fill(~is_pair, 0).sum() / len(embeddings)
-    return masked_mean(terms, is_pair)
+        return terms.sum() / len(embeddings)
+    return terms.sum() / (is_positive | is_negative).sum().clamp_min(1)
 
 
 def _check_options(margin: float, variant: str) -> None:

@@ -43,7 +43,8 @@ def lifted_loss(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> Tens
         DMLTeachError: shapes or dtypes do not fit.
     """
     terms, is_positive = lifted_terms(embeddings, labels, margin)
-    return masked_mean(terms.relu().square() / 2, is_positive)
+    # Without negatives a term is -inf; its hinge is 0.
+    return (is_positive.to(terms) * terms.relu().square()).sum() / (2 * is_positive.sum().clamp_min(1))
 
 
 class Lifted(Loss):

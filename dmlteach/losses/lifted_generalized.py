@@ -24,7 +24,7 @@ def anchor_terms(
     """
     d, is_positive, is_negative = distance_pairs(embeddings, labels, reference)
     terms = masked_logsumexp(d, is_positive) + masked_logsumexp(margin - d, is_negative)
-    return terms, is_positive.any(1) & is_negative.any(1)
+    return terms, (is_positive.sum(1) > 0) & (is_negative.sum(1) > 0)
 
 
 def lifted_generalized_loss(

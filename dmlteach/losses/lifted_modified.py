@@ -47,7 +47,7 @@ def lifted_modified_loss(
         is_positive, is_negative = mine_pairs(s, is_positive, is_negative, epsilon)
     pull = 2 / beta * masked_logsumexp(-beta * s, is_positive)
     push = 2 / alpha * masked_logsumexp(alpha * s, is_negative)
-    has_both = is_positive.any(1) & is_negative.any(1)
+    has_both = (is_positive.sum(1) > 0) & (is_negative.sum(1) > 0)
     return (pull + push).masked_fill(~has_both, 0).mean()
 
 

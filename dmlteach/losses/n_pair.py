@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 from dmlteach.distances import full_precision
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_mean
+from dmlteach.losses.tuples import check_batch, masked_mean, sunk
 
 
 def pair_up(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,7 +52,7 @@ def n_pair_terms(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     is_candidate = (classes[:, None] != classes[None, :]) & exists[None, :]
     is_candidate.fill_diagonal_(True)  # the pair's own positive, which the softmax should choose
     own = torch.arange(len(scores), device=scores.device)
-    return cross_entropy(scores.masked_fill(~is_candidate, -torch.inf), own, reduction="none"), exists
+    return cross_entropy(sunk(scores, is_candidate), own, reduction="none"), exists
 
 
 @full_precision

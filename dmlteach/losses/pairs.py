@@ -12,7 +12,7 @@ from dmlteach.distances import (
     squared_distances_to,
 )
 from dmlteach.errors import DMLTeachError
-from dmlteach.losses.tuples import check_batch
+from dmlteach.losses.tuples import check_batch, raised, sunk
 
 
 def pair_masks(labels: Tensor, reference_labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -91,8 +91,8 @@ def mine_pairs(
     Returns:
         Masks of the kept positives and negatives, (N, M) as the inputs.
     """
-    hardest_positive = cosine.masked_fill(~is_positive, torch.inf).amin(1, keepdim=True)  # (N, 1)
-    hardest_negative = cosine.masked_fill(~is_negative, -torch.inf).amax(1, keepdim=True)
+    hardest_positive = raised(cosine, is_positive).amin(1, keepdim=True)  # (N, 1)
+    hardest_negative = sunk(cosine, is_negative).amax(1, keepdim=True)
     # Written as what is dropped: a NaN is never dropped, and so reaches the loss.
     easy_positive = cosine >= hardest_negative + epsilon
     easy_negative = cosine <= hardest_positive - epsilon

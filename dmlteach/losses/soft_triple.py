@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from dmlteach.distances import cosine_to, full_precision, normalize, pairwise_distances
+from dmlteach.distances import full_precision, normalize, pairwise_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.class_vectors import class_means
@@ -43,7 +43,7 @@ def soft_triple_loss(
         DMLTeachError: shapes or dtypes do not fit.
     """
     check_batch(embeddings, labels)
-    centers = centers.to(embeddings)
+    centers = normalize(centers.to(embeddings))
     s = class_similarity(embeddings, centers, gamma)  # (N, C)
     is_own = labels[:, None] == torch.arange(len(centers), device=labels.device)
     loss = cross_entropy(scale * (s - margin * is_own), labels)
@@ -51,15 +51,16 @@ def soft_triple_loss(
 
 
 def class_similarity(embeddings: Tensor, centers: Tensor, gamma: float) -> Tensor:
-    """S_c = Σ_k softmax_k(x·w_ck / γ) x·w_ck, (N, D) and (C, K, D) → (N, C)."""
-    similarity = cosine_to(embeddings, centers.flatten(0, 1)).unflatten(1, centers.shape[:2])  # (N, C, K)
+    """S_c = Σ_k softmax_k(x·w_ck / γ) x·w_ck, (N, D) and unit centers (C, K, D) → (N, C)."""
+    similarity = normalize(embeddings) @ centers.flatten(0, 1).T
+    similarity = similarity.unflatten(1, centers.shape[:2])  # (N, C, K)
     return ((similarity / gamma).softmax(2) * similarity).sum(2)
 
 
 def center_spread(centers: Tensor) -> Tensor:
     """Σ_c Σ_{s<t} ‖w_cs − w_ct‖ / (C K (K − 1)) of unit centers (C, K, D); 0 with one center each."""
     num_classes, k, _ = centers.shape
-    distances = torch.vmap(pairwise_distances)(normalize(centers))  # (C, K, K)
+    distances = torch.vmap(pairwise_distances)(centers)  # (C, K, K)
     return distances.triu(1).sum() / (num_classes * max(k * (k - 1), 1))
 
 
@@ -108,5 +109,5 @@ class SoftTriple(Loss):
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of images that are more similar to another class than to their own."""
-        s = class_similarity(embeddings, self.centers, self.gamma)
+        s = class_similarity(embeddings, normalize(self.centers), self.gamma)
         return (s.argmax(1) != labels).float().mean()

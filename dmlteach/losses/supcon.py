@@ -36,7 +36,7 @@ def supcon_loss(
     logits = cosine / temperature
     everyone = masked_logsumexp(logits, is_positive | is_negative)  # (N,)
     num_positives = is_positive.sum(1)
-    mean_positive = logits.masked_fill(~is_positive, 0).sum(1) / num_positives.clamp_min(1)
+    mean_positive = (is_positive.to(logits) * logits).sum(1) / num_positives.clamp_min(1)
     return masked_mean(everyone - mean_positive, num_positives > 0)
 
 

@@ -8,37 +8,44 @@ from torch import Tensor
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.pairs import distance_pairs, squared_distance_pairs
+from dmlteach.losses.tuples import raised
 
 REDUCTIONS = ("nonzero", "all")
 
 
 def triplets_within(
-    d: Tensor, limit: Tensor, is_positive: Tensor, is_negative: Tensor, *, closed: bool = False
+    margin: float, d: Tensor, is_positive: Tensor, is_negative: Tensor, *, semihard: bool = False
 ) -> Tensor:
-    """Counts of the triplets whose negative is nearer than the limit of their positive.
+    """Counts of the triplets with d(a,n) < d(a,p) + m.
 
     A hinge is linear where it is active, so the sum over these triplets of d(a,p) − d(a,n) is the
     sum of counts · d: no triplet is enumerated, for the value or for the gradient.
 
     Args:
+        margin: m.
         d: (N, M) distance of each anchor to each example, plain or squared.
-        limit: (N, M), read at the positives only, e.g. d + margin.
         is_positive, is_negative: (N, M) masks, see `pair_masks`.
-        closed: whether a negative exactly at the limit counts.
+        semihard: only those with d(a,p) < d(a,n).
 
     Returns:
         (N, M) whole numbers: of a positive, the number of negatives it shares a triplet with; of a
         negative, minus the number of positives; 0 elsewhere.
     """
-    # The next number above or below decides what happens at the limit, where a sort would not.
-    side = torch.full_like(limit, torch.inf if closed else -torch.inf)
-    keys = torch.where(is_positive, limit.nextafter(side), d)
-    order = keys.argsort(1)
-    positive, negative = (mask.gather(1, order).to(d.dtype) for mask in (is_positive, is_negative))
-    below = negative.cumsum(1)
-    above = positive.sum(1, keepdim=True) - positive.cumsum(1)
-    counts = positive * below - negative * above
-    return torch.empty_like(counts).scatter_(1, order, counts)
+    positive, negative = is_positive.to(d), is_negative.to(d)
+    ordered, order = raised(d, is_positive).sort(1)  # the anchor's positives, nearest first; then the rest
+
+    def negatives_up_to(place: Tensor) -> Tensor:
+        """How many negatives have their place at or before each place of the order."""
+        return d.new_zeros(len(d), d.shape[1] + 1).scatter_add_(1, place, negative).cumsum(1)[:, :-1]
+
+    # A negative is in a triplet with each positive from place `first` on …
+    first = torch.searchsorted(ordered + margin, d, right=True)
+    num_positives, num_negatives = positive.sum(1, keepdim=True) - first, negatives_up_to(first)
+    if semihard:  # … and before place `end`
+        end = torch.searchsorted(ordered, d)
+        num_positives, num_negatives = end - first, num_negatives - negatives_up_to(end)
+    num_negatives = torch.empty_like(d).scatter_(1, order, num_negatives)  # from places to examples
+    return positive * num_negatives - negative * num_positives
 
 
 def number_of_triplets(is_positive: Tensor, is_negative: Tensor) -> Tensor:
@@ -77,8 +84,7 @@ def triplet_all_loss(
     _check_options(margin, reduction)
     pairs = squared_distance_pairs if squared else distance_pairs
     d, is_positive, is_negative = pairs(embeddings, labels, reference)
-    nearer = d.detach()
-    counts = triplets_within(nearer, nearer + margin, is_positive, is_negative)
+    counts = triplets_within(margin, d.detach(), is_positive, is_negative)
     active = counts.clamp_min(0).sum()
     total = (counts * d).sum() + margin * active
     number = active if reduction == "nonzero" else number_of_triplets(is_positive, is_negative)
@@ -114,5 +120,5 @@ class TripletAll(Loss):
         """Share of triplets inside the margin, those that give a gradient."""
         pairs = squared_distance_pairs if self.squared else distance_pairs
         d, is_positive, is_negative = pairs(embeddings, labels)
-        active = triplets_within(d, d + self.margin, is_positive, is_negative).clamp_min(0).sum()
+        active = triplets_within(self.margin, d, is_positive, is_negative).clamp_min(0).sum()
         return active / number_of_triplets(is_positive, is_negative).clamp_min(1)

@@ -7,7 +7,7 @@ from dmlteach.distances import row_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.pairs import distance_pairs
-from dmlteach.losses.tuples import masked_mean, softplus
+from dmlteach.losses.tuples import masked_mean, raised, softplus, sunk
 
 
 def hardest_differences(
@@ -24,11 +24,11 @@ def hardest_differences(
     # Choose among N² distances without a gradient; 2N distances need one.
     with torch.no_grad():
         d, is_positive, is_negative = distance_pairs(embeddings, labels, reference)
-        farthest = d.masked_fill(~is_positive, -torch.inf).argmax(1)
-        nearest = d.masked_fill(~is_negative, torch.inf).argmin(1)
+        farthest = sunk(d, is_positive).argmax(1)
+        nearest = raised(d, is_negative).argmin(1)
     others = embeddings if reference is None else reference[0]
     difference = row_distances(embeddings, others[farthest]) - row_distances(embeddings, others[nearest])
-    return difference, is_positive.any(1) & is_negative.any(1)
+    return difference, (is_positive.sum(1) > 0) & (is_negative.sum(1) > 0)
 
 
 def triplet_hard_loss(

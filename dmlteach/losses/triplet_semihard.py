@@ -24,19 +24,6 @@ def unit_squared_distance_pairs(
     return squared_distance_pairs(normalize(embeddings), labels, reference)
 
 
-def band_counts(d2: Tensor, margin: float, is_positive: Tensor, is_negative: Tensor) -> Tensor:
-    """Counts of the triplets with d²(a,p) < d²(a,n) < d²(a,p) + m, as in `triplets_within`.
-
-    Args:
-        d2: (N, M) squared distances.
-        margin: m.
-        is_positive, is_negative: (N, M) masks.
-    """
-    inside_margin = triplets_within(d2, d2 + margin, is_positive, is_negative)
-    too_hard = triplets_within(d2, d2, is_positive, is_negative, closed=True)
-    return inside_margin - too_hard
-
-
 def nearest_hinges(
     d2: Tensor, margin: float, is_positive: Tensor, is_negative: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -91,7 +78,7 @@ def triplet_semihard_loss(
     d2, is_positive, is_negative = unit_squared_distance_pairs(embeddings, labels, reference)
     if variant == "nearest":
         return masked_mean(*nearest_hinges(d2, margin, is_positive, is_negative))
-    counts = band_counts(d2.detach(), margin, is_positive, is_negative)
+    counts = triplets_within(margin, d2.detach(), is_positive, is_negative, semihard=True)
     number = counts.clamp_min(0).sum()
     return ((counts * d2).sum() + margin * number) / number.clamp_min(1)
 
@@ -124,5 +111,6 @@ class TripletSemihard(Loss):
         if self.variant == "nearest":
             hinges, exists = nearest_hinges(d2, self.margin, is_positive, is_negative)
             return masked_mean((hinges > 0).float(), exists)
-        number = band_counts(d2, self.margin, is_positive, is_negative).clamp_min(0).sum()
+        counts = triplets_within(self.margin, d2, is_positive, is_negative, semihard=True)
+        number = counts.clamp_min(0).sum()
         return number / number_of_triplets(is_positive, is_negative).clamp_min(1)

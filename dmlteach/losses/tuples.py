@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from dmlteach.errors import DMLTeachError
 
-NEGLIGIBLE = -80.0  # log of a share that fp32 cannot add to the largest
+NEGLIGIBLE = 1e-35  # a share of 1 that fp32 cannot add to the largest
 
 
 def check_batch(embeddings: Tensor, labels: Tensor) -> None:
@@ -52,21 +52,34 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
 
 
+def sunk(values: Tensor, mask: Tensor) -> Tensor:
+    """The values where `mask` holds, and numbers far below all of them elsewhere; the gradient passes.
+
+    Takes a third of the time of `masked_fill` on a processor, which handles numbers faster than booleans.
+    """
+    return (~mask).to(values).mul_(-torch.finfo(values.dtype).max / 2).add_(values)
+
+
+def raised(values: Tensor, mask: Tensor) -> Tensor:
+    """The values where `mask` holds, and numbers far above all of them elsewhere; see `sunk`."""
+    return (~mask).to(values).mul_(torch.finfo(values.dtype).max / 2).add_(values)
+
+
 class _MaskedLogSumExp(torch.autograd.Function):
-    """log Σ exp over a mask, and the softmax there, in one buffer; backward is one product with it."""
+    """log Σ exp over a mask by one fused softmax; backward is one product with it."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(values: Tensor, mask: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-        shares = values.masked_fill(~mask, -torch.inf)
-        largest = shares.amax(dim, keepdim=True)
-        largest = largest.masked_fill(largest == -torch.inf, 0)
-        shares = shares.sub_(largest)
-        # exp of a number far below gives a denormal, which takes a processor a hundred times longer than 0.
-        shares = shares.masked_fill_(shares < NEGLIGIBLE, -torch.inf).exp_()
-        total = shares.sum(dim, keepdim=True)
-        return (total.log() + largest).squeeze(dim), shares.div_(total.clamp_min(1e-30))
+        # Far below all others, but finite: a row that is masked everywhere has a softmax all the same.
+        values = sunk(values, mask)
+        shares = values.softmax(dim)
+        largest, largest_share = values.amax(dim), shares.amax(dim)
+        nowhere = largest < -torch.finfo(values.dtype).max / 4
+        # Tiny shares add nothing, and denormal numbers take a processor a hundred times longer than 0.
+        functional.threshold(shares, NEGLIGIBLE, 0.0, inplace=True)
+        return (largest - largest_share.log()).masked_fill(nowhere, -torch.inf), shares
 
     @staticmethod
     def setup_context(ctx, inputs: tuple[Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
@@ -77,9 +90,9 @@ class _MaskedLogSumExp(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor, _: None) -> tuple[Tensor, None, None]:
-        softmax, nowhere = ctx.saved_tensors
+        shares, nowhere = ctx.saved_tensors
         gradient = gradient.masked_fill(nowhere, 0)  # what follows may have no gradient at -inf
-        return softmax * gradient.unsqueeze(ctx.dim), None, None
+        return shares * gradient.unsqueeze(ctx.dim), None, None
 
 
 def masked_logsumexp(values: Tensor, mask: Tensor, dim: int = 1) -> Tensor:
