@@ -67,7 +67,8 @@ def page(content: dict) -> Iterator[str]:
     yield (
         f"{content['steps']} steps of up to 256 images, one thread, two runs side by side; mean ± half of "
         f"the 95 % interval over {len(content['seeds'])} seeds. Untrained, the network reaches Recall@1 "
-        f"{start['recall@1']:.1%} and MAP@R {start['map@r']:.1%}.\n"
+        f"{start['recall@1']:.1%} and MAP@R {start['map@r']:.1%}. An epoch is one of {content['epochs']}; "
+        "its seconds are those of the fastest run, planning included.\n"
     )
     yield "| method | loss | sampler | Recall@1 | MAP@R | an epoch, s |"
     yield "|---|---|---|---|---|---|"

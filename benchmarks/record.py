@@ -21,7 +21,8 @@ from dmlteach.train import TrainConfig
 HOME = Path(__file__).parent
 PAGES = (HOME.parent / "README.md", HOME.parent / "docs" / "results.md")
 TABLES = {
-    "comparison": "comparison.md", "methods": "methods.md", "domains": "domains.md", "speed": "README.md",
+    "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
+    "speed": "README.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
 PLACES = {"root": "DIR", "weights": "FILE", "output": "DIR"}  # paths mean nothing elsewhere

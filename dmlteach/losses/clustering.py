@@ -103,7 +103,8 @@ def violating_medoids(
     The greedy choice adds the best example, the first of equals, as often as there are classes. A pass
     visits each cluster once and puts in its medoid's place the member j with the largest
     −Σ_{i in the cluster} d(i, j) + γ Δ, and among equals (both of a pair, say) the one farthest from the
-    whole batch; who is a member is fixed for the pass. An example as near to several medoids goes to the one that was chosen first.
+    whole batch; who is a member is fixed for the pass. An example as near to several medoids goes to the
+    one that was chosen first.
 
     Args:
         distances: (N, N) float64.
