@@ -242,8 +242,13 @@ ADAPTATIONS: dict[str, dict[str, Any]] = {
         "clip_by_norm": True,  # Adam would long remember the huge first gradients of a random network
         "images_per_class": {5: 4, 10: 8},  # whole groups of images fill the batch
         # A random network finds all drawings alike. At the published cost of 25, BIER would only drive them
-        # apart; and from negatives nearer than the nearest positive, Smart Mining would learn nothing.
-        "loss_options": {"bier": {"negative_cost": 2.0}},
+        # apart; and from negatives nearer than the nearest positive, Smart Mining would learn nothing. It
+        # places them 3 to 9 apart: with a margin of 1 the contrastive loss would first draw all together.
+        "loss_options": {
+            "bier": {"negative_cost": 2.0},
+            "binomial_deviance": {"negative_cost": 10.0},  # that of CUB in Ustinova & Lempitsky, NIPS 2016
+            "contrastive": {"margin": 5.0},
+        },
         "sampler_options": {"smart": {"kappa": 2.0}},
         "train_options": {"rotations": True},
     }
