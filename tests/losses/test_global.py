@@ -52,6 +52,8 @@ def brute_force(z, labels, lam=0.8, t=0.4, gamma=0.0, triplets=None):
 @given(batches(), st.sampled_from([(0.8, 0.4), (0.0, 0.4), (2.0, 0.05)]), st.sampled_from([0.0, 1.0]))
 def test_global_is_its_definition_on_all_pairs(batch, constants, gamma):
     z, y = batch
+    # In one dimension the sphere is two points, and distances between the rows of one are rounding.
+    assume(gamma == 0 or z.shape[1] > 1)
     assert_same(
         lambda z: global_loss(z, y, *constants, gamma),
         lambda z: brute_force(z, y.tolist(), *constants, gamma),
@@ -64,7 +66,7 @@ def test_global_is_its_definition_on_all_pairs(batch, constants, gamma):
 def test_global_is_its_definition_on_given_triplets(batch, count, gamma, random):
     z, y = batch
     known = all_triplets(y.tolist())
-    assume(known)
+    assume(known and (gamma == 0 or z.shape[1] > 1))  # as above
     chosen = [random.choice(known) for _ in range(count)]  # one may come twice
     assert_same(
         lambda z: global_loss(z, y, triplet_weight=gamma, triplets=torch.tensor(chosen)),
