@@ -55,7 +55,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 def sunk(values: Tensor, mask: Tensor) -> Tensor:
     """The values where `mask` holds, and numbers far below all of them elsewhere; the gradient passes.
 
-    Takes a third of the time of `masked_fill` on a processor, which handles numbers faster than booleans.
+    Takes half the time of `masked_fill` on a processor, which handles numbers faster than booleans.
     """
     return (~mask).to(values).mul_(-torch.finfo(values.dtype).max / 2).add_(values)
 
