@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import threshold
 
 NEAREST = 1e-6  # a distance is never taken as less: there its gradient has no direction
+BLOCK = 128  # rows multiplied at a time
 
 
 def full_precision(function: Callable) -> Callable:
@@ -62,9 +63,22 @@ class _Distances(torch.autograd.Function):
 
 def _squared_distances(z: Tensor) -> Tensor:
     sq = z.square().sum(1)  # (N,)
-    d2 = torch.addmm(sq[:, None] + sq[None, :], z, z.T, alpha=-2).clamp_min_(0)
+    d2 = _gram(z).mul_(-2).add_(sq[:, None]).add_(sq[None, :]).clamp_min_(0)
     d2.diagonal().zero_()
     return d2
+
+
+def _gram(z: Tensor) -> Tensor:
+    """z zᵀ; on a processor only the blocks on and below the diagonal are multiplied, the rest mirrored."""
+    if z.device.type != "cpu":
+        return z @ z.T
+    product = z.new_empty(len(z), len(z))
+    for start in range(0, len(z), BLOCK):
+        end = start + BLOCK
+        rows = z[start:end] @ z[:end].T
+        product[start:end, :end] = rows
+        product[:start, start:end] = rows[:, :start].T
+    return product
 
 
 class _Gram(torch.autograd.Function):
@@ -74,7 +88,7 @@ class _Gram(torch.autograd.Function):
 
     @staticmethod
     def forward(z: Tensor) -> Tensor:
-        return z @ z.T
+        return _gram(z)
 
     @staticmethod
     def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:

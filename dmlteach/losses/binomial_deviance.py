@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
-from dmlteach.losses.pairs import cosine_pairs
+from dmlteach.losses.pairs import cosine_pairs, has_both
 from dmlteach.losses.tuples import masked_mean, softplus
 
 VARIANTS = ("all_pairs", "per_anchor")
@@ -73,9 +73,9 @@ def binomial_deviance_loss(
     terms = softplus(exponents)
     if variant == "all_pairs":
         return masked_mean(terms, is_positive) + masked_mean(terms, is_negative)
-    has_both = (is_positive.sum(1) > 0) & (is_negative.sum(1) > 0)
+    complete = has_both(is_positive, is_negative)
     means = _mean_of_rows(terms, is_positive) + _mean_of_rows(terms, is_negative)
-    return means.masked_fill(~has_both, 0).mean()
+    return means.masked_fill(~complete, 0).mean()
 
 
 def _mean_of_rows(values: Tensor, mask: Tensor) -> Tensor:

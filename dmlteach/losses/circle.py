@@ -4,7 +4,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.pairs import cosine_pairs
+from dmlteach.losses.pairs import cosine_pairs, has_both
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean, softplus
 
 
@@ -26,7 +26,7 @@ def circle_exponents(
     push = gamma * (cosine.detach() + margin).relu() * (cosine - margin)
     pull = gamma * (1 + margin - cosine.detach()).relu() * (1 - margin - cosine)
     exponents = masked_logsumexp(push, is_negative) + masked_logsumexp(pull, is_positive)
-    return exponents, (is_positive.sum(1) > 0) & (is_negative.sum(1) > 0)
+    return exponents, has_both(is_positive, is_negative)
 
 
 def circle_loss(

@@ -8,7 +8,7 @@ from torch.nn.functional import threshold
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.pairs import cosine_pairs, distance_pairs
-from dmlteach.losses.tuples import masked_mean
+from dmlteach.losses.tuples import as_numbers, masked_mean
 
 VARIANTS = ("euclidean", "cosine")
 
@@ -30,10 +30,13 @@ def pair_terms(
     """
     if variant == "cosine":
         s, is_positive, is_negative = cosine_pairs(embeddings, labels, reference)
-        terms = is_positive.to(s) * (1 - s) + is_negative.to(s) * threshold(s, margin, 0.0)
+        pull, push = 1 - s, threshold(s, margin, 0.0)
+        terms = as_numbers(is_positive, s) * pull + as_numbers(is_negative, s) * push
     else:
         d, is_positive, is_negative = distance_pairs(embeddings, labels, reference)
-        terms = (is_positive.to(d) * d.square() + is_negative.to(d) * (margin - d).relu().square()) / 2
+        pull, push = d, (margin - d).relu()
+        # A pair is positive or negative, or neither: at most one of the summands is not 0.
+        terms = (as_numbers(is_positive, d) * pull + as_numbers(is_negative, d) * push).square() / 2
     return terms, is_positive, is_negative
 
 

@@ -7,7 +7,7 @@ from dmlteach.distances import pairwise_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.pairs import pair_masks
-from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean
+from dmlteach.losses.tuples import as_numbers, check_batch, masked_logsumexp, masked_mean
 
 
 def lifted_terms(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,8 @@ def lifted_loss(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> Tens
     """
     terms, is_positive = lifted_terms(embeddings, labels, margin)
     # Without negatives a term is -inf; its hinge is 0.
-    return (is_positive.to(terms) * terms.relu().square()).sum() / (2 * is_positive.sum().clamp_min(1))
+    squares = as_numbers(is_positive, terms) * terms.relu().square()
+    return squares.sum() / (2 * is_positive.sum().clamp_min(1))
 
 
 class Lifted(Loss):

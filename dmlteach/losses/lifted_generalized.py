@@ -4,7 +4,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.pairs import distance_pairs
+from dmlteach.losses.pairs import distance_pairs, has_both
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean
 
 
@@ -24,7 +24,7 @@ def anchor_terms(
     """
     d, is_positive, is_negative = distance_pairs(embeddings, labels, reference)
     terms = masked_logsumexp(d, is_positive) + masked_logsumexp(margin - d, is_negative)
-    return terms, (is_positive.sum(1) > 0) & (is_negative.sum(1) > 0)
+    return terms, has_both(is_positive, is_negative)
 
 
 def lifted_generalized_loss(
@@ -51,8 +51,8 @@ def lifted_generalized_loss(
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    terms, has_both = anchor_terms(embeddings, labels, margin, reference)
-    return masked_mean(terms.relu(), has_both)
+    terms, complete = anchor_terms(embeddings, labels, margin, reference)
+    return masked_mean(terms.relu(), complete)
 
 
 class LiftedGeneralized(Loss):
@@ -72,5 +72,5 @@ class LiftedGeneralized(Loss):
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of anchors whose term is above 0, those that give a gradient."""
-        terms, has_both = anchor_terms(embeddings, labels, self.margin)
-        return masked_mean((terms > 0).float(), has_both)
+        terms, complete = anchor_terms(embeddings, labels, self.margin)
+        return masked_mean((terms > 0).float(), complete)

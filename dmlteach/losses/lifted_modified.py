@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.pairs import cosine_pairs, mine_pairs
+from dmlteach.losses.pairs import cosine_pairs, has_both, mine_pairs
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean
 
 
@@ -47,8 +47,7 @@ def lifted_modified_loss(
         is_positive, is_negative = mine_pairs(s, is_positive, is_negative, epsilon)
     pull = 2 / beta * masked_logsumexp(-beta * s, is_positive)
     push = 2 / alpha * masked_logsumexp(alpha * s, is_negative)
-    has_both = (is_positive.sum(1) > 0) & (is_negative.sum(1) > 0)
-    return (pull + push).masked_fill(~has_both, 0).mean()
+    return (pull + push).masked_fill(~has_both(is_positive, is_negative), 0).mean()
 
 
 def _check_options(alpha: float, beta: float, epsilon: float | None) -> None:
@@ -81,5 +80,5 @@ class LiftedModified(Loss):
         is_pair = is_positive | is_negative
         if self.epsilon is not None:
             is_positive, is_negative = mine_pairs(s, is_positive, is_negative, self.epsilon)
-        has_both = is_positive.any(1, keepdim=True) & is_negative.any(1, keepdim=True)
-        return masked_mean(((is_positive | is_negative) & has_both).float(), is_pair)
+        complete = has_both(is_positive, is_negative)[:, None]
+        return masked_mean(((is_positive | is_negative) & complete).float(), is_pair)

@@ -11,7 +11,7 @@ from dmlteach.distances import normalize, pairwise_distances
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.pairs import pair_masks
-from dmlteach.losses.tuples import check_batch, masked_mean, raised, sunk
+from dmlteach.losses.tuples import as_numbers, check_batch, has_any, masked_mean, raised, sunk
 
 SAMPLING = ("all", "distance")
 
@@ -43,10 +43,10 @@ def negative_probabilities(
         there is no negative.
     """
     in_reach = is_negative & (d < nonzero_loss_cutoff)
-    reaches_any = in_reach.any(1, keepdim=True)  # (N, 1)
+    reaches_any = has_any(in_reach)[:, None]  # (N, 1)
     log_weight = log_inverse_density(d.clamp_min(cutoff), dim) * reaches_any
     may_be_drawn = in_reach | (is_negative & ~reaches_any)
-    return sunk(log_weight, may_be_drawn).softmax(1) * is_negative.to(d)
+    return sunk(log_weight, may_be_drawn).softmax(1) * as_numbers(is_negative, d)
 
 
 @torch.no_grad()
@@ -70,7 +70,7 @@ def draw_negatives(
     cumulative = probabilities.cumsum(1)
     drawn = torch.searchsorted(cumulative, raised(u * cumulative[:, -1:], is_positive), right=True)
     drawn = drawn.clamp_max(len(probabilities) - 1)
-    times = torch.zeros_like(probabilities).scatter_add_(1, drawn, is_positive.to(probabilities))
+    times = torch.zeros_like(probabilities).scatter_add_(1, drawn, as_numbers(is_positive, probabilities))
     return times * probabilities.sign()
 
 
@@ -83,11 +83,10 @@ def times_in_triplets(is_positive: Tensor, is_negative: Tensor, times_drawn: Ten
         times_drawn: (N, N) how often each negative was drawn, one for each positive of its anchor;
             default: every triplet of the batch.
     """
-    num_positives = is_positive.sum(1, keepdim=True, dtype=torch.float32)  # (N, 1)
-    num_negatives = is_negative.sum(1, keepdim=True, dtype=torch.float32)
-    if times_drawn is None:
-        return is_positive.to(num_positives) * num_negatives + is_negative.to(num_positives) * num_positives
-    return times_drawn + (is_positive & (num_negatives > 0)).to(times_drawn)
+    if times_drawn is not None:
+        return times_drawn + as_numbers(is_positive & has_any(is_negative)[:, None], times_drawn)
+    positive, negative = is_positive.float(), is_negative.float()
+    return positive * negative.sum(1, keepdim=True) + negative * positive.sum(1, keepdim=True)
 
 
 def times_in_given(triplets: Tensor, size: int) -> Tensor:
@@ -118,7 +117,7 @@ def pair_hinges(
         beta = beta[labels][:, None] if beta.ndim else beta
     else:
         beta = d.new_full((), beta)
-    sign = 2 * (labels[:, None] == labels[None, :]).to(d) - 1
+    sign = 2 * as_numbers(labels[:, None] == labels[None, :], d) - 1
     return (alpha + sign * (d - beta)).relu(), beta
 
 
@@ -175,7 +174,7 @@ def margin_loss(
     num_active = (times * hinges.sign()).sum()
     total = (times * hinges).sum()
     if nu:  # every triplet pays for the boundary of its anchor
-        total = total + nu * (times * is_positive.to(d) * beta).sum()
+        total = total + nu * (times * as_numbers(is_positive, d) * beta).sum()
     return total * (num_active > 0) / num_active.clamp_min(1)
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.pairs import squared_distance_pairs
-from dmlteach.losses.tuples import masked_logsumexp, masked_mean
+from dmlteach.losses.tuples import has_any, masked_logsumexp, masked_mean
 
 
 def log_neighbor_probability(
@@ -29,7 +29,7 @@ def log_neighbor_probability(
     exponents = -scale * d2
     own_class = masked_logsumexp(exponents, is_positive)  # (N,)
     everyone = masked_logsumexp(exponents, is_positive | is_negative)
-    has_positive = is_positive.any(1)
+    has_positive = has_any(is_positive)
     # Filled before any exp: without positives this is -inf, or NaN where there is nobody at all.
     return (own_class - everyone).masked_fill(~has_positive, 0), has_positive
 

@@ -12,7 +12,7 @@ from dmlteach.distances import (
     squared_distances_to,
 )
 from dmlteach.errors import DMLTeachError
-from dmlteach.losses.tuples import check_batch, raised, sunk
+from dmlteach.losses.tuples import check_batch, has_any, raised, sunk
 
 
 def pair_masks(labels: Tensor, reference_labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -32,6 +32,11 @@ def pair_masks(labels: Tensor, reference_labels: Tensor | None = None) -> tuple[
         return is_positive.fill_diagonal_(False), is_negative
     is_positive = labels[:, None] == reference_labels[None, :]
     return is_positive, ~is_positive & (reference_labels >= 0)[None, :]
+
+
+def has_both(is_positive: Tensor, is_negative: Tensor) -> Tensor:
+    """Which anchors have a positive and a negative, (N,)."""
+    return has_any(is_positive) & has_any(is_negative)
 
 
 def squared_distance_pairs(

@@ -7,7 +7,7 @@ from dmlteach.distances import cosine_to
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.class_vectors import point_at_class_means_
-from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean, softplus
+from dmlteach.losses.tuples import check_batch, has_any, masked_logsumexp, masked_mean, softplus
 
 
 def proxy_anchor_loss(
@@ -37,7 +37,7 @@ def proxy_anchor_loss(
     # softplus(log Σ exp) = log(1 + Σ exp), 0 for a proxy without such examples
     pull = softplus(masked_logsumexp(-alpha * (s - margin), is_own, dim=0))  # (C,)
     push = softplus(masked_logsumexp(alpha * (s + margin), ~is_own, dim=0))
-    return masked_mean(pull, is_own.any(0)) + push.mean()
+    return masked_mean(pull, has_any(is_own, 0)) + push.mean()
 
 
 class ProxyAnchor(Loss):

@@ -13,7 +13,7 @@ from dmlteach.distances import cosine_to
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.class_vectors import point_at_class_means_
-from dmlteach.losses.tuples import check_batch, masked_logsumexp, masked_mean
+from dmlteach.losses.tuples import check_batch, has_any, masked_logsumexp, masked_mean
 
 Variant = Literal["paper", "softmax"]
 
@@ -59,7 +59,7 @@ def proxy_nca_loss(
         return cross_entropy(similarity, labels, label_smoothing=over_all)
     is_other = labels[:, None] != torch.arange(num_classes, device=labels.device)  # (N, C)
     own = similarity.gather(1, labels[:, None])[:, 0]  # (N,)
-    return masked_mean(masked_logsumexp(similarity, is_other) - own, is_other.any(1))
+    return masked_mean(masked_logsumexp(similarity, is_other) - own, has_any(is_other))
 
 
 class ProxyNCA(Loss):

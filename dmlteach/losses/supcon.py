@@ -5,7 +5,7 @@ from torch import Tensor
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.pairs import cosine_pairs
-from dmlteach.losses.tuples import masked_logsumexp, masked_mean
+from dmlteach.losses.tuples import as_numbers, has_any, masked_logsumexp, masked_mean
 
 
 def supcon_loss(
@@ -36,7 +36,7 @@ def supcon_loss(
     logits = cosine / temperature
     everyone = masked_logsumexp(logits, is_positive | is_negative)  # (N,)
     num_positives = is_positive.sum(1)
-    mean_positive = (is_positive.to(logits) * logits).sum(1) / num_positives.clamp_min(1)
+    mean_positive = (as_numbers(is_positive, logits) * logits).sum(1) / num_positives.clamp_min(1)
     return masked_mean(everyone - mean_positive, num_positives > 0)
 
 
@@ -61,4 +61,4 @@ class SupCon(Loss):
         logits = cosine / self.temperature
         # log of how often a negative is taken for every time a positive is
         odds = masked_logsumexp(logits, is_negative) - masked_logsumexp(logits, is_positive)
-        return masked_mean((odds.sigmoid() > 0.01).float(), is_positive.any(1))
+        return masked_mean((odds.sigmoid() > 0.01).float(), has_any(is_positive))

@@ -8,7 +8,7 @@ from torch import Tensor
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.pairs import distance_pairs, squared_distance_pairs
-from dmlteach.losses.tuples import raised
+from dmlteach.losses.tuples import as_numbers, raised
 
 REDUCTIONS = ("nonzero", "all")
 
@@ -31,7 +31,7 @@ def triplets_within(
         (N, M) whole numbers: of a positive, the number of negatives it shares a triplet with; of a
         negative, minus the number of positives; 0 elsewhere.
     """
-    positive, negative = is_positive.to(d), is_negative.to(d)
+    positive, negative = as_numbers(is_positive, d), as_numbers(is_negative, d)
     ordered, order = raised(d, is_positive).sort(1)  # the anchor's positives, nearest first; then the rest
 
     def negatives_up_to(place: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 from dmlteach.distances import row_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.pairs import distance_pairs
+from dmlteach.losses.pairs import distance_pairs, has_both
 from dmlteach.losses.tuples import masked_mean, raised, softplus, sunk
 
 
@@ -28,7 +28,7 @@ def hardest_differences(
         nearest = raised(d, is_negative).argmin(1)
     others = embeddings if reference is None else reference[0]
     difference = row_distances(embeddings, others[farthest]) - row_distances(embeddings, others[nearest])
-    return difference, (is_positive.sum(1) > 0) & (is_negative.sum(1) > 0)
+    return difference, has_both(is_positive, is_negative)
 
 
 def triplet_hard_loss(
@@ -56,9 +56,9 @@ def triplet_hard_loss(
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    difference, has_both = hardest_differences(embeddings, labels, reference)
+    difference, complete = hardest_differences(embeddings, labels, reference)
     terms = softplus(difference) if soft_margin else (margin + difference).relu()
-    return masked_mean(terms, has_both)
+    return masked_mean(terms, complete)
 
 
 class TripletHard(Loss):
@@ -79,6 +79,6 @@ class TripletHard(Loss):
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of anchors inside the margin; with the soft margin, of those with a weight above 0.01."""
-        difference, has_both = hardest_differences(embeddings, labels)
+        difference, complete = hardest_differences(embeddings, labels)
         active = difference.sigmoid() > 0.01 if self.soft_margin else self.margin + difference > 0
-        return masked_mean(active.float(), has_both)
+        return masked_mean(active.float(), complete)

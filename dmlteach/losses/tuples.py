@@ -52,17 +52,30 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
 
 
+def as_numbers(mask: Tensor, like: Tensor) -> Tensor:
+    """1 where `mask` holds and 0 elsewhere, in the dtype of `like`.
+
+    A processor reads bytes several times faster than booleans.
+    """
+    return mask.view(torch.uint8).to(like.dtype)
+
+
+def has_any(mask: Tensor, dim: int = 1) -> Tensor:
+    """Whether `mask` holds anywhere along `dim`: `mask.any(dim)`, by bytes."""
+    return mask.view(torch.uint8).amax(dim) > 0
+
+
 def sunk(values: Tensor, mask: Tensor) -> Tensor:
     """The values where `mask` holds, and numbers far below all of them elsewhere; the gradient passes.
 
-    Takes half the time of `masked_fill` on a processor, which handles numbers faster than booleans.
+    On a processor this takes a fraction of the time of `masked_fill`.
     """
-    return (~mask).to(values).mul_(-torch.finfo(values.dtype).max / 2).add_(values)
+    return values.add((~mask).view(torch.uint8), alpha=-torch.finfo(values.dtype).max / 2)
 
 
 def raised(values: Tensor, mask: Tensor) -> Tensor:
     """The values where `mask` holds, and numbers far above all of them elsewhere; see `sunk`."""
-    return (~mask).to(values).mul_(torch.finfo(values.dtype).max / 2).add_(values)
+    return values.add((~mask).view(torch.uint8), alpha=torch.finfo(values.dtype).max / 2)
 
 
 class _MaskedLogSumExp(torch.autograd.Function):
