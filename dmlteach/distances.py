@@ -129,7 +129,7 @@ def _symmetric(gradient: Tensor) -> Tensor:
 
 
 def _weighted_differences(weight: Tensor, z: Tensor) -> Tensor:
-    """Σ_j w_ij (z_i − z_j) of each row, (N, N) and (N, D) → (N, D), as one matrix product."""
+    """Σ_j w_ij (z_i − z_j) of each row, (N, N) and (N, D) → (N, D), in one matrix product; overwrites w."""
     weight = weight.neg_()
     weight.diagonal().sub_(weight.sum(1))
     return weight @ z
