@@ -22,6 +22,7 @@ FUNCTIONS = {  # public name: module that defines it, and its name there
 MODULES = (
     "data",
     "distances",
+    "exercises",
     "figures",
     "losses",
     "methods",

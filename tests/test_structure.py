@@ -31,6 +31,7 @@ FLOW = [
     "pretrained",
     "plots",
     "widgets",
+    "exercises",
     "course figures reports",
     "doctor",
     "cli",

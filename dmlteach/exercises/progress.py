@@ -1,0 +1,242 @@
+"""What a reader has done, in one JSON file of the user's data folder. Nothing leaves the machine."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from dmlteach.errors import DMLTeachError
+
+VARIABLE = "DMLTEACH_PROGRESS"  # names another file
+VERSION = 1
+PATIENCE = 5.0  # seconds to wait for another process that writes
+
+
+@dataclass
+class Record:
+    """Progress on one exercise.
+
+    Attributes:
+        status: of the best answer so far: "right", "to compare" or "not yet".
+        tries: answers checked, the first right one included and none after it.
+        hints: how many were read, at most.
+        solution: whether it was read.
+        when: time of the last change, UTC.
+    """
+
+    status: str = "not yet"
+    tries: int = 0
+    hints: int = 0
+    solution: bool = False
+    when: str = ""
+
+    @property
+    def done(self) -> bool:
+        return self.status in ("right", "to compare")
+
+
+def file() -> Path:
+    """$DMLTEACH_PROGRESS, else `progress.json` in the user's data folder."""
+    named = os.environ.get(VARIABLE)
+    return (
+        Path(named).expanduser() if named else Path(platformdirs.user_data_dir("dmlteach")) / "progress.json"
+    )
+
+
+def read() -> tuple[dict[str, Record], str]:
+    """All records by exercise, and what is to say about the file ("" if nothing).
+
+    Raises:
+        DMLTeachError: a newer version wrote the file.
+        OSError: it cannot be read.
+    """
+    try:
+        return _parse(), ""
+    except _Damaged:
+        with _locked():
+            return _read()
+
+
+def add_try(id: str, status: str) -> str:
+    """Note an answer that was checked; returns what is to say about the file ("" if nothing)."""
+
+    def change(record: Record) -> None:
+        if not record.done:
+            record.tries += 1
+            record.status = status
+
+    return _change(id, change)
+
+
+def add_hint(id: str, stage: int) -> str:
+    """Note that hints up to this stage, from 1, were read; returns as `add_try`."""
+
+    def change(record: Record) -> None:
+        record.hints = max(record.hints, stage)
+
+    return _change(id, change)
+
+
+def add_solution(id: str) -> str:
+    """Note that the solution was read; returns as `add_try`."""
+
+    def change(record: Record) -> None:
+        record.solution = True
+
+    return _change(id, change)
+
+
+def reset() -> None:
+    """Forget everything.
+
+    Raises:
+        OSError: the file cannot be removed.
+    """
+    if file().exists():
+        with _locked():
+            file().unlink(missing_ok=True)
+
+
+def export(target: str | Path) -> None:
+    """Write all records to a file of the reader's choice.
+
+    Args:
+        target: a JSON file; its folder has to exist.
+
+    Raises:
+        DMLTeachError: as `read`.
+        OSError: it cannot be written.
+    """
+    records, _ = read()
+    _replace(Path(target).expanduser(), _as_json(records))
+
+
+def _change(id: str, change: Any) -> str:
+    """Read, change and write one record, alone; a file that cannot be written is told, not raised."""
+    try:
+        file().parent.mkdir(parents=True, exist_ok=True)
+        with _locked():
+            records, note = _read()
+            record = records.setdefault(id, Record())
+            before = asdict(record)
+            change(record)
+            if asdict(record) != before or note:
+                record.when = datetime.now(UTC).isoformat(timespec="seconds")
+                _replace(file(), _as_json(records))
+            return note
+    except OSError as error:
+        return f"progress could not be saved in {file()}: {error.strerror or error}"
+    except DMLTeachError as error:
+        return str(error)
+
+
+class _Damaged(Exception):
+    """The file holds something else than progress."""
+
+
+def _parse() -> dict[str, Record]:
+    try:
+        content = json.loads(file().read_text(encoding="utf-8"))
+        version, entries = int(content["version"]), dict(content["exercises"])
+        if version <= VERSION:
+            return {id: _record(entry) for id, entry in entries.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise _Damaged from error
+    raise DMLTeachError(
+        f"{file()} was written by a newer dmlteach and is left as it is; update dmlteach, or name another "
+        f"file in {VARIABLE}."
+    )
+
+
+def _read() -> tuple[dict[str, Record], str]:
+    """As `read`, under the lock; a damaged file is put aside, so that nothing in it is lost."""
+    try:
+        return _parse(), ""
+    except _Damaged:
+        aside = _free_name(file())
+        os.replace(file(), aside)
+        return {}, f"the progress file was damaged; it is kept as {aside}, and a new one is begun"
+
+
+def _record(entry: dict[str, Any]) -> Record:
+    """From a file of this version or an older one: what is missing takes its default."""
+    record = Record(**{f.name: entry[f.name] for f in fields(Record) if f.name in entry})
+    for f in fields(Record):
+        if type(getattr(record, f.name)) is not type(f.default):
+            raise TypeError(f"{f.name} is {getattr(record, f.name)!r}")
+    return record
+
+
+def _free_name(path: Path) -> Path:
+    """A name beside `path` that nothing has: progress.damaged-1.json."""
+    number = 1
+    while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
+        number += 1
+    return aside
+
+
+def _as_json(records: dict[str, Record]) -> str:
+    content = {"version": VERSION, "exercises": {id: asdict(r) for id, r in sorted(records.items())}}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a whole file or none: a neighbour first, then its name."""
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Alone among all processes; the system frees the lock of one that dies.
+
+    The lock is on a file of its own, because the progress file is replaced at each change.
+    """
+    with open(file().with_name(file().name + ".lock"), "a+b") as lock:
+        end = time.monotonic() + PATIENCE
+        while not _try_lock(lock.fileno()):
+            if time.monotonic() > end:
+                raise OSError(None, "another process holds its lock", str(file()))
+            time.sleep(0.01)
+        yield  # closing the file frees it
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(handle: int) -> bool:
+        os.lseek(handle, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,250 @@
+"""Every exercise: its solution is right, its wrong answers get the reply that helps, no answer is no harm."""
+
+import inspect
+import re
+
+import pytest
+import torch
+from torch.nn.functional import softplus
+
+from dmlteach import exercises
+from dmlteach.exercises import CHAPTERS, pairs_and_triplets, sst_gradients, start_here
+from dmlteach.exercises.kinds import Choice, Configuration, Function, Number, Reflection
+from dmlteach.losses import sst_loss, triplet_loss
+
+LABELS, ONLY_ROW_0 = torch.tensor([0, 0, 1]), torch.tensor([[1], [-1], [-1]])
+
+
+def with_the_query(z, y):
+    return (y[torch.cdist(z, z).argmin(1)] == y).float().mean()
+
+
+def recall_per_class_name(z, y):
+    d = torch.cdist(z, z).fill_diagonal_(torch.inf)
+    return (d.argmin(1) == y).float().mean()  # rows compared with classes
+
+
+def other_drawings_at_0_left_out(z, y):
+    d = torch.cdist(z, z)
+    d[d < 1e-6] = torch.inf
+    return (y[d.argmin(1)] == y).float().mean()
+
+
+def sums_of_gradients_vanish(loss):
+    z = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(z, LABELS, targets=ONLY_ROW_0), z)
+    return bool(gradient.sum(0).abs().max() < 1e-9)
+
+
+def equal_to_the_last_digit(loss):
+    z = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return bool(loss(z, LABELS, targets=ONLY_ROW_0) == sst_loss(z, LABELS, targets=ONLY_ROW_0))
+
+
+# Answers a reader might well give, and words of the reply each should get. Numbers that take a while are
+# computed in the test.
+WRONG = {
+    "start.recall_at_1": [
+        (with_the_query, "finds itself"),
+        (lambda z, y: 100 * start_here.recall_at_1(z, y), "fraction, not percent"),
+        (recall_per_class_name, "differs"),
+        (other_drawings_at_0_left_out, "differs"),
+        (lambda z, y: None if len(y) > 1 else 0.0, "returns nothing"),
+    ],
+    "start.leak": [
+        (1.0, "still finds itself"),
+        (lambda: 100 * start_here._of_untrained(), "not in percent"),
+        (0.1, "too small"),
+    ],
+    "start.split": [
+        ((list(range(50)), list(range(40, 60))), "both lists"),
+        ((list(range(50)), list(range(50, 60))), "not as many"),
+        (([0] * 50, list(range(50, 70))), "not as many"),
+        ((list(range(50)), list(range(950, 970))), "no class 964"),
+        (list(range(70)), "no pair of lists"),
+    ],
+    "start.own_problem": [(3, "as text"), (["a classifier"], "as text")],
+    "before.squared_distance": [(2**0.5, "squared"), (24, "dot product"), ("2", "a text"), (3, "large")],
+    "before.gradient": [((-2, 0), "training step"), ((1, 0), "factor 2"), (2, "2 numbers are asked for")],
+    "before.softmax": [(1, "share the probability"), (50, "not in percent"), (5, "between 0 and 1")],
+    "before.k_means": [((1, 9), "mean of its points"), ((0, 11), "outermost"), ((0.5, 9), "something else")],
+    "before.training_step": [("b", "raises nothing"), ({"c": "zero"}, "weights stay"), ("ac", "no choice")],
+    "triplet.hinge": [
+        (lambda a, p, n, m: m + (a - p).square().sum() - (a - n).square().sum(), "hinge is missing"),
+        (lambda a, p, n, m: torch.relu(m + (a - p).norm() - (a - n).norm()), "squared"),
+        (lambda a, p, n, m: pairs_and_triplets.hinge(a, p, n, m).item(), "lost its connection"),
+        (lambda a, p, n, m: torch.relu(m + (a - p).square() - (a - n).square()), "not one number"),
+        (lambda a, p, n, m: softplus(m + (a - p).square().sum() - (a - n).square().sum()), "smooth"),
+    ],
+    "triplet.active_share": [
+        (lambda: pairs_and_triplets.active_share(0), "start of the recording"),
+        (lambda: pairs_and_triplets.active_share(-1, 0.0), "without the margin"),
+        (0.99, "too large"),
+    ],
+    "triplet.collapse": [
+        ({"a", "b"}, "it would stick at 1"),
+        ({"c": "less noise"}, "1 more that is right"),
+        ({"c", "d", "e"}, "only those that are right"),
+        ({"f"}, "no choice 'f'"),
+        (3, "letters are asked for"),
+    ],
+    "triplet.cure": [
+        ({"margin": 1.0}, "does not separate"),
+        ({"start": "triplet"}, "does not separate"),
+        ({"loss": "all", "margin": 1.0}, "change 1"),
+        ({"los": "all"}, "Did you mean 'loss'"),
+        ({"loss": "contrastive"}, "choose one of"),
+        ("loss", "settings are asked for"),
+    ],
+    "sst.sum_to_zero": [
+        (lambda a, p, n: (0.0, 0.0, 0.0), "Three zeros"),
+        (lambda a, p, n: tuple(-x for x in sst_gradients._sst_moves(a, p, n)), "the other way"),
+        (lambda a, p, n: sst_gradients._sst_moves(a, p, n)[[1, 0, 2]], "differs"),
+        (lambda a, p, n: sst_gradients._sst_moves(a, p, n).sum(), "not 3 numbers"),
+    ],
+    "sst.opposed_on_n": [
+        (lambda a, p, n: min(a, p) < n < max(a, p), "all between a and p"),
+        (lambda a, p, n: a < n < (a + p) / 2, "on the left"),
+        (lambda a, p, n: (a + p) / 2 < n < p, "differs"),
+        (lambda a, p, n: 1, "True or False"),
+    ],
+    "sst.resting_place": [
+        (lambda a, p: a, "triplet loss"),
+        (lambda a, p: a + p, "factor 2"),
+        (0.5, "a number; a function"),
+    ],
+    "sst.stability": [("a", "is positive there"), ("c", "only exactly"), ({"b", "d"}, "neither side")],
+    "sst.expose_broken": [
+        (lambda loss: True, "it is smooth"),
+        (sums_of_gradients_vanish, "it is smooth"),
+        (lambda loss: False, "right loss does not pass"),
+        (equal_to_the_last_digit, "allow for rounding"),
+        (True, "no function"),
+    ],
+    "sst.bound": [(("v", "w"), "as text"), (1 / 3, "as text")],
+}  # fmt: skip
+
+every_exercise = pytest.mark.parametrize("id", exercises.names())
+
+
+@every_exercise
+def test_the_solution_is_right(id):
+    exercise = exercises.get(id)
+    wanted = "to compare" if isinstance(exercise, Reflection) else "right"
+    assert exercises.check(id, exercise.reference()).status == wanted
+
+
+@pytest.mark.parametrize(
+    ("id", "answer", "words"),
+    [pytest.param(id, *case, id=f"{id}-{i}") for id, each in WRONG.items() for i, case in enumerate(each)],
+)
+def test_a_plausible_wrong_answer_gets_the_reply_that_helps(id, answer, words):
+    computed = isinstance(exercises.get(id), Number) and callable(answer)
+    reply = exercises.check(id, answer() if computed else answer)
+    assert reply.status == "not yet"
+    assert words in reply.plain()
+
+
+def test_every_exercise_has_two_wrong_answers_or_more():
+    assert set(WRONG) == set(exercises.names())
+    assert min(len(cases) for cases in WRONG.values()) >= 2
+
+
+@every_exercise
+@pytest.mark.parametrize("empty", [..., (..., ...), {"a": ...}], ids=str)
+def test_without_an_answer_it_says_so_in_one_line_and_notes_nothing(id, empty, capsys, progress_file):
+    assert exercises.check(id, empty).status == "not answered yet"
+    assert capsys.readouterr().out == f"{exercises.get(id).heading}: not answered yet\n"
+    assert not progress_file.exists()
+
+
+@every_exercise
+def test_hints_come_in_stages_and_the_last_stays(id):
+    exercise = exercises.get(id)
+    shown = [exercises.hint(id).text.split("\n\n")[0] for _ in range(len(exercise.hints) + 1)]
+    assert shown == [*exercise.hints, exercise.hints[-1]]
+
+
+@every_exercise
+def test_solution_shows_code_and_why(id):
+    page = exercises.solution(id)
+    assert "```python" in page.text and exercises.get(id).solution in page.text
+    assert exercises.get(id).explanation in page.text
+
+
+@every_exercise
+def test_no_hint_and_no_question_holds_the_solution(id):
+    exercise = exercises.get(id)
+    telling = max(exercise.solution.splitlines(), key=len)
+    assert all(telling not in text for text in (exercise.question, *exercise.hints))
+
+
+@pytest.mark.parametrize("id", [id for id in exercises.names() if isinstance(exercises.get(id), Function)])
+def test_each_known_mistake_of_a_function_is_recognised(id):
+    for mistake, words in exercises.get(id).mistakes:
+        assert exercises.check(id, mistake).words == words
+
+
+@pytest.mark.parametrize("id", [id for id in exercises.names() if isinstance(exercises.get(id), Number)])
+def test_each_known_mistake_of_a_number_is_recognised(id):
+    for value, words in exercises.get(id).mistakes:
+        assert exercises.check(id, value()).words == words
+
+
+@pytest.mark.parametrize("id", [id for id in exercises.names() if isinstance(exercises.get(id), Choice)])
+def test_each_choice_is_explained_and_some_but_not_all_are_right(id):
+    options = exercises.get(id).options.values()
+    assert all(option.text and option.why for option in options)
+    assert 0 < sum(option.right for option in options) < len(options)
+
+
+def test_ids_and_numbers_are_unique_and_numbers_follow_the_chapter():
+    assert len(set(exercises.names())) == sum(len(chapter.exercises) for chapter in CHAPTERS)
+    for chapter in CHAPTERS:
+        numbers = [exercise.number for exercise in chapter.exercises]
+        assert numbers == [f"{chapter.number}.{i}" for i in range(1, len(numbers) + 1)]
+        assert len(numbers) >= 3
+
+
+@every_exercise
+def test_texts_speak_to_the_reader_as_the_course_does(id):
+    exercise = exercises.get(id)
+    text = " ".join([exercise.question, *exercise.hints, exercise.explanation]).lower()
+    assert not {"simply", "obviously", "trivially", "just"} & set(re.findall(r"\w+", text))
+    assert re.fullmatch(r"[a-z]+\.[a-z0-9_]+", id)
+
+
+# ── the definitions they compare with ─────────────────────────────────────────────────────────────────
+
+
+def test_recall_at_1_is_that_of_the_library():
+    from dmlteach import metrics
+
+    z, y = torch.randn(40, 3, generator=torch.Generator().manual_seed(1)), torch.arange(8).repeat(5)
+    assert start_here.recall_at_1(z, y) == pytest.approx(metrics.recall_at_k(z, y, (1,))[1])
+
+
+def test_the_hinge_is_the_loss_of_the_library():
+    z = torch.randn(50, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for a, p, n in z:
+        by_library = triplet_loss(torch.stack([a, p, n]), LABELS, margin=0.5, targets=ONLY_ROW_0)
+        assert torch.allclose(pairs_and_triplets.hinge(a, p, n, 0.5), by_library)
+
+
+def test_the_share_of_active_triplets_is_that_of_random_ones():
+    from dmlteach.losses.triplet import triplet_hinges
+    from dmlteach.pretrained import recordings
+
+    record = recordings("triplet")
+    hinges, exist = triplet_hinges(record.embeddings[-1].double(), record.labels, 0.2, num_targets=500)
+    assert pairs_and_triplets.active_share() == pytest.approx(float((hinges[exist] > 0).double().mean()))
+
+
+def test_the_cure_has_the_defaults_of_the_run_that_collapses():
+    from dmlteach.exercises import collapse
+
+    cure = exercises.get("triplet.cure")
+    assert isinstance(cure, Configuration)
+    parameters = inspect.signature(collapse.train_briefly).parameters
+    for setting, problem in cure.settings.items():
+        assert problem(parameters[setting].default) is None
