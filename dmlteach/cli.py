@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from dmlteach.errors import DMLTeachError, unknown_name
 
 if TYPE_CHECKING:
+    from dmlteach.exercises.progress import Record
     from dmlteach.models import Model
 
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
@@ -418,6 +419,35 @@ def lab(
         raise typer.Exit(subprocess.call(command, env=environment, cwd=course.CHECKOUT))
 
 
+@app.command()
+def progress(
+    export: Annotated[str | None, option("JSON file to write the progress to.", "FILE", "shown only")] = None,
+    reset: Annotated[bool, option("Forget all progress; asks first.")] = False,
+    yes: Annotated[bool, option("With --reset: do not ask.")] = False,
+) -> None:
+    """Your progress in the exercises, by chapter. It is one file on this computer and stays there.
+
+    \b
+    Example:
+        dmlteach progress
+        dmlteach progress --export progress.json
+        dmlteach progress --reset
+    """
+    from dmlteach.exercises import progress
+
+    if export:
+        progress.export(export)
+        typer.echo(f"exported: {export}")
+    if reset:
+        if not (yes or typer.confirm(f"Forget all progress in {progress.file()}?")):
+            typer.echo("kept")
+            return
+        progress.reset()
+        typer.echo("all progress is forgotten")
+    if not (export or reset):
+        _print_progress()
+
+
 @data_app.command("list")
 def data_list() -> None:
     """The data sets and what they are.
@@ -576,6 +606,34 @@ def _print_metrics(numbers: dict[str, Any]) -> None:
     for name, value in numbers.items():
         if isinstance(value, int | float):
             typer.echo(f"{name:<14} {value:.4f}" if isinstance(value, float) else f"{name:<14} {value}")
+
+
+def _print_progress() -> None:
+    """A table by chapter, and the place of the file."""
+    from dmlteach.exercises import CHAPTERS, progress
+
+    records, note = progress.read()
+    rows = []
+    for chapter in CHAPTERS:
+        done = sum(records[e.id].done for e in chapter.exercises if e.id in records)
+        rows.append([chapter.number, chapter.title, f"{done} of {len(chapter.exercises)} done", "", ""])
+        for exercise in chapter.exercises:
+            record = records.get(exercise.id)
+            shown = [_state(record), str(record.tries), _help_taken(record)] if record else ["", "", ""]
+            rows.append([exercise.number, f"  {exercise.title}", *shown])
+    _print_table(["", "exercise", "state", "tries", "help read"], rows)
+    typer.echo(f"\nfile: {progress.file()}")
+    if note:
+        typer.echo(note)
+
+
+def _state(record: "Record") -> str:
+    return "done, not marked" if record.status == "to compare" else record.status
+
+
+def _help_taken(record: "Record") -> str:
+    hints = "1 hint" if record.hints == 1 else f"{record.hints} hints" if record.hints else ""
+    return ", ".join(filter(None, [hints, "solution" if record.solution else ""]))
 
 
 def _print_table(columns: list[str], rows: list[list[str]]) -> None:

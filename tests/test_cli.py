@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from dmlteach import models
 from dmlteach.cli import app
 
-COMMANDS = ["train", "evaluate", "report", "figures", "methods", "doctor", "course", "lab"]
+COMMANDS = ["train", "evaluate", "report", "figures", "methods", "doctor", "course", "lab", "progress"]
 DATA_COMMANDS = ["data list", "data check", "data get"]
 SMALL = ["--dataset-option", "rotations=false", "--classes", "20", "--batch-size", "40", "--no-progress"]
 

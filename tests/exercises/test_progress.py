@@ -1,0 +1,196 @@
+"""Progress: one file, whole at any moment, that loses nothing to another process or to damage."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import platformdirs
+import pytest
+from typer.testing import CliRunner
+
+from dmlteach import exercises
+from dmlteach.cli import app
+from dmlteach.exercises import progress
+from dmlteach.exercises.progress import Record
+
+
+def run(*arguments: str, answer: str | None = None):
+    return CliRunner().invoke(app, ["progress", *arguments], input=answer)
+
+
+def records() -> dict[str, Record]:
+    return progress.read()[0]
+
+
+def test_the_file_is_in_the_users_data_folder_unless_named(monkeypatch):
+    monkeypatch.delenv(progress.VARIABLE)
+    assert progress.file() == Path(platformdirs.user_data_dir("dmlteach")) / "progress.json"
+
+
+def test_tries_hints_and_the_solution_are_noted():
+    exercises.check("before.softmax", 1)
+    exercises.hint("before.softmax")
+    exercises.check("before.softmax", 0.5)
+    exercises.solution("before.softmax")
+    record = records()["before.softmax"]
+    assert (record.status, record.tries, record.hints, record.solution) == ("right", 2, 1, True)
+    assert record.when.endswith("+00:00")
+
+
+def test_a_right_answer_stays_right():
+    exercises.check("before.softmax", 0.5)
+    exercises.check("before.softmax", 1)
+    assert records()["before.softmax"].status == "right"
+    assert records()["before.softmax"].tries == 1
+
+
+def test_the_answer_itself_is_not_kept(progress_file):
+    exercises.check("start.own_problem", "My secret plan.")
+    assert "secret" not in progress_file.read_text()
+
+
+def test_two_processes_at_once_lose_nothing():
+    code = (
+        "import sys; from dmlteach.exercises import progress\n"
+        "for i in range(40):\n"
+        "    progress.add_try('both', 'not yet'); progress.add_try(f'{sys.argv[1]}.{i}', 'right')"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, name]) for name in ("one", "two")]
+    assert [process.wait(60) for process in running] == [0, 0]
+    kept = records()
+    assert kept["both"].tries == 80
+    assert {f"{name}.{i}" for name in ("one", "two") for i in range(40)} <= set(kept)
+
+
+def test_a_process_that_dies_while_it_writes_leaves_the_old_file_whole(progress_file):
+    progress.add_try("before.softmax", "right")
+    before = progress_file.read_bytes()
+    code = (
+        "import os; from dmlteach.exercises import progress\n"
+        "progress.os.replace = lambda *paths: os._exit(9)\n"
+        "progress.add_try('before.k_means', 'right')"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    assert progress_file.read_bytes() == before
+    assert progress.add_try("before.k_means", "right") == ""  # its lock went with it
+    assert set(records()) == {"before.softmax", "before.k_means"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "null", '{"version": 1}', '{"version": 1, "exercises": {"a": 3}}', "\xff\xfe",
+     '{"version": 1, "exercises": {"a": {"tries": "many"}}}', '{"version": 1, "exercises": [1, 2]}'],
+)  # fmt: skip
+def test_a_damaged_file_is_kept_aside_and_said_once(progress_file, content):
+    progress_file.parent.mkdir()
+    progress_file.write_bytes(content.encode("latin-1"))
+    reply = exercises.check("before.softmax", 0.5)
+    aside = progress_file.with_name("progress.damaged-1.json")
+    assert reply.status == "right" and "was damaged" in reply.note and str(aside) in reply.plain()
+    assert aside.read_bytes() == content.encode("latin-1")
+    assert exercises.check("before.softmax", 0.5).note == ""
+    assert set(records()) == {"before.softmax"}
+
+
+def test_a_second_damaged_file_does_not_replace_the_first(progress_file):
+    progress_file.parent.mkdir()
+    for number in (1, 2):
+        progress_file.write_text(f"damage {number}")
+        assert "was damaged" in progress.read()[1]
+    kept = sorted(path.read_text() for path in progress_file.parent.glob("*.damaged-*"))
+    assert kept == ["damage 1", "damage 2"]
+
+
+def test_what_an_older_file_lacks_takes_its_default_and_unknown_exercises_stay(progress_file):
+    progress_file.parent.mkdir()
+    old = {"version": 0, "exercises": {"gone.exercise": {"status": "right"}}}
+    progress_file.write_text(json.dumps(old))
+    assert records() == {"gone.exercise": Record("right")}
+    exercises.check("before.softmax", 0.5)
+    assert set(records()) == {"gone.exercise", "before.softmax"}
+    assert json.loads(progress_file.read_text())["version"] == progress.VERSION
+
+
+def test_a_newer_file_is_left_as_it_is(progress_file):
+    progress_file.parent.mkdir()
+    progress_file.write_text('{"version": 99, "exercises": {}}')
+    assert "newer dmlteach" in exercises.check("before.softmax", 0.5).note
+    assert "99" in progress_file.read_text()
+    shown = run()
+    assert shown.exit_code == 2 and "newer dmlteach" in shown.stderr
+
+
+def test_where_nothing_can_be_written_the_reply_still_comes(progress_file, monkeypatch):
+    progress_file.parent.write_text("a file where the folder should be")
+    reply = exercises.check("before.softmax", 0.5)
+    assert reply.status == "right" and "could not be saved" in reply.note
+
+
+# ── the command ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_progress_is_a_table_by_chapter(progress_file):
+    exercises.check("before.softmax", 0.5)
+    exercises.hint("sst.resting_place")
+    exercises.check("sst.resting_place", lambda a, p: a)
+    exercises.check("start.own_problem", "Some text.")
+    shown = run()
+    assert shown.exit_code == 0
+    rows = [" ".join(line.split()) for line in shown.output.splitlines()]
+    assert "00 Start here 2 of 9 done" in rows
+    assert "00.7 Softmax right 1" in rows
+    assert "00.4 Your own problem done, not marked 1" in rows
+    assert "02.3 The place where SST leaves n alone not yet 1 1 hint" in rows
+    assert f"file: {progress_file}" in shown.output
+
+
+def test_progress_of_somebody_new_is_an_empty_table_and_writes_nothing(progress_file):
+    shown = run()
+    assert shown.exit_code == 0 and "0 of 9 done" in shown.output
+    assert not progress_file.parent.exists()
+
+
+def test_export_writes_what_was_done(tmp_path):
+    exercises.check("before.softmax", 0.5)
+    target = tmp_path / "mine.json"
+    assert run("--export", str(target)).exit_code == 0
+    assert json.loads(target.read_text())["exercises"]["before.softmax"]["status"] == "right"
+
+
+def test_export_into_a_folder_that_is_not_there_is_one_error(tmp_path):
+    failed = run("--export", str(tmp_path / "none" / "mine.json"))
+    assert failed.exit_code == 2 and failed.stderr.startswith("error: ")
+    assert "Traceback" not in failed.output
+
+
+def test_reset_asks_first_and_forgets_when_told():
+    exercises.check("before.softmax", 0.5)
+    assert "kept" in run("--reset", answer="n\n").output
+    assert records()
+    assert "forgotten" in run("--reset", answer="y\n").output
+    assert not records()
+
+
+def test_reset_with_yes_does_not_ask():
+    exercises.check("before.softmax", 0.5)
+    result = run("--reset", "--yes")
+    assert result.exit_code == 0 and "?" not in result.output
+    assert not records()
+
+
+def test_reset_takes_a_damaged_file_away_too(progress_file):
+    progress_file.parent.mkdir()
+    progress_file.write_text("{")
+    assert run("--reset", "--yes").exit_code == 0
+    assert not progress_file.exists()
+
+
+def test_checking_opens_no_connection(monkeypatch):
+    import socket
+
+    def refuse(*arguments, **more):
+        raise AssertionError("a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert exercises.check("before.softmax", 0.5).status == "right"
