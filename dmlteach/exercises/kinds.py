@@ -252,11 +252,8 @@ class Choice(Exercise):
             return Reply(RIGHT, "These, and no others.", details=self._why(self.options, reasons))
         words = "Read what each of your choices does." if chosen else "Nothing is chosen."
         missing = len(right - chosen)
-        expected = (
-            f"{missing} more that {'is' if missing == 1 else 'are'} right"
-            if missing
-            else "only those that are right"
-        )
+        still = f"; {missing} of them {'is' if missing == 1 else 'are'} missing" if missing else ""
+        expected = f"only those that are right{still}"
         return Reply(NOT_YET, words, expected, details=self._why(sorted(chosen), reasons))
 
     def _why(self, letters: Iterable[str], reasons: Mapping) -> tuple[str, ...]:

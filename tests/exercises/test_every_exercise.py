@@ -83,7 +83,7 @@ WRONG = {
     ],
     "triplet.collapse": [
         ({"a", "b"}, "it would stick at 1"),
-        ({"c": "less noise"}, "1 more that is right"),
+        ({"c": "less noise"}, "1 of them is missing"),
         ({"c", "d", "e"}, "only those that are right"),
         ({"f"}, "no choice 'f'"),
         (3, "letters are asked for"),

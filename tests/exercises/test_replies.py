@@ -77,7 +77,7 @@ def test_reasons_of_the_reader_stand_beside_ours():
 def test_a_wrong_choice_gives_no_other_letter_away():
     reply = exercises.check("triplet.collapse", {"a"})
     assert [line[0] for line in reply.details[:-1]] == ["a"]
-    assert "2 more that are right" in reply.expected
+    assert "2 of them are missing" in reply.expected
 
 
 def test_the_hint_is_offered_until_one_is_read():
