@@ -1,16 +1,22 @@
 """The same in a Jupyter kernel: shown once, cells named by their number, loops stopped."""
 
+import os
+
 import pytest
 
 from dmlteach import course
+from dmlteach.exercises import progress
 
 jupyter_client = pytest.importorskip("jupyter_client")
 
 
 @pytest.fixture(scope="module")
-def kernel():
+def kernel(tmp_path_factory):
+    file = tmp_path_factory.mktemp("kernel") / "progress.json"
     with course.kernel_of_this_python(threads=1):
-        manager, client = jupyter_client.manager.start_new_kernel(kernel_name=course.KERNEL)
+        manager, client = jupyter_client.manager.start_new_kernel(
+            kernel_name=course.KERNEL, env={**os.environ, progress.VARIABLE: str(file)}
+        )
     yield client
     client.stop_channels()
     manager.shutdown_kernel(now=True)
@@ -53,6 +59,12 @@ def test_an_exception_names_the_cell_and_the_line(kernel):
     text = output["data"]["text/plain"]
     assert "NameError: name 'nothing' is not defined, in cell In[" in text
     assert "], line 2: return a / nothing" in text and "Traceback" not in text
+
+
+def test_its_progress_goes_where_the_environment_says(kernel):
+    run(kernel, "check('before.softmax', 0.5)")
+    (output,) = run(kernel, "from dmlteach.exercises import progress\nprint(progress.file().exists())")
+    assert output["text"] == "True\n"
 
 
 def test_a_loop_without_end_is_stopped_and_its_prints_appear(kernel):
