@@ -8,7 +8,16 @@ import dis
 from typing import Any, NamedTuple
 
 from dmlteach.errors import unknown_name
-from dmlteach.exercises import answers, pairs_and_triplets, progress, sst_gradients, start_here
+from dmlteach.exercises import (
+    answers,
+    batches,
+    looking,
+    pairs_and_triplets,
+    progress,
+    sst_gradients,
+    start_here,
+    training,
+)
 from dmlteach.exercises.kinds import Exercise, Unanswered
 from dmlteach.exercises.replies import NOT_YET, UNANSWERED, Page, Reply
 
@@ -27,6 +36,9 @@ CHAPTERS = (
     Chapter("00", "Start here", start_here.EXERCISES),
     Chapter("01", "Pairs and triplets", pairs_and_triplets.EXERCISES),
     Chapter("02", "Triplet versus SST gradients", sst_gradients.EXERCISES),
+    Chapter("03", "Which images share a batch", batches.EXERCISES),
+    Chapter("08", "Training a benchmark", training.EXERCISES),
+    Chapter("09", "Looking at an embedding", looking.EXERCISES),
 )
 _EXERCISES = {exercise.id: exercise for chapter in CHAPTERS for exercise in chapter.exercises}
 _hints_shown: dict[str, int] = {}  # in this session

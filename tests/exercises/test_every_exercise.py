@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import softplus
 
 from dmlteach import exercises
-from dmlteach.exercises import CHAPTERS, pairs_and_triplets, sst_gradients, start_here
+from dmlteach.exercises import CHAPTERS, batches, looking, pairs_and_triplets, sst_gradients, start_here
 from dmlteach.exercises.kinds import Choice, Configuration, Function, Number, Reflection
 from dmlteach.losses import sst_loss, triplet_loss
 
@@ -122,6 +122,67 @@ WRONG = {
         (True, "no function"),
     ],
     "sst.bound": [(("v", "w"), "as text"), (1 / 3, "as text")],
+    "batches.expected_positives": [
+        ((0.0091, 4), "one of the K"),
+        ((0.01131, 3), "counts the anchor"),
+        ((3, 0.0091), "something else"),
+        (3, "2 numbers are asked for"),
+    ],
+    "batches.neighbourhoods": [
+        (lambda z, size: list(torch.arange(len(z)).split(size)), "are they groups"),
+        (lambda z, size: [torch.arange(len(z))], "32 are allowed"),
+        (lambda z, size: [torch.arange(size)] * 20, "more than once"),
+        (lambda z, size: [torch.arange(size)], "in no batch"),
+        (lambda z, size: [torch.tensor([len(z)])], "There is no row"),
+        (lambda z, size: 3.5, "no list of row numbers"),
+        ([[0, 1]], "no function"),
+    ],
+    "batches.left_alone": [
+        (lambda: batches.left_alone(-1, 16), "after the training"),
+        (lambda: 100 * batches.left_alone(0, 16), "not in percent"),
+        (0.0, "too small"),
+    ],
+    "batches.which_sampler": [
+        ("b", "table of classes"),
+        ({"a": "none"}, "1 of them is missing"),
+        ("e", "no choice"),
+    ],
+    "training.bottleneck": [
+        (("read", None, "backward"), "what another part built"),
+        ((None, "read", "loss"), "Look again at A and B"),
+        (("disk", None, "loss"), "no part 'disk'"),
+        ("read", "Three answers"),
+    ],
+    "training.resumed": [
+        (("nowhere", "elsewhere"), "holds no run"),
+        (("here", "here"), "the same folder twice"),
+        ("here", "Two folders"),
+    ],
+    "training.longer": [
+        ("a", "without complaint"),
+        ({"c": "over"}, "nothing left to do"),
+        ({"b", "d"}, "seed and its number"),
+    ],
+    "training.half_batch": [
+        ({"batch 20": "nowhere"}, "asked for by name"),
+        ({"batch 20": "nowhere", "batch 20, half rate": "elsewhere"}, "holds no run"),
+    ],
+    "looking.which_is_better": [("a", "perplexity"), ({"b", "c"}, "perplexity")],
+    "looking.number_that_tells": [
+        ("a", "how honest"),
+        ("d", "depend on the perplexity"),
+        ({"b": "", "c": ""}, "mixes"),
+    ],
+    "looking.kept_neighbours": [
+        (lambda z, page, k: 100 * looking.kept(z, page, k), "fraction"),
+        (lambda z, page, k: looking.kept(page, z, min(k, 2)), "differs"),
+        (lambda z, page, k: looking._neighbours(z, k), "not one number"),
+    ],
+    "looking.cost_of_a_hub": [
+        (lambda lists, y: looking.cost_of_hub(lists, y) + 1, "differs"),
+        (lambda lists, y: int((y != y[0]).sum()), "differs"),
+    ],
+    "looking.worst_query": [(7, "as text"), (["a loop"], "as text")],
 }  # fmt: skip
 
 every_exercise = pytest.mark.parametrize("id", exercises.names())

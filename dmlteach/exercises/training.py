@@ -1,0 +1,261 @@
+"""Exercises of chapter 08: a bottleneck, a run that was broken and resumed, batch size against rate."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dmlteach.exercises.kinds import Artefact, Choice, Exercise, Option
+from dmlteach.exercises.replies import NOT_YET, RIGHT, Reply
+from dmlteach.train import Run, TrainConfig, fit
+
+# --- the bottleneck
+
+PARTS = ("read", "augment", "forward", "loss", "backward", "optimiser")
+BOTTLENECKS = {"A": "read", "B": None, "C": "loss"}  # how the chapter makes its three profiles
+REASONS = {
+    "A": "every image is decoded and shrunk anew, in each step",
+    "B": "nothing is wrong: the network itself takes the time",
+    "C": "a Python loop over triplets; its gradient is slow as well",
+}
+
+
+def inspect_bottlenecks(answer: Any) -> Reply:
+    """Which part of a step each profile wastes its time on."""
+    expected = "for A, B and C the name of a part, or None for the good one"
+    if not isinstance(answer, tuple | list) or len(answer) != len(BOTTLENECKS):
+        return Reply(NOT_YET, "Three answers are asked for.", expected)
+    given = dict(zip(BOTTLENECKS, answer, strict=True))
+    for name, part in given.items():
+        if part is not None and part not in PARTS:
+            return Reply(
+                NOT_YET, f"{name}: there is no part {part!r}; they are {', '.join(PARTS)}.", expected
+            )
+    wrong = [name for name in BOTTLENECKS if given[name] != BOTTLENECKS[name]]
+    if not wrong:
+        details = tuple(f"{name}: {reason}" for name, reason in REASONS.items())
+        return Reply(RIGHT, "Each has its own reason.", details=details)
+    if given["C"] == "backward" and wrong == ["C"]:
+        words = (
+            "In C backward is slow because it goes back through what another part built; which part is that?"
+        )
+        return Reply(NOT_YET, words, expected)
+    words = f"Look again at {' and '.join(wrong)}: compare each line with the same line of the others."
+    return Reply(NOT_YET, words, expected)
+
+
+BOTTLENECK = Artefact(
+    id="training.bottleneck",
+    number="08.1",
+    title="Name the bottleneck",
+    question=(
+        "The table above shows three training steps. One is as it should be; in each of the others "
+        "*one* thing is done badly. In which part does each lose its time, compared with the good one? "
+        "Give three: a part, or `None` for the good one."
+    ),
+    hints=(
+        "Compare line by line, not column by column: which number stands out in its line?",
+        "A part that does something slow in Python makes two lines slow: its own, and backward.",
+    ),
+    solution='answer = ["read", None, "loss"]',
+    explanation=" ".join(f"{name}: {reason}." for name, reason in REASONS.items()),
+    inspect=inspect_bottlenecks,
+)
+
+# --- break and resume
+
+WHERE_AND_WHEN = ("output", "resume", "save_every")  # settings that change no number
+WHAT_TRAINING_COMPUTES = ("loss", "active_tuples", "steps", "images")
+
+
+def _epochs(folder: Any) -> list[dict]:
+    """What training computed in each epoch of a run, without what the clock said."""
+    rows = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))["epochs"]
+    return [{name: row[name] for name in WHAT_TRAINING_COMPUTES if name in row} for row in rows]
+
+
+def _settings(folder: Any) -> dict:
+    config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["config"]
+    return {name: value for name, value in config.items() if name not in WHERE_AND_WHEN}
+
+
+def inspect_runs(answer: Any) -> Reply:
+    """Whether two runs computed the same, epoch by epoch."""
+    expected = "two folders, of the undisturbed run and of the one that was broken and resumed"
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        return Reply(NOT_YET, "Two folders are asked for.", expected)
+    if Path(str(answer[0])).resolve() == Path(str(answer[1])).resolve():
+        return Reply(NOT_YET, "This is the same folder twice: it agrees with itself.", expected)
+    try:
+        first, second = (_epochs(folder) for folder in answer)
+        settings = [_settings(folder) for folder in answer]
+    except (OSError, TypeError, ValueError, KeyError) as error:
+        return Reply(NOT_YET, f"A folder holds no run: {error}.", expected)
+    other = sorted(name for name in settings[0] if settings[0][name] != settings[1].get(name))
+    if other:
+        return Reply(NOT_YET, f"The runs were asked for different things: {', '.join(other)}.", expected)
+    epochs = {"epochs of the first": len(first), "epochs of the second": len(second)}
+    if len(first) != len(second):
+        return Reply(NOT_YET, "One has more epochs than the other; resume it to its end.", expected, epochs)
+    for number, (one, two) in enumerate(zip(first, second, strict=True), 1):
+        if one != two:
+            case = {f"loss of epoch {number}, first": one["loss"], "second": two["loss"]}
+            return Reply(NOT_YET, "They differ; were both on the same number of threads?", expected, case)
+    return Reply(RIGHT, "The two agree to the last bit, in every epoch.", case=epochs)
+
+
+RESUMED = Artefact(
+    id="training.resumed",
+    number="08.2",
+    title="Break and resume",
+    question=(
+        "Do it yourself: start a run with `save_every=0.2`, interrupt it (in a notebook with the stop "
+        "button, in a terminal with Ctrl-C), and resume it with `resume=True`. Then give two folders: "
+        "that of an undisturbed run with the same settings, and that of yours."
+    ),
+    hints=(
+        '`runs / "undisturbed"` is the run of the chapter; `replace(small, output=…)` has its settings.',
+        "`dmlteach.fit(replace(mine, resume=True))` continues where the checkpoint stands.",
+    ),
+    solution='answer = (runs / "undisturbed", runs / "broken")  # or your own in place of the second',
+    explanation="Every random choice follows from seed, epoch and step; nothing follows from the clock.",
+    setup=(
+        "import tempfile\n"
+        "from pathlib import Path\n"
+        "from dmlteach.exercises.training import two_runs\n"
+        "runs = two_runs(Path(tempfile.mkdtemp()))"
+    ),
+    inspect=inspect_runs,
+)
+
+
+def two_runs(folder: Path) -> Path:
+    """An undisturbed run, and one that was unplugged after its first epoch and resumed, below `folder`."""
+
+    def unplug(run: Run) -> None:
+        if run.epoch == 1:
+            raise KeyboardInterrupt
+
+    small = TrainConfig(
+        method="sst", dataset="omniglot", classes=10, batch_size=40, epochs=2, batches_per_epoch=2,
+        eval_every=0, device="cpu", progress=False, output=str(folder / "undisturbed"),
+    )  # fmt: skip
+    fit(small)
+    broken = replace(small, output=str(folder / "broken"))
+    with suppress(KeyboardInterrupt):
+        fit(broken, after_epoch=unplug)
+    fit(replace(broken, resume=True))
+    return folder
+
+
+# --- five epochs are another run
+
+LONGER = Choice(
+    id="training.longer",
+    number="08.3",
+    title="Two epochs more",
+    question=(
+        'The configuration of `runs / "undisturbed"` said `epochs=3`. A friend wants two more epochs '
+        "and resumes the finished run with `epochs=5`. Try it, `dmlteach.fit(replace(small, epochs=5, "
+        "resume=True))`, and read the message. Why is it refused?"
+    ),
+    hints=(
+        "What depends on the number of epochs, already in the first one?",
+        "Print the learning rate of each epoch: it comes down to zero at the end of the schedule.",
+    ),
+    solution='answer = {"b": "the schedule of the learning rate is made for three epochs"}',
+    options={
+        "a": Option(
+            "the checkpoint is damaged", False, "it opens without complaint when nothing is changed."
+        ),
+        "b": Option(
+            "the learning rate of every step depends on the number of epochs",
+            True,
+            "with five epochs the first three would have had other learning rates: it is another run.",
+        ),
+        "c": Option(
+            "a finished run cannot be opened",
+            False,
+            "resuming it unchanged works, and has nothing left to do.",
+        ),
+        "d": Option(
+            "the batches of epochs 4 and 5 were not planned",
+            False,
+            "each epoch is planned when it begins, from the seed and its number.",
+        ),
+    },
+)
+
+# --- batch size against learning rate
+
+HALVES = {
+    "batch 20": {"batch_size": 20, "learning_rate": None},
+    "batch 20, half rate": {"batch_size": 20, "learning_rate": 5e-4},
+}
+
+
+def inspect_halves(answer: Any) -> Reply:
+    """Two runs with half the batch, at the full and at half the learning rate."""
+    expected = "a dictionary with the folders of the two runs, by the names " + " and ".join(
+        map(repr, HALVES)
+    )
+    if not isinstance(answer, Mapping) or set(answer) != set(HALVES):
+        return Reply(NOT_YET, "The two runs are asked for by name.", expected)
+    recall = {}
+    for name, asked in HALVES.items():
+        try:
+            settings = _settings(answer[name])
+            rows = json.loads((Path(answer[name]) / "metrics.json").read_text(encoding="utf-8"))["epochs"]
+            recall[f"Recall@1 on val, {name}"] = rows[-1]["val"]["recall@1"]
+        except (OSError, TypeError, ValueError, KeyError) as error:
+            return Reply(
+                NOT_YET, f"{name}: the folder holds no run with a Recall@1 on val: {error}.", expected
+            )
+        for setting, value in asked.items():
+            if settings[setting] != value:
+                words = f"{name}: {setting} is {settings[setting]}, not {value or 'left as it was'}."
+                return Reply(NOT_YET, words, expected)
+    details = (
+        "Compare the difference with that between seeds in the chapter: is it larger?",
+        "Half the batch at the same rate means twice as many steps of the same size, each from noisier "
+        "gradients.",
+    )
+    return Reply(RIGHT, "Two runs to compare with your prediction.", case=recall, details=details)
+
+
+HALF_BATCH = Artefact(
+    id="training.half_batch",
+    number="08.4",
+    title="Batch size against learning rate",
+    question=(
+        "Predict first: the small run with batches of 20 instead of 40, at the same learning rate. "
+        "Twice as many steps per epoch: is Recall@1 on `val` after three epochs higher or lower? And "
+        "with half the learning rate, 5e-4? Run both and give their folders: "
+        '`{"batch 20": folder, "batch 20, half rate": folder}`.'
+    ),
+    hints=(
+        "`replace(small, batch_size=20, output=…)` is the first of the two.",
+        "The second has `learning_rate=5e-4` as well; `dmlteach.fit(…).path` is the folder of a run.",
+    ),
+    solution=(
+        "answer = {}\n"
+        'for name, rate in (("batch 20", None), ("batch 20, half rate", 5e-4)):\n'
+        "    config = replace(small, batch_size=20, learning_rate=rate, output=str(runs / name))\n"
+        "    answer[name] = dmlteach.fit(config).path"
+    ),
+    explanation="One run each says little: differences between seeds are as large.",
+    setup=(
+        "import tempfile\n"
+        "from dataclasses import replace\n"
+        "from pathlib import Path\n"
+        "import dmlteach\n"
+        "runs = Path(tempfile.mkdtemp())\n"
+        'small = dmlteach.TrainConfig(method="sst", dataset="omniglot", classes=20, batch_size=40, '
+        'epochs=1, batches_per_epoch=2, device="cpu", progress=False)'
+    ),
+    inspect=inspect_halves,
+)
+
+EXERCISES: tuple[Exercise, ...] = (BOTTLENECK, RESUMED, LONGER, HALF_BATCH)
