@@ -221,7 +221,8 @@ def nmi(classes: float, clusters: np.ndarray, table: np.ndarray, n: int) -> np.n
 class Clustering(Loss):
     """Facility-location loss whose margin shrinks from epoch to epoch: γ · decay^epoch.
 
-    The paper's γ is not known.
+    The paper's γ is not known. 100 is the best of 10, 30, 100, 300 and 1,000 on Omniglot's validation classes
+    (Recall@1 .793, .843, .865, .841, .816 after 150 steps, one seed).
     """
 
     geometry = "sphere"

@@ -1,7 +1,6 @@
 // Triplet playground: three points on a line or in the plane, and where each loss moves them.
 //
-// One module, two hosts. In a notebook anywidget supplies the model and the kernel answers every state with
-// autograd's values; on a page without a kernel `standIn` supplies it. The closed form below draws at once.
+// In a notebook the kernel answers every state with autograd's values; the closed form below draws at once.
 
 // --- the losses in closed form: value and gradient of one triplet -----------------------------------------
 
@@ -95,28 +94,7 @@ const QUESTION = {
 const TAKEAWAY = "The triplet loss measures the negative from the anchor alone and falls silent at the margin; " +
   "SST measures it from the midpoint of anchor and positive, fades instead of stopping, and treats the two alike.";
 
-const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
-const text = (v, digits = 2) => {
-  const shown = Math.abs(v).toFixed(digits);
-  return (v < 0 && Number(shown) !== 0 ? "−" : "") + shown;
-};
 const vector = (v, digits = 2) => (v.length === 1 ? text(v[0], digits) : `(${v.map((x) => text(x, digits)).join(", ")})`);
-
-const FOCUSABLE = new Set(["button", "input", "select", "summary"]);
-function element(space, tag, attributes, children) {
-  const node = document.createElementNS(space, tag);
-  for (const [key, value] of Object.entries(attributes ?? {})) {
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (value !== false && value != null) node.setAttribute(key, value === true ? "" : value);
-  }
-  // Jupyter looks for this mark on the focused element first and only then on those around it.
-  if (attributes?.tabindex != null || FOCUSABLE.has(tag)) node.setAttribute("data-lm-suppress-shortcuts", "true");
-  node.append(...children);
-  return node;
-}
-const h = (tag, attributes, ...children) => element("http://www.w3.org/1999/xhtml", tag, attributes, children);
-const s = (tag, attributes, ...children) => element("http://www.w3.org/2000/svg", tag, attributes, children);
-const set = (node, attributes) => Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
 
 // Each point keeps its shape everywhere: circle, square, triangle.
 const SHAPES = [
@@ -197,35 +175,16 @@ function glyphs(loss, margin, i, size) {
 
 // --- the explorable --------------------------------------------------------------------------------------------
 
-let counter = 0;
+class Playground extends Explorable {
+  static figure = { name: "playground", label: "triplet playground", start: START, watched: ["answer"], takeaway: TAKEAWAY };
 
-class Playground {
-  constructor(model, el) {
-    this.model = model;
-    this.id = `dml${counter++}`;
-    this.state = Object.fromEntries(Object.keys(START).map((key) => [key, model.get(key) ?? START[key]]));
-    this.first = structuredClone(this.state);
-    this.selected = 2;
-    this.root = this.frame();
-    el.append(this.root);
-    this.onModel = () => this.fromModel();
-    for (const key of [...Object.keys(START), "answer"]) model.on(`change:${key}`, this.onModel);
-    this.watcher = new ResizeObserver(() => this.rebuild());
-    this.watcher.observe(this.stage);
-    this.refresh();
-  }
-
-  remove() {
-    this.stop();
-    this.watcher.disconnect();
-    cancelAnimationFrame(this.pending);
-    clearTimeout(this.resting);
-    for (const key of [...Object.keys(START), "answer"]) this.model.off(`change:${key}`, this.onModel);
-  }
+  begin() { this.selected = 2; }
 
   get points() { return this.state.view === "line" ? this.state.line.map((x) => [x]) : this.state.plane; }
   get limit() { return LIMITS[this.state.view]; }
   get losses() { return ["triplet", "sst", ...(this.state.contrastive ? ["contrastive"] : [])]; }
+
+  given() { return [this.points, this.values()]; }
 
   /** What to show: the kernel's values if it has answered this very state, else the closed form. */
   values() {
@@ -234,27 +193,6 @@ class Playground {
       answer.points.every((z, i) => z.every((v, k) => Math.abs(v - points[i][k]) < EDGE));
     if (fits) return { source: "autograd", ...answer.values };
     return { source: "formula", ...Object.fromEntries(this.losses.map((l) => [l, closedForm(l, points, margin)])) };
-  }
-
-  // - changes: at most one drawing and one message a frame, with the newest state
-
-  change(part) {
-    Object.assign(this.state, part);
-    this.changed = { ...this.changed, ...part };
-    this.pending ??= requestAnimationFrame(() => this.flush());
-  }
-
-  flush() {
-    this.pending = null;
-    for (const [key, value] of Object.entries(this.changed ?? {})) this.model.set(key, value);
-    if (this.changed) this.model.save_changes();
-    this.changed = null;
-    this.refresh();
-  }
-
-  fromModel() {
-    for (const key of Object.keys(START)) if (!(key in (this.changed ?? {}))) this.state[key] = this.model.get(key);
-    this.pending ??= requestAnimationFrame(() => this.flush());
   }
 
   place(i, position) {
@@ -287,54 +225,23 @@ class Playground {
     return moved > 1e-3 * share;
   }
 
-  play() {
-    if (this.timer) return this.stop();
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches; // then whole steps, slowly
-    const until = performance.now() + 12000;
-    const tick = () => {
-      if (!this.root.isConnected || performance.now() > until || !this.step(calm ? 1 : 0.12)) this.stop();
-    };
-    this.timer = setInterval(tick, calm ? 900 : 45);
-    this.refresh();
-  }
+  advance(calm) { return this.step(calm ? 1 : 0.12); }
 
-  stop() {
-    clearInterval(this.timer);
-    this.timer = null;
-    if (this.playButton) this.playButton.textContent = "Play";
-  }
+  // - the controls
 
-  // - the frame: controls around the drawing, made once
-
-  frame() {
-    const button = (label, onclick, more) => h("button", { type: "button", onclick, ...more }, label);
-    this.question = h("p", { class: "dml-question" });
+  toolbar() {
     this.viewButtons = { line: "On a line", plane: "In the plane" };
     for (const [view, label] of Object.entries(this.viewButtons)) {
       this.viewButtons[view] = button(label, () => { this.stop(); this.change({ view }); });
     }
     this.presets = h("span", { class: "dml-group", role: "group", "aria-label": "show the negative" });
-    this.stage = h("div", { class: "dml-stage" });
-    this.badge = h("span", { class: "dml-badge" });
-    this.status = h("p", { class: "dml-status", role: "status", "aria-live": "polite" });
-    this.table = h("div", { class: "dml-table" });
-    this.details = h("details", { ontoggle: () => {
-      if (this.details.open !== this.state.numbers) this.change({ numbers: this.details.open });
-    } }, h("summary", {}, "Show numbers"), this.table);
-    const root = h("div", {
-      class: "dml-playground", role: "group", "aria-label": "triplet playground", tabindex: "-1",
-      onkeydown: (event) => this.key(event),
-      onkeyup: (event) => event.stopPropagation(), onkeypress: (event) => event.stopPropagation(),
-    },
-    h("div", { class: "dml-row" },
-      h("span", { class: "dml-group", role: "group", "aria-label": "view" }, ...Object.values(this.viewButtons)),
-      this.presets),
-    this.question, this.stage, this.controls(button), this.status, this.details,
-    h("details", {}, h("summary", {}, "Takeaway"), h("p", {}, TAKEAWAY)));
-    return root;
+    return [h("span", { class: "dml-group", role: "group", "aria-label": "view" }, ...Object.values(this.viewButtons)), this.presets];
   }
 
-  controls(button) {
+  question() { return QUESTION[this.state.view]; }
+
+  controls() {
+    this.badge = h("span", { class: "dml-badge" });
     const margin = (type, label) => h("input", {
       type, min: 0, max: 2, step: 0.05, "aria-label": label,
       oninput: (e) => e.target.value !== "" && this.change({ margin: clamp(Number(e.target.value), 0, 2) }),
@@ -347,17 +254,14 @@ class Playground {
       const follow = !e.target.checked && this.state.follow === "contrastive" ? { follow: "sst" } : {};
       this.change({ contrastive: e.target.checked, ...follow });
     } });
-    return h("div", { class: "dml-row dml-controls" },
-      h("label", {}, "margin m ", ...this.margins),
+    return [h("label", {}, "margin m ", ...this.margins),
       h("span", { class: "dml-group" }, h("label", {}, "follow ", this.follow),
         button("Step", () => { this.stop(); this.step(); }), this.playButton,
-        button("Reset", () => { this.stop(); this.change(structuredClone(this.first)); })),
-      h("label", {}, this.third, " contrastive"), this.badge);
+        button("Reset", () => this.reset())),
+      h("label", {}, this.third, " contrastive"), this.badge];
   }
 
-  key(event) {
-    event.stopPropagation(); // JupyterLab must not take these keys for its own
-    if (event.key === "Escape") this.root.focus();
+  onKey(event) {
     const target = event.target.closest?.("[data-point],[data-mark]");
     const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
     if (!target || !direction || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -371,43 +275,24 @@ class Playground {
     this.place(i, here.length === 1 ? [here[0] + x + y] : plus(here, [x, y]));
   }
 
-  // - drawing: `build` makes the elements for a view and a width, `refresh` sets what changes
+  // - the drawing
 
-  rebuild() {
-    if (Math.abs(this.stage.clientWidth - (this.width ?? 0)) > 1) this.refresh();
+  shape() { return [this.state.view, this.losses].join(); }
+
+  build() {
+    this.buildPresets();
+    return this.state.view === "line" ? this.buildLine() : this.buildPlane();
   }
 
-  refresh() {
-    this.width = Math.max(this.stage.clientWidth, 280);
-    const shape = [this.state.view, this.width, this.losses].join();
-    if (shape !== this.shape) {
-      const focused = this.root.contains(document.activeElement) && document.activeElement.dataset?.key;
-      this.shape = shape;
-      this.drawings = [];
-      this.stage.replaceChildren(...(this.state.view === "line" ? this.buildLine() : this.buildPlane()));
-      this.buildTable();
-      this.buildPresets();
-      if (focused) this.stage.querySelector(`[data-key="${focused}"]`)?.focus();
-    }
-    const values = this.values();
-    for (const draw of this.drawings) draw(this.points, values);
-    this.refreshControls(values);
-    clearTimeout(this.resting);
-    this.resting = setTimeout(() => { this.status.textContent = this.sentence(this.values()); }, 500);
-  }
-
-  refreshControls(values) {
-    const { view, margin, follow, contrastive: third, numbers } = this.state;
-    this.question.textContent = QUESTION[view];
+  refreshControls() {
+    const { view, margin, follow, contrastive: third } = this.state, { source } = this.values();
     for (const [name, button] of Object.entries(this.viewButtons)) button.setAttribute("aria-pressed", name === view);
     for (const input of this.margins) if (input !== document.activeElement || Number(input.value) !== margin) input.value = margin;
     for (const option of this.follow.options) option.hidden = option.disabled = option.value === "contrastive" && !third;
     this.follow.value = follow;
     this.third.checked = third;
-    this.details.open = numbers;
-    this.playButton.textContent = this.timer ? "Pause" : "Play";
-    this.badge.textContent = values.source === "autograd" ? "● values: autograd" : "○ values: formula";
-    this.badge.title = values.source === "autograd" ? "computed by autograd of dmlteach.losses in the kernel"
+    this.badge.textContent = source === "autograd" ? "● values: autograd" : "○ values: formula";
+    this.badge.title = source === "autograd" ? "computed by autograd of dmlteach.losses in the kernel"
       : "computed by the closed form in this page";
   }
 
@@ -652,8 +537,8 @@ class Playground {
       return h("tr", {}, h("th", { scope: "row" }, `${key}, ${name}`), h("td", {}, ...fields), ...numbers);
     });
     const values = this.losses.map((loss) => h("td", { "data-loss": loss, "data-of": "loss" }));
-    this.table.replaceChildren(h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows,
-      h("tr", {}, h("th", { scope: "row" }, "loss ℓ"), h("td", {}), ...values))));
+    const table = h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows,
+      h("tr", {}, h("th", { scope: "row" }, "loss ℓ"), h("td", {}), ...values)));
     this.drawings.push((points, now) => {
       points.forEach((z, i) => z.forEach((v, k) => {
         if (inputs[i][k] !== document.activeElement) inputs[i][k].value = Math.round(v * 100) / 100;
@@ -665,10 +550,12 @@ class Playground {
       });
       this.table.dataset.source = now.source;
     });
+    return [table];
   }
 
   /** What the state shows, in words: read out 500 ms after the last change. */
-  sentence(values) {
+  sentence() {
+    const values = this.values();
     const pushes = this.losses.map((loss) => times(-1, values[loss].gradient[2]));
     const told = this.losses.map((loss, l) => {
       const { loss: value, gradient } = values[loss], size = Math.sqrt(dot(pushes[l], pushes[l]));
@@ -688,24 +575,6 @@ class Playground {
   }
 }
 
-function render({ model, el }) {
-  const playground = new Playground(model, el);
-  return () => playground.remove();
-}
-
-/** The model of a page without kernel: keeps the state, answers nothing. */
-export const standIn = (state) => ({
-  get: (key) => state[key], set: (key, value) => { state[key] = value; }, save_changes() {}, on() {}, off() {},
-});
-
-/** Bring the static pictures of a page to life: their place holds the state, this module the rest. */
-export function mountAll() {
-  for (const place of document.querySelectorAll('[data-dmlteach="playground"]:not([data-alive])')) {
-    place.setAttribute("data-alive", "");
-    const el = document.createElement("div");
-    render({ model: standIn(JSON.parse(place.dataset.state)), el });
-    place.replaceChildren(el);
-  }
-}
-
+const { render, mountAll } = hosts(Playground);
+export { mountAll };
 export default { render };

@@ -1,7 +1,6 @@
 """Triplet playground: drag an anchor, a positive and a negative, and watch where each loss moves them."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -9,11 +8,10 @@ import traitlets
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.widgets.picture import LIMITS, draw
-from dmlteach.widgets.static import inline_html
+from dmlteach.widgets.static import front_end, inline_html
 from dmlteach.widgets.values import LOSSES, loss_and_gradient
 
-MODULE = Path(__file__).with_name("playground.js")
-STYLE = Path(__file__).with_name("playground.css")
+MODULE, STYLE = front_end("playground")
 VIEWS = {"line": 1, "plane": 2}  # dimension of the points
 STATE = ("view", "line", "plane", "margin", "follow", "contrastive", "numbers")
 
@@ -128,6 +126,5 @@ class TripletPlayground(anywidget.AnyWidget):
         state = {name: getattr(self, name) for name in STATE}
         picture, alt = draw(state, {name: self.values[name] for name in shown})
         data["text/plain"] = f"[triplet playground. {alt}]"
-        module, style = MODULE.read_text("utf-8"), STYLE.read_text("utf-8")
-        data["text/html"] = inline_html("playground", module, style, state, picture, alt)
+        data["text/html"] = inline_html("playground", MODULE, STYLE, state, picture, alt)
         return data, metadata

@@ -1,8 +1,20 @@
-"""An explorable figure on a page without a kernel: a picture, and the module that brings it to life."""
+"""The front-end of an explorable, and the picture it brings to life on a page without a kernel."""
 
 import base64
 import html
 import json
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def front_end(name: str) -> tuple[str, str]:
+    """ES module and style sheet of an explorable: what all share, followed by its own."""
+    module, style = (
+        "\n".join((FOLDER / f"{part}.{kind}").read_text("utf-8") for part in ("explorable", name))
+        for kind in ("js", "css")
+    )
+    return module, style
 
 
 def inline_html(name: str, module: str, style: str, state: dict, picture: str, alt: str) -> str:

@@ -35,7 +35,7 @@ def special_states(dimension: int) -> list:
 @pytest.mark.parametrize("loss", ["triplet", "sst", "contrastive"])
 def test_closed_form_equals_autograd(page, loss, dimension):
     states = random_states(dimension, 200) + special_states(dimension)
-    source = base64.b64encode(MODULE.read_bytes()).decode()
+    source = base64.b64encode(MODULE.encode()).decode()
     by_formula = page.evaluate(EVALUATE, [source, loss, states])
     for (points, margin), formula in zip(states, by_formula, strict=True):
         value, gradient = loss_and_gradient(loss, points, margin)

@@ -113,7 +113,7 @@ def test_nothing_moves_by_itself_and_tab_leaves(static):
     assert page.get_attribute("[data-key=n]", "aria-label") == label
     page.focus("[data-key=n]")
     page.keyboard.press("Escape")
-    assert page.evaluate("document.activeElement.className") == "dml-playground"
+    assert page.evaluate("document.activeElement.matches('.dml-playground')")
     for _ in range(30):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement === document.body"):
