@@ -190,7 +190,7 @@ LONGER = Choice(
 
 # --- batch size against learning rate
 
-HALVES: dict[str, dict[str, float]] = {
+HALVES: dict[str, dict[str, float | None]] = {
     "batch 20": {"batch_size": 20, "learning_rate": None},
     "batch 20, half rate": {"batch_size": 20, "learning_rate": 5e-4},
 }
