@@ -420,6 +420,22 @@ def lab(
 
 
 @app.command()
+def playground(
+    output: Annotated[Path, option("File to write.", "FILE")] = Path("playground.html"),
+) -> None:
+    """Write the triplet playground as one HTML file that works without a network, to open or to pass on.
+
+    \b
+    Example:
+        dmlteach playground --output playground.html
+    """
+    from dmlteach.widgets.page import playground_page
+
+    _write_text(output, playground_page())
+    typer.echo(f"playground: {output}")
+
+
+@app.command()
 def progress(
     export: Annotated[str | None, option("JSON file to write the progress to.", "FILE", "shown only")] = None,
     reset: Annotated[bool, option("Forget all progress; asks first.")] = False,
@@ -649,10 +665,14 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write_text(path: Path, content: str) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.write_text(content, encoding="utf-8")
     part.replace(path)
 
 

@@ -276,6 +276,8 @@ def render(checkout: Path) -> Path:
         DMLTeachError: Sphinx failed or warned.
     """
     need("sphinx")
+    from dmlteach.widgets.page import playground_page  # loads torch, which the other steps do without
+
     work = checkout / "build" / "site"
     assemble(checkout, work / "source")
     html = work / "html"
@@ -288,6 +290,7 @@ def render(checkout: Path) -> Path:
     if done.returncode:
         shutil.rmtree(work / "doctrees", ignore_errors=True)  # or the next build would hide the warnings
         raise DMLTeachError(f"the site could not be rendered:\n{done.stderr.strip()}")
+    (html / "playground.html").write_text(playground_page(), encoding="utf-8")
     return publish(html, checkout / "build" / "course")
 
 

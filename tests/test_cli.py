@@ -408,3 +408,10 @@ def test_lab_opens_the_chosen_notebook_in_this_python(monkeypatch):
 
 def test_a_missing_notebook_names_those_there_are():
     one_error(run("lab", "99"), "unknown notebook '99'", "00_start_here")
+
+
+def test_playground_writes_one_page_whole(tmp_path):
+    page = tmp_path / "new" / "page.html"
+    assert f"playground: {page}" in run("playground", "--output", str(page)).output
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    assert [p.name for p in page.parent.iterdir()] == ["page.html"]
