@@ -1,0 +1,59 @@
+"""axe-core on every explorable figure: nothing serious against WCAG 2.2 AA, light, dark and in forced colours."""
+
+from collections.abc import Callable
+
+import pytest
+
+from dmlteach.widgets import TripletPlayground
+from dmlteach.widgets.page import playground_page
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+def page_of(widget) -> str:
+    body = widget._repr_mimebundle_()[0]["text/html"]
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>a figure</title><style>'
+        ":root { color-scheme: light dark } @media (prefers-color-scheme: dark) "
+        "{ body { background: #16181c; color: #e8e8e8 } }</style>"
+        f"<body><main><h1>A figure</h1>{body}</main></body></html>"
+    )
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "playground on a line": lambda: page_of(TripletPlayground(numbers=True)),
+    "playground in the plane": lambda: page_of(
+        TripletPlayground(view="plane", contrastive=True, numbers=True)
+    ),
+    "playground.html": playground_page,
+}
+
+
+@pytest.mark.parametrize("colours", ["light", "dark", "forced"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious(browser, tmp_path, name, colours):
+    path = tmp_path / "page.html"
+    path.write_text(PAGES[name](), encoding="utf-8")
+    page = browser.new_page(
+        color_scheme="dark" if colours == "dark" else "light",
+        forced_colors="active" if colours == "forced" else "none",
+        reduced_motion="reduce",
+    )
+    page.goto(path.as_uri())
+    page.wait_for_selector(".dml-explorable summary")
+    page.wait_for_timeout(600)  # the sentence is written 500 ms after the last change
+    found = axe.Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response["violations"]
+    page.close()
+    serious = [
+        f"{v['id']} ({v['impact']}): {v['help']}: {[node['html'][:120] for node in v['nodes'][:3]]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert not serious, "\n".join(serious)
+
+
+def test_axe_would_find_a_button_without_a_name(page):
+    page.set_content('<html lang="en"><title>t</title><main><button></button></main></html>')
+    assert "button-name" in {v["id"] for v in axe.Axe().run(page).response["violations"]}
