@@ -1,4 +1,4 @@
-"""axe-core on every explorable figure: nothing serious against WCAG 2.2 AA, light, dark and in forced colours."""
+"""axe-core on every explorable: nothing serious against WCAG 2.2 AA, light, dark and in forced colours."""
 
 from collections.abc import Callable
 

@@ -1,14 +1,8 @@
 """Notebook 02 in a real JupyterLab: the playground answers with autograd, and no cell is lost to a key."""
 
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +10,7 @@ import pytest
 import torch
 
 from dmlteach.losses import sst_loss, triplet_loss
+from tests.browser.jupyter import jupyter
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
@@ -24,51 +19,12 @@ LINE = "[aria-label='the three points on a line']"
 STEP = 0.25  # an arrow is STEP × the negative gradient
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, checkout) -> Iterator[tuple[str, Path]]:
-    """Address of a JupyterLab with settings of its own, and its copy of the notebook."""
+    """Address of a JupyterLab, and its copy of the notebook."""
     home = tmp_path_factory.mktemp("lab")
-    (home / "config" / "labconfig").mkdir(parents=True)
-    news = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
-    (home / "config" / "labconfig" / "page_config.json").write_text(json.dumps(news))
-    notebook = home / "work" / NOTEBOOK
-    notebook.parent.mkdir()
-    shutil.copy(checkout / "notebooks" / NOTEBOOK, notebook)
-
-    port = free_port()
-    own = {f"JUPYTER_{kind.upper()}_DIR": str(home / kind) for kind in ("config", "data", "runtime")}
-    options = [f"--port={port}", "--no-browser", "--allow-root", "--LabApp.extension_manager=readonly"]
-    options += ["--IdentityProvider.token=", f"--ServerApp.root_dir={notebook.parent}"]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", *options],
-        env={**os.environ, **own, "IPYTHONDIR": str(home / "ipython"), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(address + "/api", server)
-        yield address, notebook
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def wait_for(address: str, server: subprocess.Popen, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise TimeoutError("JupyterLab did not start")
+    with jupyter("lab", home, [checkout / "notebooks" / NOTEBOOK]) as address:
+        yield address, home / "work" / NOTEBOOK
 
 
 @pytest.fixture
