@@ -57,6 +57,9 @@ def test_figures_are_alive_and_keep_their_keys(page, server):
     if app == "lab":
         page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)  # else "Run All" asks for a kernel
     else:
+        # Before it connects the kernel is called idle too; the word "connecting" has come and gone.
+        connected = page.locator(".jp-NotebookKernelStatus-fade:empty")
+        connected.wait_for(state="attached", timeout=60_000)
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
