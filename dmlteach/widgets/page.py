@@ -37,7 +37,7 @@ def playground_page() -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{TITLE}</title>
+<title>Triplet playground · dmlteach</title>
 <style>
 {style}{STYLE}</style>
 </head>

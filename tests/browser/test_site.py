@@ -1,6 +1,9 @@
 """The rendered course, opened from disk with the network cut off."""
 
 import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
@@ -92,6 +95,24 @@ def test_every_page_of_the_course_opens_from_disk_without_the_network(whole_cour
         offline.wait_for_load_state("networkidle")
         assert offline.locator("img:not([alt]), img[alt='']").count() == 0
         assert "$" not in "".join(offline.locator("article p, article li").all_inner_texts())
+
+
+def test_the_site_is_alive_over_http_and_asks_nobody_else(site, page):
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(f"{address}/notebooks/00_chapter.html")
+        page.wait_for_selector("math")
+        page.goto(f"{address}/playground.html")
+        page.focus("[data-key=n]")
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_selector('[data-key=n][aria-label="negative, x 0.30"]')
+        page.goto("about:blank")
+        server.shutdown()
+    assert requests and all(url.startswith((address, "data:", "blob:", "about:")) for url in requests)
 
 
 def test_equations_are_drawn_by_the_browser_itself(site, offline):
