@@ -89,10 +89,14 @@ class BatchExplorer(anywidget.AnyWidget):
         """What the batch shown holds: see `dmlteach.widgets.batches.Contents`."""
         return self._look.contents
 
-    @property
-    def epoch_means(self) -> dict[str, Epoch]:
-        """Of every sampler, what all its batches of this epoch hold on average."""
-        return {name: plan.epoch for name, plan in self._plans[self.epoch].items()}
+    def epoch_means(self, epoch: int | None = None) -> dict[str, Epoch]:
+        """Of every sampler, what all its batches of an epoch hold: see `dmlteach.widgets.batches.Epoch`.
+
+        Args:
+            epoch: of the recording; None is the one shown.
+        """
+        by_sampler = self._plans[self.epoch if epoch is None else epoch]
+        return {name: plan.epoch for name, plan in by_sampler.items()}
 
     @traitlets.validate("sampler")
     def _check_sampler(self, proposal: Any) -> str:
