@@ -140,6 +140,17 @@ def test_what_chapter_and_takeaway_say_holds(record, seed):
     assert end["local"].confusable > end["local_classes"].confusable > end["random"].confusable
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_neighbourhoods_dropped_after_ten_epochs_show_one_character_each(record, seed):
+    z, labels = record.embeddings[10], record.labels
+    sampler = samplers.create("local", labels, 32, seed=seed)
+    rng = np.random.default_rng([seed, 10])  # as `Sampler.plan` draws
+    clusters, _ = sampler._cluster(rng, z)
+    rows = [sampler._subsample(rng, cluster) for cluster in clusters]
+    single = sum(len(labels[batch].unique()) == 1 for batch in rows)
+    assert single == plan(record, "local", 10, 32, seed).epoch.dropped
+
+
 def test_a_state_set_from_python_is_what_contents_and_rows_answer(record, planned):
     explorer = BatchExplorer(batch_size=SIZE)
     before = explorer.contents
