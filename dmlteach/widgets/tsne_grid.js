@@ -171,10 +171,10 @@ class TSNEGrid extends Explorable {
       const measured = numbers[panel], network = NETWORKS[this.state[panel].network];
       kept.textContent = percent(measured.kept);
       recall.textContent = text(measured.recall, 3);
-      embedding.textContent = this.state.guess ? `${text(measured.embedding, 3)}, ${network} network` : "answer first";
+      embedding.textContent = this.state.guess ? `${text(measured.embedding, 3)} (${network})` : "answer first";
     });
     const line = (label, value) => h("p", {}, h("span", {}, `${label} `), value);
-    return h("div", { class: "dml-measured" }, line("neighbours kept on the map", kept),
+    return h("div", { class: "dml-measured" }, line("neighbours kept", kept),
       line("Recall@1 on the map", recall), line("Recall@1 in the embedding", embedding));
   }
 

@@ -59,7 +59,7 @@ def test_the_answer_is_one_button_away_and_nothing_is_requested(static):
     assert not page.locator("[data-key='a network']").is_visible()
     status(page, "Which model is better?")
     page.click("button:text-is('A is better')")
-    expected = f"{load_maps().embedding_recall[NETWORK]:.3f}, SST network"
+    expected = f"{load_maps().embedding_recall[NETWORK]:.3f} (SST)"
     page.wait_for_selector("[data-of='a embedding']:not(:text('answer first'))")
     assert shown(page, "a", "embedding") == shown(page, "b", "embedding") == expected
     status(page, "You chose A, but it cannot be told from maps. Both are the same embedding")
