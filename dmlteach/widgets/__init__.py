@@ -2,6 +2,7 @@
 
 from dmlteach.widgets.batch_explorer import BatchExplorer
 from dmlteach.widgets.playground import TripletPlayground
+from dmlteach.widgets.tsne_grid import TSNEGrid
 from dmlteach.widgets.values import loss_and_gradient
 
-__all__ = ["BatchExplorer", "TripletPlayground", "loss_and_gradient"]
+__all__ = ["BatchExplorer", "TSNEGrid", "TripletPlayground", "loss_and_gradient"]
