@@ -1,7 +1,7 @@
-"""Short training runs recorded epoch by epoch, one of which collapses: `python -m dmlteach.pretrained.replay`.
+"""Short trainings recorded epoch by epoch, one of which collapses: `python -m dmlteach.pretrained.replay`.
 
-All start from the same untrained network and see equally many drawings; they differ in the loss, and the one
-that collapses in its learning rate too. Two minutes on one core make `replay.npz` beside this file.
+All start from the same untrained network and see equally many drawings at the same learning rate; they
+differ in the loss alone. Two to three minutes on one core make `replay.npz` beside this file.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from dmlteach.train import TrainConfig, fit, resolve
 
 FILE = "replay.npz"
 SHOWN, DRAWINGS = 8, 20  # characters that are drawn, each with its 20 drawings
+MEASURED = 500  # drawings whose distances and Recall@1 are measured: those of 25 characters
 COMMON: dict[str, Any] = {
     "dataset": "omniglot",
     "classes": 100,
@@ -39,7 +40,7 @@ COMMON: dict[str, Any] = {
 }
 RUNS: dict[str, dict[str, Any]] = {
     "triplet": {"method": "triplet"},
-    "hardest": {"method": "triplet", "loss": "triplet_hard", "learning_rate": 3e-3},
+    "hardest": {"method": "triplet", "loss": "triplet_hard"},
     "active": {"method": "triplet", "loss": "triplet_all"},
     "sst": {"method": "sst"},
     "contrastive": {"method": "contrastive"},
@@ -50,8 +51,8 @@ class RecordedRun(NamedTuple):
     """What one training did to the same 500 drawings of 25 unseen characters, from before it to its end.
 
     Attributes:
-        points: (E, 160, 2) float32, the drawings of 8 of the characters on the two main directions of the last
-            epoch's embedding of all 500; each epoch is centred, the scale is that of the embedding.
+        points: (E, 160, 2) float32, the drawings of 8 of the characters on the two main directions of the
+            last epoch's embedding of all 500; each epoch is centred, the scale is the embedding's.
         labels: (160,) which of the 8 characters a point shows, 0 to 7, each 20 times.
         loss: mean training loss of each epoch; the first, before training, is NaN.
         recall: Recall@1 among the 500 drawings, on the full embedding.
@@ -80,10 +81,14 @@ def replays() -> dict[str, RecordedRun]:
     labels = torch.arange(SHOWN).repeat_interleave(DRAWINGS)
     return {
         str(name): RecordedRun(
-            torch.from_numpy(points[i]),
-            labels,
-            *(recorded[key][i].tolist() for key in ("loss", "recall", "distance", "collapsed_loss", "kept")),
-            torch.from_numpy(recorded["directions"][i]),
+            points=torch.from_numpy(points[i]),
+            labels=labels,
+            loss=recorded["loss"][i].tolist(),
+            recall=recorded["recall"][i].tolist(),
+            distance=recorded["distance"][i].tolist(),
+            collapsed_loss=recorded["collapsed_loss"][i].item(),
+            kept=recorded["kept"][i].item(),
+            directions=torch.from_numpy(recorded["directions"][i]),
         )
         for i, name in enumerate(recorded["names"])
     }
@@ -129,7 +134,11 @@ def mean_distance(z: Tensor, labels: Tensor) -> float:
         labels: (M,) character of each.
     """
     z = z.double()  # a collapsed network's differences lie in the last digits of float32
-    return torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")[labels[:, None] != labels].mean().item()
+    return (
+        torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")[labels[:, None] != labels]
+        .mean()
+        .item()
+    )
 
 
 def shown_of(labels: Tensor) -> Tensor:
@@ -175,6 +184,7 @@ def record(name: str) -> dict[str, Any]:
         config = configuration(name, f"{folder}/run")
         fit(config, after_epoch=recorder)
     labels = recorder.test.labels[recorder.rows]
+    assert len(labels) == MEASURED
     shown = shown_of(labels)
     points, directions, kept = project(recorder.embeddings, shown)
     unit = points.abs().amax((1, 2)) / 32767  # of each epoch: a collapsed one keeps its digits
@@ -203,9 +213,11 @@ def main() -> None:
         last = {key: round(found[-1][key][-1], 4) for key in ("loss", "recall", "distance")}
         print(f"{name}: at the end {last}", flush=True)
     rows = found[0].pop("rows")
-    columns = {key: np.array([run[key] for run in found]) for key in found[0]}
-    floats = {key: column.astype(np.float32) for key, column in columns.items() if column.dtype == np.float64}
-    np.savez_compressed(output, **(columns | floats), rows=rows)
+    columns: dict[str, Any] = {key: np.array([run[key] for run in found]) for key in found[0]}
+    for key, column in columns.items():
+        if column.dtype == np.float64:
+            columns[key] = column.astype(np.float32)
+    np.savez_compressed(output, **columns, rows=rows)
 
 
 if __name__ == "__main__":

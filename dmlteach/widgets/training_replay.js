@@ -2,9 +2,9 @@
 //
 // Everything shown was computed by the library and recorded; the module draws.
 
-const EMPTY = { left: "triplet", right: "hardest", epoch: 0, revealed: false, magnify: false, guess: "", numbers: false };
+const START = { left: "triplet", right: "hardest", epoch: 0, revealed: false, magnify: false, guess: "", numbers: false };
 const SIDES = ["left", "right"];
-const GUESSES = { "": "not yet", left: "left", right: "right", both: "both", neither: "neither" };
+const GUESSES = { "": "not decided", left: "left", right: "right", both: "both", neither: "neither" };
 const PAIRS = {
   "pair 1": { left: "triplet", right: "hardest" },
   "pair 2": { left: "hardest", right: "active" },
@@ -26,7 +26,8 @@ const MARKS = [
   (x, y) => `M${x} ${y - 4.4}l4.4 4.4l-4.4 4.4l-4.4 -4.4Z`,
   (x, y) => `M${x} ${y + 4}l3.9 -6.8h-7.8Z`,
   (x, y) => `M${x - 1.2} ${y - 4}h2.4v2.8h2.8v2.4h-2.8v2.8h-2.4v-2.8h-2.8v-2.4h2.8Z`,
-  (x, y) => `M${x - 4} ${y - 2.4}l1.6 -1.6l2.4 2.4l2.4 -2.4l1.6 1.6l-2.4 2.4l2.4 2.4l-1.6 1.6l-2.4 -2.4l-2.4 2.4l-1.6 -1.6l2.4 -2.4Z`,
+  (x, y) => `M${x - 4} ${y - 2.4}l1.6 -1.6l2.4 2.4l2.4 -2.4l1.6 1.6l-2.4 2.4l2.4 2.4l-1.6 1.6l-2.4 -2.4l-2.4 2.4` +
+    "l-1.6 -1.6l2.4 -2.4Z",
   (x, y) => `M${x - 1.6} ${y - 4.2}h3.2v8.4h-3.2Z`,
 ];
 
@@ -41,17 +42,19 @@ function unpack({ points, unit }) {
   return unit.map((u, e) => Float64Array.from(whole.subarray(e * each, (e + 1) * each), (v) => v * u));
 }
 
+/** Where a logarithmic axis has its ticks: at powers of ten, or at 1, 2, 5 where it spans little. */
+const decades = (length) => [0.001, 0.01, 0.1, 1, 10].flatMap((v) => (length > 1.4 ? [v] : [v, 2 * v, 5 * v]));
 const largest = (numbers) => numbers.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
 
 class Replay extends Explorable {
   static figure = {
-    name: "training_replay", label: "training replay", start: EMPTY, watched: ["recording"], takeaway: LESSON,
+    name: "training_replay", label: "training replay", start: START, watched: ["recording"], takeaway: LESSON,
     pace: 400, seconds: 30,
   };
 
   begin() {
-    const { runs, characters, drawings, sprite } = this.model.get("recording");
-    Object.assign(this, { runs, characters, perCharacter: drawings, sprite });
+    const { runs, characters, drawings, sprite, sizes } = this.model.get("recording");
+    Object.assign(this, { runs, characters, perCharacter: drawings, sprite, sizes });
     this.points = Object.fromEntries(Object.entries(runs).map(([name, run]) => [name, unpack(run)]));
     this.last = runs.triplet.loss.length - 1;
   }
@@ -100,7 +103,7 @@ class Replay extends Explorable {
     this.playButton = button("Play", () => this.play());
     this.fit = h("input", { type: "checkbox", onchange: (e) => this.change({ magnify: e.target.checked }) });
     this.fitLabel = h("label", {}, this.fit, " magnify to each epoch");
-    return [h("label", {}, "the collapsed one is ", this.guess), this.reveal,
+    return [h("label", {}, "my prediction: collapsed is ", this.guess), this.reveal,
       h("span", { class: "dml-group" }, h("label", {}, "epoch ", this.slider), this.epochText,
         button("Step", () => this.to({ epoch: Math.min(this.state.epoch + 1, this.last) })), this.playButton,
         button("Reset", () => this.reset())),
@@ -133,44 +136,46 @@ class Replay extends Explorable {
   shape() { return [this.state.left, this.state.right, this.state.revealed].join(); }
 
   build() {
-    const gap = 12, width = (this.width - gap) / 2, { revealed } = this.state;
+    const gap = 12, width = (this.width - gap) / 2, { revealed } = this.state, beside = revealed && width >= 420;
+    const size = Math.min(beside ? 0.54 * width : width, 340), narrow = beside ? width - size - 8 : width;
     const losses = this.pair.flatMap((run) => [...run.loss.slice(1), run.line]);
     const distances = this.pair.flatMap((run) => run.distance);
-    const columns = this.pair.map((run, i) => {
-      const curves = [this.curve(run, i, width, { key: "loss", title: "loss", values: losses, log: true, line: run.line })];
-      if (revealed) {
-        curves.push(this.curve(run, i, width, { key: "distance", title: "distance between characters", values: distances, log: true }),
-          this.curve(run, i, width, { key: "recall", title: "Recall@1", values: [0, 1] }));
-      }
-      return h("div", { class: "dml-column", role: "group", "aria-label": `${SIDES[i]}: ${this.name(run)}`, style: `width:${width}px` },
-        h("p", { class: "dml-run" }, this.name(run)), ...(revealed ? [this.cloud(run, i, width)] : []), ...curves);
-    });
+    const shown = [{ key: "loss", title: "loss", values: losses, log: true, tall: revealed ? 76 : 120 },
+      { key: "distance", title: "distance", values: distances, log: true, tall: 52 },
+      { key: "recall", title: "Recall@1", values: [0, 1], tall: 52 }].slice(0, revealed ? 3 : 1);
+    const columns = this.pair.map((run, i) => h("div", {
+      class: "dml-column", role: "group", "aria-label": `${SIDES[i]}: ${this.name(run)}`, style: `width:${width}px`,
+    }, h("p", { class: "dml-run" }, this.name(run)),
+    h("div", { class: "dml-panels", style: "gap:8px" }, ...(revealed ? [this.cloud(run, i, size)] : []),
+      h("div", {}, ...shown.map((what) => this.curve(run, i, narrow, what))))));
     return [h("div", { class: "dml-panels", style: `gap:${gap}px` }, ...columns), this.legend()];
   }
 
   /** A curve over the epochs with a marker at the current one. */
-  curve(run, i, width, { key, title, values, log, line }) {
-    const left = 34, top = 22, tall = key === "loss" ? 120 : 84, right = width - 8, low = Math.min(...values), high = Math.max(...values);
-    const scale = log ? Math.log10 : (v) => v, room = log ? 0.12 : 0.02, from = scale(low) - room, to = scale(high) + room;
+  curve(run, i, width, { key, title, values, log, tall }) {
+    const left = 34, top = 22, right = width - 8;
+    const scale = log ? Math.log10 : (v) => v, room = log ? 0.12 : 0.02;
+    const from = scale(Math.min(...values)) - room, to = scale(Math.max(...values)) + room;
     const x = (e) => left + ((right - left) * e) / this.last, y = (v) => top + (tall * (to - scale(v))) / (to - from);
-    const ticks = log ? [0.001, 0.01, 0.1, 1, 10].filter((v) => scale(v) > from && scale(v) < to) : [0, 0.5, 1];
-    const path = run[key].map((v, e) => (v == null ? "" : `${e > (run[key][0] == null ? 1 : 0) ? "L" : "M"}${x(e)} ${y(v)}`)).join("");
+    const ticks = log ? decades(to - from).filter((v) => scale(v) > from && scale(v) < to) : [0, 0.5, 1];
+    const small = (u, v, anchor, label) => s("text", { x: u, y: v, "text-anchor": anchor, class: "dml-small" }, label);
+    const places = run[key].flatMap((v, e) => (v == null ? [] : [`${x(e)} ${y(v)}`]));
     const rule = s("path", { class: "dml-now", d: `M0 ${top}v${tall}` }), dot = s("circle", { class: "dml-dot", r: 4.5 });
     const heading = s("text", { x: 0, y: 14, class: "dml-title" });
     const svg = s("svg", { width, height: top + tall + 20, role: "img", "data-curve": key, "data-of": SIDES[i] },
       s("rect", { x: left, y: top, width: right - left, height: tall, class: "dml-outline" }), heading,
       ...ticks.flatMap((v) => [s("path", { class: "dml-rule", d: `M${left} ${y(v)}H${right}` }),
-        s("text", { x: left - 4, y: y(v) + 4, "text-anchor": "end", class: "dml-small" }, String(v))]),
+        small(left - 4, y(v) + 4, "end", String(v))]),
       ...[0, this.last / 2, this.last].map((e) =>
-        s("text", { x: x(e), y: top + tall + 15, "text-anchor": e === this.last ? "end" : "middle", class: "dml-small" }, String(e))));
+        small(x(e), top + tall + 15, e === this.last ? "end" : "middle", String(e))));
+    const line = key === "loss" && run.line;
     if (line) {
-      const below = y(line) - 16 < top + 14;
+      const label = right - left > 135 ? `${text(line)}: all in one place` : text(line), crowded = y(line) < top + 30;
       svg.append(s("path", { class: "dml-stuck", d: `M${left} ${y(line)}H${right}` }),
-        s("text", { x: right - 3, y: y(line) + (below ? 14 : -5), "text-anchor": "end", class: "dml-small dml-halo" },
-          `${text(line)}: all in one place`));
+        small(right - 3, y(line) + (crowded ? 14 : -5), "end", label));
     }
-    svg.append(rule, s("path", { class: "dml-curve", d: path }), dot);
-    const ends = [...run[key]].filter((v) => v != null), shown = key === "recall" ? percent : brief;
+    svg.append(rule, s("path", { class: "dml-curve", d: `M${places.join("L")}` }), dot);
+    const ends = run[key].filter((v) => v != null), shown = key === "recall" ? percent : brief;
     this.drawings.push((epoch) => {
       const v = run[key][epoch];
       heading.textContent = `${title} ${v == null ? "" : shown(v)}`;
@@ -183,46 +188,48 @@ class Replay extends Explorable {
   }
 
   /** The embedding: one path per character, so that an epoch is eight strings. */
-  cloud(run, i, width) {
-    const size = Math.min(width, 380), points = this.points[this.state[SIDES[i]]];
+  cloud(run, i, size) {
+    const points = this.points[this.state[SIDES[i]]];
     const all = Math.max(...SIDES.flatMap((side) => this.points[this.state[side]].map(largest)));
     const paths = COLOURS.slice(0, this.characters).map((fill) => s("path", { fill, class: "dml-points" }));
-    const note = s("text", { x: 6, y: size - 8, class: "dml-small dml-halo" });
+    const note = s("text", { x: 6, y: size - 8, class: "dml-small" });
     const svg = s("svg", { width: size, height: size, role: "img", "data-cloud": SIDES[i] },
       s("rect", { x: 0.5, y: 0.5, width: size - 1, height: size - 1, class: "dml-outline" }), ...paths, note);
     this.drawings.push((epoch) => {
       const here = points[epoch], reach = 1.08 * (this.state.magnify ? largest(here) : all), unit = size / 2 / reach;
+      const place = (k) => [here[2 * k], -here[2 * k + 1]].map((v) => Math.round(10 * (size / 2 + unit * v)) / 10);
       paths.forEach((path, c) => {
-        const marks = [];
-        for (let k = c * this.perCharacter; k < (c + 1) * this.perCharacter; k++) {
-          marks.push(MARKS[c](...[size / 2 + unit * here[2 * k], size / 2 - unit * here[2 * k + 1]].map((v) => Math.round(10 * v) / 10)));
-        }
+        const marks = Array.from({ length: this.perCharacter }, (_, k) => MARKS[c](...place(c * this.perCharacter + k)));
         set(path, { d: marks.join("") });
       });
       const times = all / largest(here);
-      note.textContent = `frame ${brief(2 * reach)} wide` + (this.state.magnify && times > 1.05 ? `, magnified ${brief(times)} ×` : "");
-      const apart = `${brief(run.distance[epoch])} apart on average`;
-      set(svg, { "aria-label": `embedding of run ${run.letter}, ${this.when()}: ${this.characters * this.perCharacter} drawings ` +
-        `of ${this.characters} characters; different characters are ${apart}` });
+      note.textContent = `frame ${brief(2 * reach)} wide` +
+        (this.state.magnify && times > 1.2 ? `, magnified ${brief(times)} ×` : "");
+      set(svg, { "aria-label": `embedding of run ${run.letter}, ${this.when()}: ${this.drawn()}; ` +
+        `different characters are ${brief(run.distance[epoch])} apart on average` });
     });
     return svg;
   }
 
+  drawn() { return `${this.characters * this.perCharacter} drawings of ${this.characters} characters`; }
+
   legend() {
+    const dashed = "dashed: the loss of a batch whose drawings are all in one place.";
     if (!this.state.revealed) {
-      return h("p", { class: "dml-legend" }, "Mean training loss of each epoch (8 batches of 64 drawings), on a logarithmic axis. " +
-        "All runs start from the same untrained network.");
+      const { batches, batch } = this.sizes;
+      return h("p", { class: "dml-legend" }, `Mean training loss of each epoch (${batches} batches of ${batch} drawings), on a ` +
+        `logarithmic axis; ${dashed} All runs start from the same untrained network.`);
     }
     const marks = COLOURS.slice(0, this.characters).map((fill, c) => h("span", { class: "dml-key" },
       s("svg", { width: 14, height: 14, "aria-hidden": "true" }, s("path", { d: MARKS[c](7, 7), fill, class: "dml-points" })),
       h("span", { class: "dml-glyph", role: "img", "aria-label": `character ${c + 1}`,
         style: `background-image:url(${this.sprite});background-position:${-28 * c}px 0` })));
-    const kept = this.pair.map((run) => percent(run.kept)).join(" and ");
-    return h("div", { class: "dml-legend" }, h("p", {}, ...marks),
-      h("p", {}, `${this.characters * this.perCharacter} drawings of ${this.characters} characters not trained on, on the two main ` +
-        `directions of the run's last epoch (left and right: ${kept} of the variance there), the same for all epochs; moved so that their ` +
-        "mean is in the middle. A collapsed run is thus shown where it has the most left. Distances and Recall@1 are " +
-        "those of the whole embedding, of 500 drawings of 25 characters; distances and loss on logarithmic axes."));
+    const [left, right] = this.pair.map((run) => percent(run.kept));
+    return h("div", { class: "dml-legend" }, h("p", {}, ...marks), h("p", {},
+      `Points: ${this.drawn()} not trained on, on the two main directions of the run's last epoch, the same for all epochs ` +
+      `(left ${left}, right ${right} of the variance at the end); their mean is moved to the middle. So a collapsed run is ` +
+      "shown where it has the most left. Distance (the mean between drawings of different characters) and Recall@1 are those " +
+      `of the whole embedding, of ${this.sizes.measured} drawings. Loss and distance have logarithmic axes; ${dashed}`));
   }
 
   buildTable() {
@@ -231,8 +238,10 @@ class Replay extends Explorable {
     const head = h("tr", {}, h("th", { scope: "col" }, "epoch"), ...this.pair.flatMap((run, i) =>
       keys.map((key) => h("th", { scope: "col" }, `${SIDES[i]}, run ${run.letter}: ${names[key]}`))));
     const rows = this.pair[0].loss.map((_, e) => h("tr", { "data-epoch": e }, h("th", { scope: "row" }, String(e)),
-      ...this.pair.flatMap((run, i) => keys.map((key) => h("td", { "data-of": SIDES[i], "data-key": key, "data-value": run[key][e] },
-        run[key][e] == null ? "–" : key === "recall" ? percent(run[key][e]) : brief(run[key][e]))))));
+      ...this.pair.flatMap((run, i) => keys.map((key) => {
+        const v = run[key][e], shown = v == null ? "–" : key === "recall" ? percent(v) : brief(v);
+        return h("td", { "data-of": SIDES[i], "data-key": key, "data-value": v }, shown);
+      }))));
     this.drawings.push((epoch) => rows.forEach((row, e) => {
       if (e === epoch) row.setAttribute("aria-current", "true");
       else row.removeAttribute("aria-current");
@@ -245,11 +254,11 @@ class Replay extends Explorable {
     const { epoch, revealed } = this.state, when = this.when();
     const told = this.pair.map((run, i) => {
       const side = SIDES[i][0].toUpperCase() + SIDES[i].slice(1), v = run.loss[epoch];
-      const place = v == null ? "" : `: loss ${brief(v)}; all in one place would give ${text(run.line)}`;
-      if (!revealed) return v == null ? "" : `${side}, run ${run.letter}${place}.`;
-      const share = run.distance[epoch] / run.distance[0];
-      return `${side}, run ${run.letter}${place}${v == null ? ":" : ";"} characters ${brief(run.distance[epoch])} apart` +
-        `${epoch ? `, ${share < 0.1 ? brief(100 * share) : Math.round(100 * share)} % of before training` : ""}, ` +
+      const loss = v == null ? "" : ` loss ${brief(v)} (all in one place: ${text(run.line)}),`;
+      if (!revealed) return loss && `${side}, run ${run.letter}:${loss.slice(0, -1)}.`;
+      const share = (100 * run.distance[epoch]) / run.distance[0];
+      return `${side}, run ${run.letter}:${loss} different characters ${brief(run.distance[epoch])} apart on average` +
+        `${epoch ? ` (${text(share, share < 10 ? 1 : 0)} % of that before training)` : ""}, ` +
         `Recall@1 ${percent(run.recall[epoch])}: ${run.collapsed[epoch] ? "collapsed" : "not collapsed"}.`;
     });
     const head = when[0].toUpperCase() + when.slice(1);

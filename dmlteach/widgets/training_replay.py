@@ -1,4 +1,4 @@
-"""Training replay: two recorded runs side by side, epoch by epoch; which of the loss curves is the collapsed one?"""
+"""Training replay: two recorded runs, epoch by epoch; which of the loss curves is the collapsed one?"""
 
 import base64
 import functools
@@ -20,9 +20,9 @@ STATE = ("left", "right", "epoch", "revealed", "magnify", "guess", "numbers")
 GUESSES = ("", "left", "right", "both", "neither")
 # A letter while the points are hidden, what it is afterwards.
 ABOUT = {
-    "triplet": ("A", "triplet loss, mean over all negatives"),
-    "hardest": ("B", "triplet loss, hardest triplet of each anchor, rate 0.003"),
-    "active": ("C", "triplet loss, mean over the active triplets only"),
+    "triplet": ("A", "triplet loss, nearest positives and all negatives"),
+    "hardest": ("B", "triplet loss, hardest triplet of each anchor"),
+    "active": ("C", "triplet loss, active triplets only"),
     "sst": ("D", "SST loss"),
     "contrastive": ("E", "contrastive loss"),
 }
@@ -140,7 +140,7 @@ def curves() -> dict[str, dict]:
 
 @functools.cache
 def packed() -> dict[str, Any]:
-    """What the front-end draws from: curves, points as 16-bit numbers in base64, the characters as one PNG."""
+    """What the front-end draws from: curves, points as 16-bit numbers, the characters as one PNG."""
     runs = {}
     for name, run in replay.replays().items():
         points = run.points.numpy()  # (E, 160, 2)
@@ -150,12 +150,27 @@ def packed() -> dict[str, Any]:
             key: [value if value is None else float(f"{value:.5g}") for value in curves()[name][key]]
             for key in ("loss", "recall", "distance")
         }
-        runs[name] = curves()[name] | rounded | {
-            "points": base64.b64encode(whole.tobytes()).decode(),
-            "unit": [float(f"{u:.7g}") for u in unit],
-        }
+        runs[name] = (
+            curves()[name]
+            | rounded
+            | {
+                "points": base64.b64encode(whole.tobytes()).decode(),
+                "unit": [float(f"{u:.7g}") for u in unit],
+            }
+        )
     strip = 255 - replay.characters().numpy()  # (8, 28, 28), ink dark
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(list(strip), axis=1)).save(buffer, format="png")
     sprite = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return {"runs": runs, "characters": len(strip), "drawings": replay.DRAWINGS, "sprite": sprite}
+    sizes = {
+        "batches": replay.COMMON["batches_per_epoch"],
+        "batch": replay.COMMON["batch_size"],
+        "measured": replay.MEASURED,
+    }
+    return {
+        "runs": runs,
+        "characters": len(strip),
+        "drawings": replay.DRAWINGS,
+        "sprite": sprite,
+        "sizes": sizes,
+    }

@@ -1,7 +1,5 @@
 """The training replay on a page without a kernel: opened from a file, with the network off."""
 
-import json
-
 import pytest
 
 from dmlteach.widgets import TrainingReplay
@@ -13,7 +11,7 @@ SLIDER = "input[aria-label=epoch]"
 
 @pytest.fixture
 def static(browser, tmp_path):
-    """Opens the HTML that a replay leaves in an executed notebook; returns the page. Nothing may be requested."""
+    """Opens the HTML that a replay leaves in an executed notebook; nothing may be requested."""
     contexts, requests, errors = [], [], []
 
     def open_page(dark: bool = False, size=(1200, 1000), context=None, **state):
@@ -21,7 +19,9 @@ def static(browser, tmp_path):
         style = "background:#111;color:#eee" if dark else "background:#fff;color:#111"
         path = tmp_path / "page.html"
         path.write_text(
-            f'<!doctype html><meta charset="utf-8"><body style="{style}">{body}</body>', encoding="utf-8"
+            f'<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            f'<body style="{style}">{body}</body>',
+            encoding="utf-8",
         )
         viewport = {"width": size[0], "height": size[1]}
         contexts.append(browser.new_context(offline=True, viewport=viewport, **(context or {})))
@@ -53,7 +53,7 @@ def test_the_answer_is_two_actions_away_and_hidden_until_then(static):
     assert page.locator("[data-cloud]").count() == 0
     assert page.locator("[data-curve]").count() == 2
     assert "hardest" not in page.inner_text(".dml-training_replay")
-    page.select_option("label:has-text('the collapsed one is') select", "right")
+    page.select_option("label:has-text('my prediction') select", "right")
     page.click("button:text-is('Show the points')")
     says(page, "Your prediction: right; collapsed at the end: right.")
     assert page.locator("[data-cloud]").count() == 2
@@ -66,8 +66,9 @@ def test_what_it_shows_is_what_was_recorded(static):
         for key in ("loss", "recall", "distance"):
             cells = page.locator(f"td[data-of={side}][data-key={key}]")
             shown = cells.evaluate_all("cells => cells.map(cell => cell.dataset.value)")
-            numbers = [None if v in ("null", None) else float(v) for v in shown]
-            assert numbers == pytest.approx(curves()[name][key], rel=1e-4)
+            known = [float(value) for value in shown if value is not None]
+            assert known == pytest.approx([v for v in curves()[name][key] if v is not None], rel=1e-4)
+            assert len(known) == (LAST if key == "loss" else LAST + 1)  # no loss before training
     assert page.locator("tr[aria-current]").get_attribute("data-epoch") == "7"
     label = page.get_attribute("[data-curve=recall][data-of=left]", "aria-label")
     assert f"epoch 7 of 24: {round(100 * curves()['sst']['recall'][7])} %" in label
@@ -83,7 +84,7 @@ def test_the_marker_and_the_points_follow_the_epoch(static):
     assert marker(page, "left")[0] < before[0]
     assert page.inner_html("[data-cloud=right]") != cloud
     page.keyboard.press("Home")
-    says(page, "Before training. Left, run A: characters")
+    says(page, "Before training. Left, run A: different characters")
 
 
 def spread(page, side: str) -> float:
@@ -98,7 +99,7 @@ def spread(page, side: str) -> float:
 
 def test_the_collapsed_run_is_one_spot_until_it_is_magnified(static):
     page = static(revealed=True, epoch=LAST)
-    assert spread(page, "right") < 0.06 < 0.1 < spread(page, "left")
+    assert spread(page, "right") < 0.1 < 0.2 < spread(page, "left")
     page.check("label:has-text('magnify') input")
     page.wait_for_function("document.querySelector('[data-cloud=right]').textContent.includes('magnified')")
     assert spread(page, "right") > 0.5
@@ -135,7 +136,7 @@ def test_the_takeaway_is_reached_by_keyboard_alone(static):
         seen.append(page.evaluate("document.activeElement.textContent"))
         if seen[-1] == "Show the points":
             page.keyboard.press("Enter")
-            says(page, "before training" if False else "Before training.")
+            says(page, "Before training.")
         if seen[-1] == "Takeaway":
             break
     assert seen[-1] == "Takeaway" and "Show the points" in "".join(seen)
@@ -149,14 +150,12 @@ def test_named_states_hide_the_answer_or_show_it(static):
     page = static()
     page.click("button:text-is('collapsed beside healthy')")
     says(page, "Epoch 24 of 24.")
-    says(page, "apart, 0.")  # of before training, in per cent
+    says(page, "apart on average (1.")  # of that before training, in per cent
     assert page.locator("[data-cloud]").count() == 2
     page.click("button:text-is('pair 2')")
     says(page, "points hidden")
     assert page.locator("[data-cloud]").count() == 0
-    assert page.get_attribute("[data-curve][data-of=right]", "aria-label").startswith("loss  of run C") or (
-        "run C" in page.get_attribute("[data-curve][data-of=right]", "aria-label")
-    )
+    assert "loss of run C" in page.get_attribute("[data-curve][data-of=right]", "aria-label")
 
 
 def test_either_column_can_hold_any_run(static):
@@ -196,5 +195,4 @@ def test_an_unreadable_page_still_has_the_picture(static, browser):
     picture = page.locator("img").first
     assert picture.bounding_box()["width"] > 300
     assert "Run B" in picture.get_attribute("alt")
-    assert json.dumps(curves())  # what the picture was drawn from is plain numbers
     context.close()

@@ -1,10 +1,13 @@
-"""The training replay in the kernel: the recording is the library's, states are checked, the output is small."""
+"""The training replay in the kernel: the recording is the library's, states are checked."""
 
 import base64
+import dataclasses
 import html
 import json
 import math
 import re
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,29 +64,44 @@ def test_the_points_shown_are_a_part_of_the_distances_measured(name):
         assert 0.02 * distance < torch.cdist(points, points)[different].mean() < 1.25 * distance
 
 
-@pytest.mark.slow
-def test_training_again_gives_the_recorded_curve():
+def train(name: str, epochs: int, **changes) -> tuple[list[float], list[float], list[float]]:
+    """Loss, distance and Recall@1 of the first epochs of a recorded run, trained anew."""
     recorder = Recorder()
 
     def watch(run):
         recorder(run)
-        if len(recorder.loss) == 3:
+        if run.epoch == epochs:
             raise EnoughError
 
-    run = replay.replays()["hardest"]
-    with pytest.raises(EnoughError):
-        fit_into_nothing(replay.configuration, watch)
-    assert recorder.loss[1:] == pytest.approx(run.loss[1:3], rel=0.02)
+    with tempfile.TemporaryDirectory() as folder, pytest.raises(EnoughError):
+        fit(dataclasses.replace(replay.configuration(name, f"{folder}/run"), **changes), after_epoch=watch)
     labels = recorder.test.labels[recorder.rows]
-    found = [replay.mean_distance(z, labels) for z in recorder.embeddings]
-    assert found == pytest.approx(run.distance[:3], rel=0.05)
+    return (
+        recorder.loss,
+        [replay.mean_distance(z, labels) for z in recorder.embeddings],
+        [recall_at_k(z, labels, (1,))[1] for z in recorder.embeddings],
+    )
 
 
-def fit_into_nothing(configuration, watch):
-    import tempfile
+@pytest.mark.slow
+def test_training_again_gives_the_recorded_curve():
+    run = replay.replays()["hardest"]
+    loss, distance, recall = train("hardest", 2)
+    assert loss[1:] == pytest.approx(run.loss[1:3], rel=0.02)
+    assert distance == pytest.approx(run.distance[:3], rel=0.05)
+    assert recall == pytest.approx(run.recall[:3], abs=0.03)
 
-    with tempfile.TemporaryDirectory() as folder:
-        fit(configuration("hardest", f"{folder}/run"), after_epoch=watch)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])  # the recording has seed 0
+def test_with_other_seeds_too_the_hardest_collapse_and_the_active_only_look_like_it(seed):
+    margin = curves()["hardest"]["line"]
+    loss, distance, recall = train("hardest", 8, seed=seed)
+    assert loss[-1] == pytest.approx(margin, rel=0.15) and distance[-1] < 0.05 * distance[0]
+    assert recall[-1] > 0.8 * recall[0]
+    loss, distance, recall = train("active", 8, seed=seed)
+    assert loss[-1] == pytest.approx(margin, rel=0.15) and distance[-1] > 0.15 * distance[0]
+    assert recall[-1] > recall[0] + 0.1
 
 
 def test_the_line_of_a_triplet_loss_is_its_margin_and_that_of_sst_log_two():
@@ -99,8 +117,8 @@ def test_the_line_of_a_triplet_loss_is_its_margin_and_that_of_sst_log_two():
 
 
 def test_the_recording_is_small():
-    path = replay.resources.files("dmlteach.pretrained") / replay.FILE
-    assert len(path.read_bytes()) <= 200_000
+    path = Path(replay.__file__).with_name(replay.FILE)
+    assert path.stat().st_size <= 200_000
 
 
 # --- what the figure and the chapter claim
@@ -113,7 +131,7 @@ def test_only_the_hardest_triplets_collapse():
 
 
 def test_the_collapsed_loss_comes_to_rest_at_its_line_and_a_healthy_one_falls_below():
-    assert curves()["hardest"]["loss"][-1] == pytest.approx(curves()["hardest"]["line"], rel=0.05)
+    assert curves()["hardest"]["loss"][-1] == pytest.approx(curves()["hardest"]["line"], rel=0.08)
     assert all(loss > curves()["hardest"]["line"] for loss in curves()["hardest"]["loss"][1:])
     for name in ("triplet", "sst", "contrastive"):
         assert curves()[name]["loss"][-1] < 0.9 * curves()[name]["line"]
@@ -122,14 +140,14 @@ def test_the_collapsed_loss_comes_to_rest_at_its_line_and_a_healthy_one_falls_be
 def test_a_loss_at_the_line_alone_proves_nothing():
     active = curves()["active"]
     assert active["loss"][-1] == pytest.approx(active["line"], rel=0.15)
-    assert active["distance"][-1] > 30 * curves()["hardest"]["distance"][-1]
+    assert active["distance"][-1] > 20 * curves()["hardest"]["distance"][-1]
     assert active["recall"][-1] > curves()["hardest"]["recall"][-1] + 0.2
 
 
 def test_recall_hides_the_collapse():
     hardest = curves()["hardest"]
     assert hardest["recall"][-1] > 0.9 * hardest["recall"][0]
-    assert hardest["distance"][-1] < 0.01 * hardest["distance"][0]
+    assert hardest["distance"][-1] < 0.02 * hardest["distance"][0]
 
 
 # --- the widget
@@ -142,7 +160,7 @@ def test_recall_hides_the_collapse():
         ("right", "softmax", "unknown recorded run 'softmax'"),
         ("epoch", -1, "0 .before training. to 24"),
         ("epoch", LAST + 1, "are recorded"),
-        ("guess", "middle", "left, neither, right|left, right, both, neither|both, left"),
+        ("guess", "middle", "unknown prediction 'middle'"),
     ],
 )
 def test_a_state_that_cannot_be_is_refused_by_name(name, value, message):
