@@ -48,7 +48,7 @@ const largest = (numbers) => numbers.reduce((most, v) => Math.max(most, Math.abs
 
 class Replay extends Explorable {
   static figure = {
-    name: "training_replay", label: "training replay", start: START, watched: ["recording"], takeaway: LESSON,
+    name: "training_replay", label: "training replay", start: START, takeaway: LESSON,
     pace: 400, seconds: 30,
   };
 

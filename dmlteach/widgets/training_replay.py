@@ -78,7 +78,10 @@ class TrainingReplay(anywidget.AnyWidget):
             guess=guess,
             numbers=numbers,
         )
-        self.set_trait("recording", packed())
+
+    @traitlets.default("recording")
+    def _packed(self) -> dict[str, Any]:
+        return packed()
 
     @property
     def runs(self) -> dict[str, dict]:
