@@ -2,7 +2,8 @@
 
 from dmlteach.widgets.batch_explorer import BatchExplorer
 from dmlteach.widgets.playground import TripletPlayground
+from dmlteach.widgets.training_replay import TrainingReplay
 from dmlteach.widgets.tsne_grid import TSNEGrid
 from dmlteach.widgets.values import loss_and_gradient
 
-__all__ = ["BatchExplorer", "TSNEGrid", "TripletPlayground", "loss_and_gradient"]
+__all__ = ["BatchExplorer", "TSNEGrid", "TrainingReplay", "TripletPlayground", "loss_and_gradient"]
