@@ -27,7 +27,7 @@ FLOW = [
     "metrics ranks",
     "distributed checkpoint meter optim step",
     "evaluate",
-    "search",
+    "embeddings search export",
     "train",
     "pretrained",
     "plots",
