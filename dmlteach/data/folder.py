@@ -40,7 +40,7 @@ def load(
         test_fraction: share of the classes that test holds, where they are divided here.
         seed: of that division.
     """
-    root = existing(root)
+    root = _existing(root)
     parts = divided_beforehand(root)
     if parts:
         classes = _classes_of(root / part)
@@ -57,7 +57,7 @@ def load(
 
 def check(root: str | Path | None = None) -> tuple[list[str], list[str]]:
     """What is there, and what is wrong with it; both as sentences. Opens every picture's head."""
-    root = existing(root)
+    root = _existing(root)
     found, problems = [], []
     for place in divided_beforehand(root) or [root]:
         classes = _classes_of(place)
@@ -74,7 +74,7 @@ def check(root: str | Path | None = None) -> tuple[list[str], list[str]]:
     return found, problems
 
 
-def existing(root: str | Path | None) -> Path:
+def _existing(root: str | Path | None) -> Path:
     if root is None:
         raise DMLTeachError(f"data set 'folder' needs root, the folder with your pictures.\n{_LAYOUT}")
     root = Path(root).expanduser()

@@ -1,5 +1,6 @@
 """The picture of a search: each query, and what was found for it, with names."""
 
+import functools
 import unicodedata
 from pathlib import Path
 
@@ -131,22 +132,27 @@ def shortened(text: str, width: float, size: float, weight: str = "normal") -> s
         size: of the font, in points.
         weight: of the font.
     """
-    font = get_font(findfont(FontProperties(family="DejaVu Sans", weight=weight)))
-    font.set_size(100, 72)  # where hinting hardly shows
-    # The font has no glyphs of e.g. Chinese: a box would say less than a question mark.
-    known = font.get_charmap()
-    text = "".join(c if ord(c) in known else "?" for c in unicodedata.normalize("NFC", text))
+    # The font has no letters of e.g. Chinese: a box would say less than a question mark.
+    text = "".join(c if _advance(c, weight) else "?" for c in unicodedata.normalize("NFC", text))
 
     def fits(candidate: str) -> bool:
-        font.set_text(candidate, 0.0)
-        return font.get_width_height()[0] / 64 * size / 100 / 72 <= width
+        return sum(_advance(c, weight) for c in candidate) * size / 72 <= width
 
-    kept = len(text)
-    shown = text
+    kept, shown = len(text), text
     while kept > 1 and not fits(shown):
         kept -= 1
         shown = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
     return shown
+
+
+@functools.cache
+def _advance(character: str, weight: str) -> float:
+    """Width of a character in this package's font, as a share of the font's size; 0 where it has none."""
+    font = get_font(findfont(FontProperties(family="DejaVu Sans", weight=weight)))
+    if font.get_char_index(ord(character)) == 0:
+        return 0.0
+    font.set_size(100, 72)
+    return font.load_char(ord(character)).linearHoriAdvance / 65536 / 100
 
 
 def _thumbnail(images: ImageDataset, row: int) -> Tensor:
