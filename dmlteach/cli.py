@@ -272,9 +272,10 @@ def embed(
     classes: Classes = None,
     dataset_option: DatasetOption = [],  # noqa: B006
 ) -> None:
-    """Embeddings of a data set, or of a folder of pictures, as a file for use elsewhere.
+    """Write embeddings to a file for use elsewhere.
 
-    The file holds embeddings (N, D), paths, labels and names of classes, as far as there are any.
+    Of a data set, or of every picture of a folder. The file holds embeddings (N, D), and paths, labels and
+    names of classes where there are any.
 
     \b
     Example:
@@ -299,7 +300,7 @@ def embed(
 
 @app.command()
 def search(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Pictures to search for.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Pictures to search for.")],
     gallery: Annotated[
         str, option("Folder of pictures to search in, with a folder for each class or without.", "DIR")
     ],
@@ -311,10 +312,11 @@ def search(
     device: Device = "auto",
     output: Annotated[str, option("PNG file for the picture of what was found.", "FILE")] = "search.png",
 ) -> None:
-    """The pictures of a folder that are nearest to yours: a table, and a picture of them.
+    """Find the pictures of a folder nearest to yours.
 
-    An image that lies in the gallery does not find itself. If it lies in a class folder there, or elsewhere
-    in a folder called like one, its class is known, and neighbours are marked as right or wrong.
+    Prints a table and draws a picture. An image that lies in the gallery does not find itself. If it lies in
+    a class folder there, or elsewhere in a folder called like one, its class is known, and neighbours are
+    marked as right or wrong.
 
     \b
     Example:
@@ -340,9 +342,9 @@ def export(
     weights: BackboneWeights = "cached",
     image_size: BackboneSize = None,
 ) -> None:
-    """A model as a file that runs where dmlteach is not installed; FILE.json beside it says how.
+    """Write a model that runs without dmlteach.
 
-    The program takes uint8 images and normalises them itself.
+    The program takes uint8 images and normalises them itself; FILE.json beside it says how it is used.
 
     \b
     Example:
