@@ -81,6 +81,13 @@ Resume = Annotated[bool, option("Continue the run in --output where its checkpoi
 Checkpoint = Annotated[
     str | None, option("Run folder or model file whose weights to start from.", "PATH", "none")
 ]
+Trained = Annotated[str | None, option("Run folder or model file.", "PATH", "none")]
+Backbone = Annotated[
+    str | None, option("Instead of a checkpoint: this network's own features.", "NAME", "none")
+]
+BackboneWeights = Annotated[str, option("Of --backbone: imagenet (downloads), cached or a file.", "NAME")]
+BackboneSize = Annotated[int | None, option("Of --backbone: side of the images in pixels.", "N", "224")]
+Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")]
 MaxMinutes = Annotated[
     float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")
 ]
@@ -187,19 +194,13 @@ def train(
 
 @app.command()
 def evaluate(
-    checkpoint: Annotated[str | None, option("Run folder or model file to evaluate.", "PATH", "none")] = None,
+    checkpoint: Trained = None,
     dataset: Dataset = "omniglot",
     root: Root = None,
-    backbone: Annotated[
-        str | None, option("Instead of a checkpoint: this network's own features.", "NAME", "none")
-    ] = None,
-    weights: Annotated[
-        str, option("Of --backbone: imagenet (downloads), cached or a file.", "NAME")
-    ] = "cached",
-    image_size: Annotated[
-        int | None, option("Of --backbone: side of the images in pixels.", "N", "224")
-    ] = None,
-    split: Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")] = "test",
+    backbone: Backbone = None,
+    weights: BackboneWeights = "cached",
+    image_size: BackboneSize = None,
+    split: Split = "test",
     recall_at: Annotated[str, option("K of Recall@K, separated by commas.", "K,K,…")] = "1,2,4,8",
     nmi: Annotated[bool, option("Also cluster the embeddings and report NMI.")] = False,
     across: Annotated[
@@ -251,6 +252,108 @@ def evaluate(
     _print_metrics(numbers)
     if output:
         _write_json(Path(output), {**what, "split": split, **numbers})
+
+
+@app.command()
+def embed(
+    ctx: typer.Context,
+    output: Annotated[str, option("File for the embeddings: .npz or .parquet.", "FILE")],
+    checkpoint: Trained = None,
+    dataset: Dataset = "omniglot",
+    root: Root = None,
+    images: Annotated[
+        str | None, option("Instead of a data set: every picture below this folder.", "DIR", "none")
+    ] = None,
+    backbone: Backbone = None,
+    weights: BackboneWeights = "cached",
+    image_size: BackboneSize = None,
+    split: Split = "test",
+    device: Device = "auto",
+    classes: Classes = None,
+    dataset_option: DatasetOption = [],  # noqa: B006
+) -> None:
+    """Write embeddings to a file for use elsewhere.
+
+    Of a data set, or of every picture of a folder. The file holds embeddings (N, D), and paths, labels and
+    names of classes where there are any.
+
+    \b
+    Example:
+        dmlteach embed --checkpoint runs/mine --images my_images --output my_images.npz
+        dmlteach embed --checkpoint runs/sst-omniglot-0 --dataset omniglot --output omniglot.npz
+    """
+    if images:
+        _refuse_beside(ctx, "images", ["dataset", "root", "split", "classes", "dataset_option"])
+    from dmlteach import data, embeddings
+    from dmlteach.evaluate import embed as embedded
+
+    embeddings.check(output)
+    model = _trained_or_backbone(checkpoint, backbone, weights, image_size)
+    if images:
+        pictures = data.pictures.load(images, model.spec.channels)
+    else:
+        pictures = data.load(dataset, split, root, classes=classes, **_pairs(dataset_option))
+    z = embedded(model, pictures, device, progress=sys.stderr.isatty())
+    embeddings.write(output, z, pictures)
+    typer.echo(f"{len(z):,} embeddings of {z.shape[1]} numbers: {output}")
+
+
+@app.command()
+def search(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Pictures to search for.")],
+    gallery: Annotated[
+        str, option("Folder of pictures to search in, with a folder for each class or without.", "DIR")
+    ],
+    checkpoint: Trained = None,
+    k: Annotated[int, option("Neighbours of each image; more than there are: all.", "K")] = 5,
+    backbone: Backbone = None,
+    weights: BackboneWeights = "cached",
+    image_size: BackboneSize = None,
+    device: Device = "auto",
+    output: Annotated[str, option("PNG file for the picture of what was found.", "FILE")] = "search.png",
+) -> None:
+    """Find the pictures of a folder nearest to yours.
+
+    Prints a table and draws a picture. An image that lies in the gallery does not find itself. If it lies in
+    a class folder there, or elsewhere in a folder called like one, its class is known, and neighbours are
+    marked as right or wrong.
+
+    \b
+    Example:
+        dmlteach search --checkpoint runs/mine --gallery my_images new/one.jpg new/two.jpg
+        dmlteach search --backbone resnet50 --weights imagenet --gallery my_images --k 10 new/one.jpg
+    """
+    from dmlteach import search as engine
+    from dmlteach.plots import search as drawing
+
+    drawing.check(output)
+    model = _trained_or_backbone(checkpoint, backbone, weights, image_size)
+    found = engine.find(model, gallery, images, k, device, sys.stderr.isatty())
+    typer.echo(engine.table(found))
+    drawing.save(drawing.search_picture(found), output)
+    typer.echo(f"\npicture: {output}")
+
+
+@app.command()
+def export(
+    output: Annotated[str, option("File for the program, *.pt2.", "FILE")],
+    checkpoint: Trained = None,
+    backbone: Backbone = None,
+    weights: BackboneWeights = "cached",
+    image_size: BackboneSize = None,
+) -> None:
+    """Write a model that runs without dmlteach.
+
+    The program takes uint8 images and normalises them itself; FILE.json beside it says how it is used.
+
+    \b
+    Example:
+        dmlteach export --checkpoint runs/mine --output mine.pt2
+    """
+    from dmlteach.export import write
+
+    description = write(_trained_or_backbone(checkpoint, backbone, weights, image_size), output)
+    typer.echo(f"program: {output}\nhow to use it: {description}")
 
 
 @app.command()
@@ -602,13 +705,23 @@ def _positive(text: str, option: str) -> int:
     return int(text)
 
 
+def _refuse_beside(ctx: typer.Context, option: str, others: list[str]) -> None:
+    """One error where options were given that another one puts out of use."""
+    for name in others:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise DMLTeachError(
+                f"--{option} takes the place of a data set; leave out --{name.replace('_', '-')}."
+            )
+
+
 def _trained_or_backbone(
     checkpoint: str | None, backbone: str | None, weights: str, image_size: int | None
 ) -> "Model":
     from dmlteach import models
 
     if (checkpoint is None) == (backbone is None):
-        raise DMLTeachError("give what to evaluate: either --checkpoint PATH or --backbone NAME.")
+        raise DMLTeachError("name the network: give either --checkpoint PATH or --backbone NAME.")
     if checkpoint is not None:
         return models.load(checkpoint)
     # scaled to length 1: without training, directions tell more than lengths

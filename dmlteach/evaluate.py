@@ -17,12 +17,32 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.models import Model
 
 
-def cached_for(model: Model, dataset: ImageDataset | CachedImages, progress: bool = True) -> CachedImages:
-    """The data set decoded at the size, and in the shape, this model's images are cropped from."""
+def cached_for(
+    model: Model,
+    dataset: ImageDataset | CachedImages,
+    progress: bool = True,
+    folder: str | Path | None = None,
+) -> CachedImages:
+    """The data set decoded at the size, and in the shape, this model's images are cropped from.
+
+    Args:
+        model: whose input is prepared.
+        dataset: images; those that are decoded already are given back.
+        progress: show a bar while decoding.
+        folder: where decoded images are kept; by default the user's cache folder.
+
+    Raises:
+        DMLTeachError: the model reads drawings of one channel and the images have three, or the reverse.
+    """
+    if dataset.channels != model.spec.channels:
+        raise DMLTeachError(
+            f"{model.spec.backbone} reads {model.spec.channels}-channel images, and these have "
+            f"{dataset.channels}: drawings have 1, photographs 3. Choose another model or data set."
+        )
     if isinstance(dataset, CachedImages):
         return dataset
     mode: Mode = "short_side" if model.spec.keep_aspect else "square"
-    return cached(dataset, model.spec.resize, mode, progress=progress)
+    return cached(dataset, model.spec.resize, mode, folder, progress)
 
 
 def embed(

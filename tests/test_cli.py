@@ -19,7 +19,10 @@ from typer.testing import CliRunner
 from dmlteach import models
 from dmlteach.cli import app
 
-COMMANDS = ["train", "evaluate", "report", "figures", "methods", "doctor", "course", "lab", "progress"]
+COMMANDS = [
+    "train", "evaluate", "embed", "search", "export", "report", "figures", "methods", "doctor", "course",
+    "lab", "progress",
+]  # fmt: skip
 DATA_COMMANDS = ["data list", "data check", "data get"]
 SMALL = ["--dataset-option", "rotations=false", "--classes", "20", "--batch-size", "40", "--no-progress"]
 
@@ -65,7 +68,9 @@ def test_each_help_shows_an_example(command):
     assert f"Example:\n      dmlteach {command}" in done.output
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "report", "course", "lab", "figures"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "embed", "search", "export", "report", "course", "lab", "figures"]
+)
 def test_every_option_shows_its_default_or_is_repeatable_or_required(command):
     for block in run(command, "--help").output.partition("Options:")[2].split("\n  --")[1:]:
         words = " ".join(block.split())
@@ -77,7 +82,7 @@ def test_every_option_shows_its_default_or_is_repeatable_or_required(command):
 def test_options_mean_the_same_in_every_command():
     shared = ["method", "dataset", "root", "epochs", "batch_size", "seed", "device", "classes"]
     train = options_of("train")
-    for command in ("evaluate", "report"):
+    for command in ("evaluate", "embed", "search", "report"):
         for name, option in options_of(command).items():
             if name in shared:
                 assert (option.opts, option.help, option.default) == (
@@ -85,6 +90,10 @@ def test_options_mean_the_same_in_every_command():
                     train[name].help,
                     train[name].default,
                 ), f"{command} --{name}"
+    evaluate = options_of("evaluate")
+    for command in ("embed", "search", "export"):
+        for name in ("checkpoint", "backbone", "weights", "image_size"):
+            assert options_of(command)[name].help == evaluate[name].help, f"{command} --{name}"
 
 
 def test_help_starts_in_half_a_second():
@@ -312,6 +321,91 @@ def test_evaluate_across_domains_prints_every_direction(tmp_path):
     reverse = run("evaluate", "--checkpoint", model, "--across", "reverse", "--classes", "6")
     assert "restyled → drawings" in reverse.output
     one_error(run("evaluate", "--checkpoint", model, "--across", "revers"), "did you mean 'reverse'?")
+
+
+# ── own pictures ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def photo_model(tmp_path) -> str:
+    """A small network for photographs, as a model file."""
+    file = tmp_path / "photos.safetensors"
+    models.save(models.create("resnet18", 8, normalize=True, image_size=32), file)
+    return str(file)
+
+
+def test_embed_takes_a_run_and_a_data_set(tmp_path):
+    from dmlteach.data import load
+    from dmlteach.evaluate import embed
+
+    trained = run("train", "--output", str(tmp_path / "run"), "--epochs", "1", *SMALL)
+    assert trained.exit_code == 0, trained.output
+    file = tmp_path / "z.npz"
+    done = run("embed", "--checkpoint", str(tmp_path / "run"), "--classes", "3", "--output", str(file))
+    assert done.exit_code == 0, done.output
+    expected = embed(models.load(tmp_path / "run"), load("omniglot", "test", classes=3))
+    with np.load(file) as stored:
+        np.testing.assert_allclose(stored["embeddings"], expected.numpy(), rtol=0, atol=1e-5)
+        assert stored["labels"].tolist() == [0] * 20 + [1] * 20 + [2] * 20
+    assert done.output == f"60 embeddings of {expected.shape[1]} numbers: {file}\n"
+
+
+def test_embed_takes_a_folder_or_a_split_of_it(tmp_path, photo_model):
+    folder, file = images(tmp_path / "images", 2), tmp_path / "z.npz"
+    whole = run("embed", "--checkpoint", photo_model, "--images", str(folder), "--output", str(file))
+    assert whole.exit_code == 0, whole.output
+    with np.load(file) as stored:
+        assert stored["embeddings"].shape == (12, 8)
+        assert stored["paths"].tolist()[:2] == ["test/d/0.png", "test/d/1.png"]
+        assert stored["class_names"].tolist() == list("abcdef")
+    part = ["--dataset", "folder", "--root", str(folder), "--split", "train"]
+    done = run("embed", "--checkpoint", photo_model, *part, "--output", str(file))
+    assert done.exit_code == 0, done.output
+    with np.load(file) as stored:
+        assert stored["paths"].tolist() == ["a/0.png", "a/1.png", "b/0.png", "b/1.png", "c/0.png", "c/1.png"]
+
+
+def test_search_prints_a_table_and_draws_a_picture(tmp_path, photo_model):
+    folder, picture = images(tmp_path / "images", 3), tmp_path / "found" / "search.png"
+    asked = [str(folder / "train" / "a" / "0.png"), str(folder / "test" / "e" / "1.png")]
+    arguments = ["--checkpoint", photo_model, "--gallery", str(folder), "--k", "4", "--output", str(picture)]
+    done = run("search", *arguments, *asked)
+    assert done.exit_code == 0, done.output
+    assert f"{asked[0]}  (class a)" in done.output and f"{asked[1]}  (class e)" in done.output
+    assert done.output.count(".png\n") == 2 * 4 + 1  # the neighbours and the picture
+    assert done.output.endswith(f"picture: {picture}\n")
+    assert [path.name for path in picture.parent.iterdir()] == ["search.png"]
+    with Image.open(picture) as drawn:
+        assert "2 query pictures" in drawn.text["Description"]
+
+
+def test_export_writes_a_program_and_says_how_to_use_it(tmp_path, photo_model):
+    file = tmp_path / "new" / "model.pt2"
+    done = run("export", "--checkpoint", photo_model, "--output", str(file))
+    assert done.exit_code == 0, done.output
+    assert done.output == f"program: {file}\nhow to use it: {file}.json\n"
+    assert json.loads(Path(f"{file}.json").read_text())["output"]["shape"] == ["N", 8]
+
+
+def test_mistakes_with_own_pictures_are_one_error_each_and_write_nothing(tmp_path, photo_model):
+    folder = images(tmp_path / "images", 1)
+    (tmp_path / "empty").mkdir()
+    one, network = str(folder / "train" / "a" / "0.png"), ["--checkpoint", photo_model]
+    npz, png = ["--output", str(tmp_path / "z.npz")], ["--output", str(tmp_path / "search.png")]
+    before = sorted(tmp_path.rglob("*"))
+    beside = ["--images", str(folder), "--root", str(folder)]
+    one_error(run("embed", *network, *npz, *beside), "--images", "leave out --root")
+    one_error(run("embed", *network, "--output", "z.csv"), ".npz or .parquet", "'z.csv'")
+    one_error(run("embed", *npz, "--images", str(folder)), "--checkpoint", "--backbone")
+    one_error(run("embed", *network, *npz), "resnet18 reads 3-channel images", "have 1")
+    one_error(run("search", *network, *png, "--gallery", str(tmp_path / "empty"), one), "no picture below")
+    one_error(run("search", *network, *png, "--gallery", str(folder), "no/such.png"), "no/such.png")
+    one_error(run("search", *network, "--gallery", str(folder), one, "--output", "a.jpg"), "*.png", "a.jpg")
+    one_error(run("export", *network, "--output", "model.onnx"), "*.pt2", "model.onnx")
+    (folder / "train" / "b" / "0.png").write_bytes(b"\x89PNG, or not")
+    damaged = run("search", *network, *png, "--gallery", str(folder), one)
+    one_error_last(damaged, str(folder / "train" / "b" / "0.png"), "Replace the file, or remove it")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):

@@ -27,6 +27,7 @@ FLOW = [
     "metrics ranks",
     "distributed checkpoint meter optim step",
     "evaluate",
+    "embeddings search export",
     "train",
     "pretrained",
     "plots",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dmlteach.data import cars196, cub200, domainnet, download, folder, inshop, omniglot, sop
+from dmlteach.data import cars196, cub200, domainnet, download, folder, inshop, omniglot, pictures, sop
 from dmlteach.data.augment import Augmentation
 from dmlteach.data.cache import CachedImages, Packed, cached
 from dmlteach.data.dataset import ImageDataset
@@ -27,6 +27,7 @@ __all__ = [
     "load",
     "load_test",
     "names",
+    "pictures",
 ]
 
 _DATASETS = {

@@ -1,6 +1,7 @@
 """An image data set: labelled rows of a source of pictures."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -49,7 +50,7 @@ class ImageDataset(Dataset):
         name: the data set, as in `dmlteach.data.names()`.
         split: train, test, fit or val.
         source: where the pictures come from.
-        labels: (N,) class of each picture, 0 … C-1.
+        labels: (N,) class of each picture, 0 … C-1; -1 where it has none (`pictures.load` only).
         class_names: what each class is called, in label order.
         shareable: pictures may be published; False keeps them out of committed figures.
         rows: (N,) picture of the source that each row shows; by default all, in order.
@@ -86,6 +87,17 @@ class ImageDataset(Dataset):
     def channels(self) -> int:
         """1 for grey pictures, 3 for RGB."""
         return self.source.channels
+
+    @property
+    def paths(self) -> list[str] | None:
+        """File of each picture, relative to the data set, with /; None where pictures are no files.
+
+        What is no Unicode in a name becomes �.
+        """
+        files = getattr(self.source, "files", None)
+        if files is None:
+            return None
+        return [os.fsencode(files[row].name).decode("utf-8", "replace") for row in self.rows.tolist()]
 
     @property
     def fingerprint(self) -> str:

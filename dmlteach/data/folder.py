@@ -41,7 +41,7 @@ def load(
         seed: of that division.
     """
     root = _existing(root)
-    parts = _divided_beforehand(root)
+    parts = divided_beforehand(root)
     if parts:
         classes = _classes_of(root / part)
     else:
@@ -59,7 +59,7 @@ def check(root: str | Path | None = None) -> tuple[list[str], list[str]]:
     """What is there, and what is wrong with it; both as sentences. Opens every picture's head."""
     root = _existing(root)
     found, problems = [], []
-    for place in _divided_beforehand(root) or [root]:
+    for place in divided_beforehand(root) or [root]:
         classes = _classes_of(place)
         images = [file for pictures in classes.values() for file in pictures]
         found.append(f"{place}: {len(images):,} images of {len(classes):,} classes")
@@ -84,12 +84,12 @@ def _existing(root: str | Path | None) -> Path:
     return root
 
 
-def _divided_beforehand(root: Path) -> list[Path]:
+def divided_beforehand(root: Path) -> list[Path]:
     """[ROOT/train, ROOT/test] where both hold class folders; a class may itself be called "train"."""
     parts = [root / "train", root / "test"]
     if not all(part.is_dir() for part in parts):
         return []
-    loose = [p for part in parts for p in part.iterdir() if p.is_file() and _is_picture(_as_stored(p))]
+    loose = [p for part in parts for p in part.iterdir() if p.is_file() and is_picture(_as_stored(p))]
     return [] if loose else parts
 
 
@@ -97,7 +97,7 @@ def _classes_of(place: Path) -> Classes:
     """Pictures by the first folder they are in, sorted; pictures that are in none belong to no class."""
     classes: Classes = defaultdict(list)
     for file in list_folder(place):
-        if "/" in file.name and _is_picture(file):
+        if "/" in file.name and is_picture(file):
             classes[file.name.split("/")[0]].append(file)
     if not classes:
         raise DMLTeachError(f"no class folder with pictures in {place}.\n{_LAYOUT}")
@@ -109,7 +109,7 @@ def _classes_of(place: Path) -> Classes:
     return dict(sorted(classes.items()))
 
 
-def _is_picture(file: StoredFile) -> bool:
+def is_picture(file: StoredFile) -> bool:
     """By its ending, or by its first bytes where the ending says nothing."""
     suffix = Path(file.name).suffix.lower()
     return suffix in _SUFFIXES or file._replace(size=4).read().startswith(_FIRST_BYTES)

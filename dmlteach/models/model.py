@@ -81,6 +81,11 @@ class Model(nn.Module):
         )
         return Model(self.backbone, LinearHead(self.head.num_features, None), spec)
 
+    @property
+    def on_sphere(self) -> bool:
+        """Whether all embeddings have one length, so that retrieval compares directions: cosines."""
+        return self.spec.normalize or self.spec.head != "linear"
+
     def batch_norms(self) -> list[nn.Module]:
         return [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 

@@ -1,0 +1,76 @@
+"""Embeddings as a file, for use elsewhere: NumPy's .npz, or a Parquet table."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from dmlteach.data import ImageDataset
+from dmlteach.errors import DMLTeachError
+
+FORMATS = (".npz", ".parquet")
+
+
+def check(path: str | Path) -> None:
+    """Refuse, before the work, a file that `write` could not write.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DMLTeachError: its ending is neither .npz nor .parquet, or Parquet's package is missing.
+    """
+    suffix = Path(path).suffix
+    if suffix not in FORMATS:
+        raise DMLTeachError(f"embeddings are written as {' or '.join(FORMATS)}, not as {str(path)!r}.")
+    if suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise DMLTeachError(f"{path} needs pyarrow: pip install pyarrow (or write to a file .npz).")
+
+
+def write(path: str | Path, embeddings: Tensor, images: ImageDataset) -> None:
+    """Write embeddings with the paths and classes of their images, whole or not at all.
+
+    An .npz holds "embeddings" (N, D) float32; "paths" (N,), where images are files; "labels" (N,) and
+    "class_names" (C,), where there are classes: row i is of class_names[labels[i]], of none where the
+    label is -1. A .parquet holds the columns path, label, class and embedding, a list of D numbers.
+
+    Args:
+        path: of the file, .npz or .parquet; its folder is made.
+        embeddings: (N, D), row i of image i.
+        images: what was embedded.
+
+    Raises:
+        DMLTeachError: as `check` does.
+    """
+    check(path)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    (_write_npz if path.suffix == ".npz" else _write_parquet)(part, embeddings.float().numpy(), images)
+    part.replace(path)
+
+
+def _write_npz(part: Path, embeddings: np.ndarray, images: ImageDataset) -> None:
+    columns = {"embeddings": embeddings}
+    if images.paths is not None:
+        columns["paths"] = np.array(images.paths)
+    if images.class_names:
+        columns["labels"] = images.labels.numpy()
+        columns["class_names"] = np.array(images.class_names)
+    with open(part, "wb") as file:  # by a name alone, NumPy would add an ending of its own
+        np.savez(file, **columns)  # type: ignore[arg-type]
+
+
+def _write_parquet(part: Path, embeddings: np.ndarray, images: ImageDataset) -> None:
+    import pandas as pd
+
+    columns: dict[str, object] = {}
+    if images.paths is not None:
+        columns["path"] = images.paths
+    if images.class_names:
+        names = [*images.class_names, None]  # label -1 is the last
+        columns["label"] = images.labels.numpy()
+        columns["class"] = [names[label] for label in images.labels.tolist()]
+    columns["embedding"] = list(embeddings)
+    pd.DataFrame(columns).to_parquet(part, index=False)
