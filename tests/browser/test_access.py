@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dmlteach.widgets import TripletPlayground
+from dmlteach.widgets import BatchExplorer, TrainingReplay, TripletPlayground, TSNEGrid
 from dmlteach.widgets.page import playground_page
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
@@ -27,6 +27,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "playground in the plane": lambda: page_of(
         TripletPlayground(view="plane", contrastive=True, numbers=True)
     ),
+    "batch explorer": lambda: page_of(BatchExplorer(numbers=True)),
+    "training replay": lambda: page_of(TrainingReplay(numbers=True)),
+    "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),
     "playground.html": playground_page,
 }
 

@@ -14,6 +14,9 @@ pytest.importorskip("notebook", reason="Notebook 7 is not installed")
 # CSS class → the cell that makes the figure
 FIGURES = {
     "dml-playground": "from dmlteach.widgets import TripletPlayground\nTripletPlayground()",
+    "dml-batch_explorer": "from dmlteach.widgets import BatchExplorer\nBatchExplorer()",
+    "dml-training_replay": "from dmlteach.widgets import TrainingReplay\nTrainingReplay()",
+    "dml-tsne_grid": "from dmlteach.widgets import TSNEGrid\nTSNEGrid()",
 }
 TREE = {"lab": "doc/tree", "notebook": "notebooks"}
 # Keys that add, delete, cut, move or run cells where Jupyter gets them.
