@@ -148,7 +148,8 @@ class RetrievalBrowser extends Explorable {
     const cases = this.drawing
       ? this.data.examples.map(({ name, strokes }) => [name, () => ({ strokes: structuredClone(strokes), copying: false })])
       : this.data.cases.map(({ name, query }) => [name, () => ({ query, shown: all })]);
-    this.presets.replaceChildren(...(cases.length ? ["show me: "] : []),
+    const what = this.drawing ? "show me: " : "show me a nearest neighbour that is ";
+    this.presets.replaceChildren(...(cases.length ? [what] : []),
       ...cases.map(([name, part]) => button(name, () => { this.lift(); this.change(part()); })));
   }
 

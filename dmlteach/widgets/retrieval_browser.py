@@ -25,14 +25,14 @@ VIEWS = ("pick", "draw")
 STATE = ("view", "query", "shown", "strokes", "copying", "numbers")
 LABELS = {"softmax": "classifier", "sst": "SST"}  # how a network is called where its name is not enough
 QUESTION = "Predict first: how many of its nearest neighbours will each network get right?"
-WHAT_IF = {
-    "training helps": lambda right: (
-        not right["untrained"] and all(v for n, v in right.items() if n != "untrained")
+CASES = {  # of the nearest neighbour, by network: whether it is right
+    "right only after training": lambda right: (
+        not right["untrained"] and all(v for name, v in right.items() if name != "untrained")
     ),
-    "all are right": lambda right: all(right.values()),
-    "all are wrong": lambda right: not any(right.values()),
-    "SST right, classifier wrong": lambda right: right["sst"] and not right["softmax"],
-    "classifier right, SST wrong": lambda right: right["softmax"] and not right["sst"],
+    "right everywhere": lambda right: all(right.values()),
+    "wrong everywhere": lambda right: not any(right.values()),
+    "right for SST, not the classifier": lambda right: right["sst"] and not right["softmax"],
+    "right for the classifier, not SST": lambda right: right["softmax"] and not right["sst"],
 }
 
 
@@ -114,7 +114,9 @@ class RetrievalBrowser(anywidget.AnyWidget):
         super().__init__(data=self._recorded(question))
         self.set_trait("shown", list(self._networks)[:1] if shown is None else list(shown))
         if query is None:
-            query = next((case["query"] for case in self.data["cases"] if case["name"] != "all are right"), 0)
+            query = next(
+                (case["query"] for case in self.data["cases"] if case["name"] != "right everywhere"), 0
+            )
         self.view, self.query, self.copying, self.numbers = view, query, copying, numbers
         self.strokes = list(strokes)
 
@@ -286,7 +288,7 @@ def _cases(right: list[dict[str, bool]]) -> list[dict]:
         right: of each query, whether the nearest neighbour is right, by network.
     """
     cases = []
-    for name, holds in WHAT_IF.items():
+    for name, holds in CASES.items():
         try:
             query = next((i for i, one in enumerate(right) if holds(one)), None)
         except KeyError:  # it tells of a network that is not here
