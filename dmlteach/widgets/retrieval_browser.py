@@ -236,7 +236,7 @@ class RetrievalBrowser(anywidget.AnyWidget):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         state = {name: getattr(self, name) for name in STATE}
         picture, alt = self._picture()
-        data["text/plain"] = f"[retrieval browser. {alt}]"
+        data["text/plain"] = f"[{alt}]"
         state |= {"data": self.data, "answer": self.answer}
         data["text/html"] = inline_html("retrieval_browser", MODULE, STYLE, state, picture, alt)
         return data, metadata
