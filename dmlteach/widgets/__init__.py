@@ -2,8 +2,16 @@
 
 from dmlteach.widgets.batch_explorer import BatchExplorer
 from dmlteach.widgets.playground import TripletPlayground
+from dmlteach.widgets.retrieval_browser import RetrievalBrowser
 from dmlteach.widgets.training_replay import TrainingReplay
 from dmlteach.widgets.tsne_grid import TSNEGrid
 from dmlteach.widgets.values import loss_and_gradient
 
-__all__ = ["BatchExplorer", "TSNEGrid", "TrainingReplay", "TripletPlayground", "loss_and_gradient"]
+__all__ = [
+    "BatchExplorer",
+    "RetrievalBrowser",
+    "TSNEGrid",
+    "TrainingReplay",
+    "TripletPlayground",
+    "loss_and_gradient",
+]

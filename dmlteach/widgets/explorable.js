@@ -116,7 +116,7 @@ export class Explorable {
     this.questionLine = h("p", { class: "dml-question" });
     this.stage = h("div", { class: "dml-stage" });
     this.status = h("p", { class: "dml-status", role: "status", "aria-live": "polite" });
-    this.table = h("div", { class: "dml-table" });
+    this.table = h("div", { class: "dml-table", tabindex: 0, role: "region", "aria-label": "numbers" }); // it may scroll
     this.details = h("details", { ontoggle: () => {
       if (this.details.open !== this.state.numbers) this.change({ numbers: this.details.open });
     } }, h("summary", {}, "Show numbers"), this.table);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -64,3 +65,56 @@ def _wait_for(address: str, server: subprocess.Popen, seconds: float = 60) -> No
         except OSError:
             time.sleep(0.2)
     raise TimeoutError("Jupyter did not start")
+
+
+def run_all(page, address: str) -> None:
+    """Open a notebook and run its cells, once the kernel is there: else "Run All" asks for one."""
+    page.goto(address)
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    if "/doc/" in address:
+        page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)
+    else:
+        # Before it connects, Notebook 7 calls the kernel idle too; the word "connecting" comes and goes.
+        page.locator(".jp-NotebookKernelStatus-fade:empty").wait_for(state="attached", timeout=60_000)
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def save(page, notebook: Path) -> dict:
+    """Save by the menu; returns what the file then holds."""
+    page.get_by_role("menuitem", name="File", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Save Notebook(?! As)")).click()
+    return _wait_until_saved(notebook)
+
+
+def scroll_to(page, selector: str, seconds: float = 90) -> None:
+    """JupyterLab may build cells only when they come near the window: scroll until the element is there."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if page.locator(selector).count():
+            page.locator(selector).first.scroll_into_view_if_needed()
+            return
+        page.evaluate(
+            """() => { const outer = document.querySelector('.jp-WindowedPanel-outer');
+                const next = outer.scrollTop + outer.clientHeight / 2;
+                outer.scrollTop = next < outer.scrollHeight - outer.clientHeight ? next : 0; }"""
+        )
+        page.wait_for_timeout(250)
+    raise TimeoutError(f"{selector} did not appear")
+
+
+def sources(notebook: Path) -> list[tuple[str, str]]:
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+
+
+def _wait_until_saved(notebook: Path, seconds: float = 20) -> dict:
+    """The notebook as soon as the file on disk holds outputs."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        content = json.loads(notebook.read_text("utf-8") or "{}")
+        if any(cell.get("outputs") for cell in content.get("cells", [])):
+            return content
+        time.sleep(0.2)
+    raise TimeoutError("JupyterLab did not save the notebook")

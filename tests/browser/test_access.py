@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from dmlteach.widgets import BatchExplorer, TrainingReplay, TripletPlayground, TSNEGrid
+from dmlteach import data
+from dmlteach.widgets import BatchExplorer, RetrievalBrowser, TrainingReplay, TripletPlayground, TSNEGrid
 from dmlteach.widgets.page import playground_page
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
@@ -22,6 +23,11 @@ def page_of(widget) -> str:
     )
 
 
+def _retrieval_browser(view: str) -> RetrievalBrowser:
+    gallery = data.load("omniglot", "test", classes=10)
+    return RetrievalBrowser(gallery, ("untrained", "sst"), queries=6, view=view, numbers=True)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "playground on a line": lambda: page_of(TripletPlayground(numbers=True)),
     "playground in the plane": lambda: page_of(
@@ -29,6 +35,8 @@ PAGES: dict[str, Callable[[], str]] = {
     ),
     "batch explorer": lambda: page_of(BatchExplorer(numbers=True)),
     "training replay": lambda: page_of(TrainingReplay(numbers=True)),
+    "retrieval browser": lambda: page_of(_retrieval_browser(view="pick")),
+    "drawing pad": lambda: page_of(_retrieval_browser(view="draw")),
     "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),
     "playground.html": playground_page,
 }

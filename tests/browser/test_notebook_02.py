@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from dmlteach.losses import sst_loss, triplet_loss
-from tests.browser.jupyter import jupyter
+from tests.browser.jupyter import jupyter, run_all, save, scroll_to, sources
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
@@ -31,34 +30,9 @@ def lab(tmp_path_factory, checkout) -> Iterator[tuple[str, Path]]:
 def executed(page, lab):
     """The notebook, opened and run to its end in JupyterLab; the first playground in view."""
     address, _ = lab
-    page.goto(f"{address}/doc/tree/{NOTEBOOK}")
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)  # else "Run All" asks for a kernel
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    run_all(page, f"{address}/doc/tree/{NOTEBOOK}")
     scroll_to(page, f"{LINE} [data-key=n]")
     return page
-
-
-def scroll_to(page, selector: str, seconds: float = 90) -> None:
-    """JupyterLab may build cells only when they come near the window: scroll until the element is there."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if page.locator(selector).count():
-            page.locator(selector).first.scroll_into_view_if_needed()
-            return
-        page.evaluate(
-            """() => { const outer = document.querySelector('.jp-WindowedPanel-outer');
-                const next = outer.scrollTop + outer.clientHeight / 2;
-                outer.scrollTop = next < outer.scrollHeight - outer.clientHeight ? next : 0; }"""
-        )
-        page.wait_for_timeout(250)
-    raise TimeoutError(f"{selector} did not appear")
-
-
-def sources(notebook: Path) -> list[tuple[str, str]]:
-    cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
 
 
 def negative_gradients(loss, points: list[float]) -> torch.Tensor:
@@ -138,9 +112,7 @@ def test_moving_points_by_key_and_mouse_shows_autograd_and_leaves_the_cells_alon
     assert moved > 0.8
     assert_shows_autograd(page, playground)
 
-    page.get_by_role("menuitem", name="File", exact=True).click()
-    page.get_by_role("menuitem", name=re.compile("^Save Notebook(?! As)")).click()
-    saved = wait_until_saved(notebook)
+    saved = save(page, notebook)
     assert sources(notebook) == before
     outputs = [output for cell in saved["cells"] for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output["output_type"] == "error"]
@@ -159,14 +131,3 @@ def drag(page, playground, key: str, pixels: int) -> float:
     playground.locator(f"[data-key={key}]:not([aria-valuenow='{before}'])").wait_for()
     page.wait_for_timeout(100)  # the last message of the drag
     return float(playground.locator(f"[data-key={key}]").get_attribute("aria-valuenow"))
-
-
-def wait_until_saved(notebook: Path, seconds: float = 20) -> dict:
-    """The notebook as soon as the file on disk holds outputs."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        content = json.loads(notebook.read_text("utf-8") or "{}")
-        if any(cell.get("outputs") for cell in content.get("cells", [])):
-            return content
-        time.sleep(0.2)
-    raise TimeoutError("JupyterLab did not save the notebook")
