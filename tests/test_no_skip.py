@@ -30,6 +30,7 @@ def run(folder: Path, skipping: str, no_skip: str) -> subprocess.CompletedProces
     (folder / "test_suite.py").write_text(SUITE.format(skipping=skipping))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     environment = {**os.environ, "DMLTEACH_NO_SKIP": no_skip, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)  # options of plugins, which are not loaded here
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
 
 
