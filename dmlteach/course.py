@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -307,9 +308,26 @@ def assemble(checkout: Path, source: Path) -> None:
             old.unlink()
     for name, path in wanted.items():
         copy = source / name
-        if not copy.exists() or copy.read_bytes() != path.read_bytes():  # Sphinx goes by the time stamp
+        content = without_kernel(path) if path.suffix == ".ipynb" else path.read_bytes()
+        if not copy.exists() or copy.read_bytes() != content:  # Sphinx goes by the time stamp
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            copy.write_bytes(content)
+
+
+def without_kernel(path: Path) -> bytes:
+    """An executed notebook for readers who cannot ask: hints and a solution folded away below exercises."""
+    from dmlteach.exercises import folded
+
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = []
+    for cell in notebook["cells"]:
+        cells.append(cell)
+        asked = re.search(r'^check\("([\w.]+)"', "".join(cell["source"]), re.MULTILINE)
+        if asked and "exercise" in cell["metadata"].get("tags", []):
+            cell["outputs"] = []  # "not answered yet" is no news on a page where nobody can answer
+            text = {"cell_type": "markdown", "metadata": {}, "source": folded(asked[1])}
+            cells.append(text | {"id": f"folded-{asked[1].replace('.', '-')}"})
+    return json.dumps(notebook | {"cells": cells}).encode()
 
 
 def publish(html: Path, site: Path) -> Path:

@@ -21,7 +21,7 @@ from dmlteach.exercises import (
 from dmlteach.exercises.kinds import Exercise, Unanswered
 from dmlteach.exercises.replies import NOT_YET, UNANSWERED, Page, Reply
 
-__all__ = ["CHAPTERS", "Chapter", "Reply", "check", "get", "hint", "names", "question", "solution"]
+__all__ = ["CHAPTERS", "Chapter", "Reply", "check", "folded", "get", "hint", "names", "question", "solution"]
 
 
 class Chapter(NamedTuple):
@@ -122,8 +122,23 @@ def solution(id: str) -> Page:
     """
     exercise = get(id)
     note = progress.add_solution(id)
-    text = f"```python\n{exercise.solution.strip()}\n```\n\n{exercise.explanation}".strip()
-    return _show(Page(f"{exercise.heading}: a solution", text + (f"\n\n({note})" if note else "")))
+    text = exercise.solved + (f"\n\n({note})" if note else "")
+    return _show(Page(f"{exercise.heading}: a solution", text))
+
+
+def folded(id: str) -> str:
+    """Hints and a solution as Markdown, each folded away inside the one before: for a page without a kernel.
+
+    Args:
+        id: one of `names()`.
+    """
+    exercise = get(id)
+    last = len(exercise.hints)
+    stages = [(f"Hint {stage} of {last}", hint) for stage, hint in enumerate(exercise.hints, 1)]
+    page = ""
+    for summary, text in reversed([*stages, ("A solution", exercise.solved)]):
+        page = f"<details><summary>{summary}</summary>\n\n{text}\n\n{page}</details>\n\n"
+    return page.strip()
 
 
 def _judge(exercise: Exercise, answer: Any) -> Reply:

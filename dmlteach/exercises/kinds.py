@@ -47,6 +47,11 @@ class Exercise:
         """The question with all that belongs to it, as Markdown."""
         return self.question
 
+    @property
+    def solved(self) -> str:
+        """A solution and why it is one, as Markdown."""
+        return f"```python\n{self.solution.strip()}\n```\n\n{self.explanation}".strip()
+
     def reference(self) -> Any:
         """The answer that the solution gives."""
         names: dict[str, Any] = {}

@@ -1,4 +1,11 @@
-"""Sphinx extension: equations become MathML when the site is built, so no script is needed to read them."""
+"""Sphinx extension: equations become MathML when the site is built, so no script is needed to read them.
+
+Indices and exponents are placed by a font made for mathematics, and many computers have none; so the site
+brings its own, inside the style sheet: from the disk, some browsers load no font out of another folder.
+"""
+
+import base64
+from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -6,6 +13,12 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
+FONT = Path(__file__).parent.parent / "_static" / "stix_two_math.woff2"
+STYLE = """@font-face {{
+  font-family: "STIX Two Math"; src: url(data:font/woff2;base64,{font}) format("woff2");
+}}
+math {{ font-family: "STIX Two Math", math; font-size: 1.05em; line-height: 1; }}
+"""
 NORM = "<mo>&#x02016;</mo>"  # browsers stretch a norm's bar; before an exponent it would hang too low
 
 
@@ -31,6 +44,14 @@ def visit_display(self, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def write_style(app: Sphinx) -> None:
+    """The style sheet of mathematics, among the files that Sphinx copies."""
+    font = base64.b64encode(FONT.read_bytes()).decode()
+    (FONT.parent / "math.css").write_text(STYLE.format(font=font), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict:
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_display, None))
+    app.connect("builder-inited", write_style)
+    app.add_css_file("math.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
