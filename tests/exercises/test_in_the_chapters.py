@@ -32,7 +32,9 @@ def test_every_chapter_of_the_engine_has_a_notebook_and_the_other_way_round():
 @every_chapter
 def test_a_chapter_asks_each_exercise_in_its_words_and_order(chapter):
     asked = [" ".join(text.split()) for text in cells(chapter, "markdown")]
-    wanted = [" ".join(f"**{e.heading}.** {e.text}".split()) for e in chapter.exercises]
+    wanted = [
+        " ".join(f"**{e.heading}.** {e.text}".replace("?.**", "?**").split()) for e in chapter.exercises
+    ]
     assert [text for text in asked if text.startswith("**Exercise ")] == wanted
 
 
