@@ -2,21 +2,18 @@
 
 from typing import Any
 
-import anywidget
 import traitlets
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.pretrained import RECORDED
 from dmlteach.widgets.batch_picture import describe, draw
 from dmlteach.widgets.batches import KINDS, SHOWN, Contents, Epoch, Look, Plan, packed, plans
-from dmlteach.widgets.static import front_end, inline_html
+from dmlteach.widgets.explorable import Explorable, front_end
 
-MODULE, STYLE = front_end("batch_explorer")
-STATE = ("sampler", "epoch", "batch", "anchor", "numbers")
 SIZES = range(8, 33, 4)  # fewer hold no two groups of four, more do not fit beside the map
 
 
-class BatchExplorer(anywidget.AnyWidget):
+class BatchExplorer(Explorable):
     """Batches of four samplers at every epoch of a recorded training: drawings, pairs, triplets.
 
     Every state that the figure shows can be read and set from Python: `explorer.sampler = "local"` shows a
@@ -37,8 +34,9 @@ class BatchExplorer(anywidget.AnyWidget):
         DMLTeachError: unknown recording or sampler, or a number out of range.
     """
 
-    _esm = MODULE
-    _css = STYLE
+    name = "batch_explorer"
+    _esm, _css = front_end(name)
+    saved = ("sampler", "epoch", "batch", "anchor", "numbers", "recorded")
     sampler = traitlets.Unicode("random").tag(sync=True)
     epoch = traitlets.Int(0).tag(sync=True)
     batch = traitlets.Int(0).tag(sync=True)
@@ -112,15 +110,8 @@ class BatchExplorer(anywidget.AnyWidget):
             raise DMLTeachError(f"{name} is {value}; it may be 0 to {last}.")
         return value
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        """The live widget, and beside it HTML that is alive without a kernel; notebooks prefer the widget."""
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        state = {name: getattr(self, name) for name in STATE}
+    def picture(self) -> tuple[str, str]:
+        """The batch as an SVG document, and what it holds in words."""
         alt = describe(self.sampler, self._record.epochs[self.epoch], self.contents)
         anchor = self.anchor if self.anchor is not None and self.anchor < len(self.rows) else None
-        picture = draw(self.recording, self._record, self.epoch, self._look, anchor, alt)
-        data["text/plain"] = f"[batch explorer. {alt}]"
-        data["text/html"] = inline_html(
-            "batch_explorer", MODULE, STYLE, state | {"recorded": self.recorded}, picture, alt
-        )
-        return data, metadata
+        return draw(self.recording, self._record, self.epoch, self._look, anchor, alt), alt

@@ -3,9 +3,8 @@
 import base64
 import html
 
-from dmlteach.widgets.picture import draw
-from dmlteach.widgets.playground import STATE, TripletPlayground
-from dmlteach.widgets.static import FOLDER, front_end
+from dmlteach.widgets.explorable import FOLDER, front_end
+from dmlteach.widgets.playground import TripletPlayground
 
 TITLE = "Triplet playground: where do the losses move three points?"
 INTRO = (
@@ -28,9 +27,7 @@ def playground_page() -> str:
     """The playground's HTML page: at most 300 kB, alive without a network, its state in the address."""
     module, style = front_end("playground")
     module += (FOLDER / "page.js").read_text("utf-8")
-    playground = TripletPlayground()
-    state = {name: getattr(playground, name) for name in STATE}
-    picture, alt = draw(state, {name: playground.values[name] for name in ("triplet", "sst")})
+    picture, alt = TripletPlayground().picture()
     source = base64.b64encode(picture.encode()).decode()
     return f"""<!doctype html>
 <html lang="en">

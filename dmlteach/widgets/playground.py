@@ -3,20 +3,17 @@
 import math
 from typing import Any
 
-import anywidget
 import traitlets
 
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.widgets.explorable import Explorable, front_end
 from dmlteach.widgets.picture import LIMITS, draw
-from dmlteach.widgets.static import front_end, inline_html
 from dmlteach.widgets.values import LOSSES, loss_and_gradient
 
-MODULE, STYLE = front_end("playground")
 VIEWS = {"line": 1, "plane": 2}  # dimension of the points
-STATE = ("view", "line", "plane", "margin", "follow", "contrastive", "numbers")
 
 
-class TripletPlayground(anywidget.AnyWidget):
+class TripletPlayground(Explorable):
     """Three points on a line or in the plane, with the negative gradients of triplet and SST loss.
 
     Every state that the figure shows can be read and set from Python: `playground.line = [0, 1, 0.3]` moves
@@ -36,8 +33,9 @@ class TripletPlayground(anywidget.AnyWidget):
         DMLTeachError: unknown view or loss, points of wrong shape or beyond the figure, margin out of range.
     """
 
-    _esm = MODULE
-    _css = STYLE
+    name = "playground"
+    _esm, _css = front_end(name)
+    saved = ("view", "line", "plane", "margin", "follow", "contrastive", "numbers")
     view = traitlets.Unicode("line").tag(sync=True)
     line = traitlets.List([-0.4, 0.6, 0.4]).tag(sync=True)
     plane = traitlets.List([[-0.8, -0.4], [0.7, -0.6], [0.1, 0.5]]).tag(sync=True)
@@ -119,12 +117,7 @@ class TripletPlayground(anywidget.AnyWidget):
             raise DMLTeachError(f"{name} is {given!r}; give {shape}, numbers within ±{LIMITS[name]}.")
         return [x for z in points for x in z] if name == "line" else points
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        """The live widget, and beside it HTML that is alive without a kernel; notebooks prefer the widget."""
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+    def picture(self) -> tuple[str, str]:
+        """The points and arrows as an SVG document, and what they show in words."""
         shown = [name for name in LOSSES if name != "contrastive" or self.contrastive]
-        state = {name: getattr(self, name) for name in STATE}
-        picture, alt = draw(state, {name: self.values[name] for name in shown})
-        data["text/plain"] = f"[triplet playground. {alt}]"
-        data["text/html"] = inline_html("playground", MODULE, STYLE, state, picture, alt)
-        return data, metadata
+        return draw(self.state, {name: self.values[name] for name in shown})

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import anywidget
 import traitlets
 from torch import Tensor
 
@@ -16,13 +15,11 @@ from dmlteach.models import Model
 from dmlteach.neighbors import nearest, nearest_others
 from dmlteach.plots.retrieval import pick_queries
 from dmlteach.widgets import retrieval_picture
-from dmlteach.widgets.static import front_end, inline_html
+from dmlteach.widgets.explorable import Explorable, front_end
 from dmlteach.widgets.strokes import EXAMPLES, PEN, SIDE, checked_strokes, draw_strokes, embed_drawing
 from dmlteach.widgets.thumbnails import sheet
 
-MODULE, STYLE = front_end("retrieval_browser")
 VIEWS = ("pick", "draw")
-STATE = ("view", "query", "shown", "strokes", "copying", "numbers")
 LABELS = {"softmax": "classifier", "sst": "SST"}  # how a network is called where its name is not enough
 QUESTION = "Predict first: how many of its nearest neighbours will each network get right?"
 CASES = {  # of the nearest neighbour, by network: whether it is right
@@ -36,7 +33,7 @@ CASES = {  # of the nearest neighbour, by network: whether it is right
 }
 
 
-class RetrievalBrowser(anywidget.AnyWidget):
+class RetrievalBrowser(Explorable):
     """Pick a query from a list, or draw a character: its nearest images under each of several networks.
 
     Neighbours of the listed queries and of a few drawn examples are computed here and travel with the page.
@@ -65,8 +62,9 @@ class RetrievalBrowser(anywidget.AnyWidget):
             the list, strokes beyond the pad or for images with colours.
     """
 
-    _esm = MODULE
-    _css = STYLE
+    name = "retrieval_browser"
+    _esm, _css = front_end(name)
+    saved = ("view", "query", "shown", "strokes", "copying", "numbers", "data", "answer")
     view = traitlets.Unicode("pick").tag(sync=True)
     query = traitlets.Int(0).tag(sync=True)
     shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -231,18 +229,8 @@ class RetrievalBrowser(anywidget.AnyWidget):
         if drawing and self._images.channels != 1:
             raise DMLTeachError("a character can be drawn only where the gallery holds drawings.")
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        """The live widget, and beside it HTML that is alive without a kernel; notebooks prefer the widget."""
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        state = {name: getattr(self, name) for name in STATE}
-        picture, alt = self._picture()
-        data["text/plain"] = f"[{alt}]"
-        state |= {"data": self.data, "answer": self.answer}
-        data["text/html"] = inline_html("retrieval_browser", MODULE, STYLE, state, picture, alt)
-        return data, metadata
-
-    def _picture(self) -> tuple[str, str]:
-        """The state as an SVG image, and what it shows in words."""
+    def picture(self) -> tuple[str, str]:
+        """The state as an SVG document, and what it shows in words."""
         row = int(self._queries[self.query])
         label: int | None = int(self._images.labels[row])
         name = _short(self._images.class_names[int(self._images.labels[row])])

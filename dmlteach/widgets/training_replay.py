@@ -5,18 +5,15 @@ import functools
 import io
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 from PIL import Image
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.pretrained import replay
-from dmlteach.widgets.static import front_end, inline_html
+from dmlteach.widgets.explorable import Explorable, front_end
 from dmlteach.widgets.training_replay_picture import draw
 
-MODULE, STYLE = front_end("training_replay")
-STATE = ("left", "right", "epoch", "revealed", "magnify", "guess", "numbers")
 GUESSES = ("", "left", "right", "both", "neither")
 # A letter while the points are hidden, what it is afterwards.
 ABOUT = {
@@ -29,7 +26,7 @@ ABOUT = {
 COLLAPSED = 0.05  # of its distance before training: what is nearer than that has collapsed
 
 
-class TrainingReplay(anywidget.AnyWidget):
+class TrainingReplay(Explorable):
     """Two recorded trainings: their loss curves, and, once revealed, what became of the embedding.
 
     Every state that the figure shows can be read and set from Python: `replay.epoch = 24` moves both markers,
@@ -48,8 +45,9 @@ class TrainingReplay(anywidget.AnyWidget):
         DMLTeachError: unknown run or guess, an epoch that was not recorded.
     """
 
-    _esm = MODULE
-    _css = STYLE
+    name = "training_replay"
+    _esm, _css = front_end(name)
+    saved = ("left", "right", "epoch", "revealed", "magnify", "guess", "numbers", "recording")
     left = traitlets.Unicode("triplet").tag(sync=True)
     right = traitlets.Unicode("hardest").tag(sync=True)
     epoch = traitlets.Int(0).tag(sync=True)
@@ -107,15 +105,9 @@ class TrainingReplay(anywidget.AnyWidget):
             raise unknown_name("prediction", proposal["value"], GUESSES[1:])
         return proposal["value"]
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        """The live widget, and beside it HTML that is alive without a kernel; notebooks prefer the widget."""
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        state = {name: getattr(self, name) for name in STATE}
-        picture, alt = draw(state, curves(), replay.replays())
-        data["text/plain"] = f"[training replay. {alt}]"
-        state["recording"] = packed()
-        data["text/html"] = inline_html("training_replay", MODULE, STYLE, state, picture, alt)
-        return data, metadata
+    def picture(self) -> tuple[str, str]:
+        """Both runs as an SVG document, and what they show in words."""
+        return draw(self.state, curves(), replay.replays())
 
 
 @functools.cache

@@ -5,14 +5,13 @@ import io
 from functools import cache
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 from PIL import Image
 
 from dmlteach import data
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.widgets.static import front_end, inline_html
+from dmlteach.widgets.explorable import Explorable, front_end
 from dmlteach.widgets.tsne_maps import (
     ITERATIONS,
     LEVELS,
@@ -27,8 +26,6 @@ from dmlteach.widgets.tsne_maps import (
 )
 from dmlteach.widgets.tsne_picture import COLOURS, draw
 
-MODULE, STYLE = front_end("tsne_grid")
-STATE = ("a", "b", "guess", "numbers", "recording")
 GUESSES = ("", "a", "b", "neither")
 CHOICES = {
     "network": (NETWORK, OTHER),
@@ -39,7 +36,7 @@ CHOICES = {
 START = Setting(NETWORK, 10, SEEDS[0], ITERATIONS[-1])
 
 
-class TSNEGrid(anywidget.AnyWidget):
+class TSNEGrid(Explorable):
     """Two t-SNE maps of 2,000 drawings to compare: which shows the better model?
 
     The maps are recorded, see `dmlteach.widgets.tsne_maps`: one embedding under every combination of five
@@ -57,8 +54,9 @@ class TSNEGrid(anywidget.AnyWidget):
         DMLTeachError: a setting that is not recorded, an unknown answer.
     """
 
-    _esm = MODULE
-    _css = STYLE
+    name = "tsne_grid"
+    _esm, _css = front_end(name)
+    saved = ("a", "b", "guess", "numbers", "recording")
     a = traitlets.Dict(START._asdict()).tag(sync=True)
     b = traitlets.Dict(START._replace(perplexity=PERPLEXITIES[-1])._asdict()).tag(sync=True)
     guess = traitlets.Unicode("").tag(sync=True)
@@ -113,16 +111,11 @@ class TSNEGrid(anywidget.AnyWidget):
             raise unknown_name("answer", proposal["value"], [guess for guess in GUESSES if guess])
         return proposal["value"]
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        """The live widget, and beside it HTML that is alive without a kernel; notebooks prefer the widget."""
-        bundle, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        state = {name: getattr(self, name) for name in STATE}
+    def picture(self) -> tuple[str, str]:
+        """Both maps as an SVG document, and what they show in words."""
         maps, order = load_maps(), settings()
-        points = {name: maps.points[order.index(Setting(**state[name]))] for name in ("a", "b")}
-        picture, alt = draw(state, points, self.measured)
-        bundle["text/plain"] = f"[t-SNE grid. {alt}]"
-        bundle["text/html"] = inline_html("tsne_grid", MODULE, STYLE, state, picture, alt)
-        return bundle, metadata
+        points = {panel: maps.points[order.index(Setting(**getattr(self, panel)))] for panel in ("a", "b")}
+        return draw(self.state, points, self.measured)
 
 
 @cache

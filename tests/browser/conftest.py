@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from dmlteach.widgets.explorable import Explorable
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -39,3 +41,36 @@ def page(browser) -> Iterator:
     yield page
     page.close()
     assert not errors
+
+
+@pytest.fixture
+def from_disk(browser, tmp_path) -> Iterator:
+    """Opens the HTML that a figure leaves in an executed notebook, from disk and with the network off.
+
+    Nothing may be requested and no script may fail, which the fixture asserts at the end of the test.
+    """
+    contexts, requests, errors = [], [], []
+
+    def open_figure(figure: Explorable, dark: bool = False, size=(1200, 900), **context):
+        body = figure._repr_mimebundle_()[0]["text/html"]
+        style = "background:#111;color:#eee" if dark else "background:#fff;color:#111"
+        path = tmp_path / f"figure{len(contexts)}.html"
+        path.write_text(
+            '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            f'<body style="{style}">{body}</body>',
+            encoding="utf-8",
+        )
+        viewport = dict(zip(("width", "height"), size, strict=True))
+        contexts.append(browser.new_context(offline=True, viewport=viewport, **context))
+        page = contexts[-1].new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(path.as_uri())
+        page.wait_for_selector(f".dml-{figure.name} .dml-stage > *")
+        return page
+
+    yield open_figure
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []

@@ -5,8 +5,7 @@ import base64
 import pytest
 import torch
 
-from dmlteach.widgets import loss_and_gradient
-from dmlteach.widgets.playground import MODULE
+from dmlteach.widgets import TripletPlayground, loss_and_gradient
 
 EVALUATE = """async ([source, loss, states]) => {
     const module = await import("data:text/javascript;base64," + source);
@@ -35,7 +34,7 @@ def special_states(dimension: int) -> list:
 @pytest.mark.parametrize("loss", ["triplet", "sst", "contrastive"])
 def test_closed_form_equals_autograd(page, loss, dimension):
     states = random_states(dimension, 200) + special_states(dimension)
-    source = base64.b64encode(MODULE.encode()).decode()
+    source = base64.b64encode(TripletPlayground._esm.encode()).decode()
     by_formula = page.evaluate(EVALUATE, [source, loss, states])
     for (points, margin), formula in zip(states, by_formula, strict=True):
         value, gradient = loss_and_gradient(loss, points, margin)

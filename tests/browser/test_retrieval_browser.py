@@ -7,7 +7,6 @@ import pytest
 from dmlteach import data, models
 from dmlteach.evaluate import embed
 from dmlteach.widgets import RetrievalBrowser
-from dmlteach.widgets.retrieval_browser import MODULE, STYLE
 
 ROOT = ".dml-retrieval_browser"
 NETWORKS = ("untrained", "softmax", "sst")
@@ -26,25 +25,6 @@ def embeddings(gallery):
 @pytest.fixture
 def browser_of(gallery, embeddings):
     return lambda **state: RetrievalBrowser(gallery, NETWORKS, embeddings, queries=12, **state)
-
-
-@pytest.fixture
-def static(page, tmp_path):
-    """Opens the HTML that a browser leaves in an executed notebook; returns the page and its requests."""
-
-    def open_page(browser: RetrievalBrowser, viewport=(1200, 900)):
-        body = browser._repr_mimebundle_()[0]["text/html"]
-        path = tmp_path / "page.html"
-        path.write_text(f'<!doctype html><meta charset="utf-8"><body>{body}</body>', encoding="utf-8")
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.set_viewport_size(dict(zip(("width", "height"), viewport, strict=True)))
-        page.context.set_offline(True)
-        page.goto(path.as_uri())
-        page.wait_for_selector(f"{ROOT} .dml-stage > *")
-        return page, requests
-
-    return open_page
 
 
 @pytest.fixture
@@ -74,8 +54,8 @@ def notebook(page, tmp_path):
         render({{ model, el: document.body }});"""
         path = tmp_path / "notebook.html"
         path.write_text(
-            f'<!doctype html><meta charset="utf-8"><style>{STYLE}</style><body>'
-            f'<script type="module">{MODULE}\n{host}</script>',
+            f'<!doctype html><meta charset="utf-8"><style>{RetrievalBrowser._css}</style><body>'
+            f'<script type="module">{RetrievalBrowser._esm}\n{host}</script>',
             encoding="utf-8",
         )
         page.goto(path.as_uri())
@@ -101,9 +81,9 @@ def visible_networks(page) -> list[str]:
 # --- picking
 
 
-def test_the_answer_is_two_actions_away_and_equals_the_library(static, browser_of):
+def test_the_answer_is_two_actions_away_and_equals_the_library(from_disk, browser_of):
     browser = browser_of()
-    page, requests = static(browser)
+    page = from_disk(browser)
     assert visible_networks(page) == ["untrained"]
     page.get_by_role("checkbox", name="classifier").check()
     page.get_by_role("checkbox", name="SST").check()
@@ -111,12 +91,11 @@ def test_the_answer_is_two_actions_away_and_equals_the_library(static, browser_o
     assert visible_networks(page) == list(NETWORKS)
     for name in NETWORKS:
         assert rows(page, name) == browser.neighbours[name]["rows"]
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
 
 
-def test_arrow_keys_go_through_the_queries_and_marks_equal_labels(static, browser_of, gallery):
+def test_arrow_keys_go_through_the_queries_and_marks_equal_labels(from_disk, browser_of, gallery):
     browser = browser_of(query=0, shown=NETWORKS)
-    page, _ = static(browser)
+    page = from_disk(browser)
     page.focus("[data-key=query0]")
     for _ in range(4):
         page.keyboard.press("ArrowRight")
@@ -140,9 +119,9 @@ def test_arrow_keys_go_through_the_queries_and_marks_equal_labels(static, browse
     assert f"SST: {count} of 5 right" in page.inner_text(".dml-status")
 
 
-def test_a_case_shows_all_networks_and_reset_returns(static, browser_of):
+def test_a_case_shows_all_networks_and_reset_returns(from_disk, browser_of):
     browser = browser_of(query=0)
-    page, _ = static(browser)
+    page = from_disk(browser)
     page.click("button:text-is('right only after training')")
     page.wait_for_selector(".dml-network[data-network=sst] img[src]")
     words = [page.locator(f".dml-network[data-network={n}] .dml-word").first.inner_text() for n in NETWORKS]
@@ -152,9 +131,9 @@ def test_a_case_shows_all_networks_and_reset_returns(static, browser_of):
     assert visible_networks(page) == ["untrained"]
 
 
-def test_numbers_are_in_a_table(static, browser_of):
+def test_numbers_are_in_a_table(from_disk, browser_of):
     browser = browser_of(shown=NETWORKS)
-    page, _ = static(browser)
+    page = from_disk(browser)
     page.click("text=Show numbers")
     for name in NETWORKS:
         cells = page.locator(f"td[data-of={name}]").all_inner_texts()
@@ -165,9 +144,9 @@ def test_numbers_are_in_a_table(static, browser_of):
 # --- drawing
 
 
-def test_without_kernel_examples_are_answered_and_drawings_say_where_they_would_be(static, browser_of):
+def test_without_kernel_examples_are_answered_and_drawings_say_where_they_would_be(from_disk, browser_of):
     browser = browser_of(shown=NETWORKS)
-    page, requests = static(browser)
+    page = from_disk(browser)
     page.click("button:text-is('Draw a character')")
     page.click("button:text-is('letter A')")
     page.wait_for_selector(".dml-network[data-network=sst] img[src]")
@@ -180,7 +159,6 @@ def test_without_kernel_examples_are_answered_and_drawings_say_where_they_would_
     assert visible_networks(page) == []
     page.click("button:text-is('Undo')")
     page.wait_for_selector(".dml-network[data-network=sst] img[src]")
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
 
 
 def drag(page, points) -> None:
@@ -291,16 +269,16 @@ def test_what_is_drawn_is_what_the_networks_get(notebook, browser_of):
 
 
 @pytest.mark.parametrize("view", ["pick", "draw"])
-def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(static, browser_of, view):
-    page, _ = static(browser_of(view=view, numbers=True))
+def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(from_disk, browser_of, view):
+    page = from_disk(browser_of(view=view, numbers=True))
     focusable = f"{ROOT}, {ROOT} :is([tabindex], button, input, select, summary)"
     unmarked = f"[...document.querySelectorAll('{focusable}')].filter(e => !e.dataset.lmSuppressShortcuts)"
     assert page.locator(focusable).count() > 12
     assert page.evaluate(f"{unmarked}.map(element => element.outerHTML)") == []
 
 
-def test_the_takeaway_is_reached_by_keyboard_alone_and_tab_leaves(static, browser_of):
-    page, _ = static(browser_of())
+def test_the_takeaway_is_reached_by_keyboard_alone_and_tab_leaves(from_disk, browser_of):
+    page = from_disk(browser_of())
     for _ in range(30):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == "Takeaway":
@@ -311,25 +289,17 @@ def test_the_takeaway_is_reached_by_keyboard_alone_and_tab_leaves(static, browse
     assert page.evaluate("document.activeElement === document.body")
 
 
-def test_escape_leaves_the_pad(static, browser_of):
-    page, _ = static(browser_of(view="draw"))
+def test_escape_leaves_the_pad(from_disk, browser_of):
+    page = from_disk(browser_of(view="draw"))
     page.focus("[data-key=pad]")
     page.keyboard.press("Escape")
     assert page.evaluate(f"document.activeElement.matches('{ROOT}')")
 
 
 @pytest.mark.parametrize("view", ["pick", "draw"])
-def test_it_fits_a_phone_and_answers_to_a_finger(browser, tmp_path, browser_of, view):
+def test_it_fits_a_phone_and_answers_to_a_finger(from_disk, browser_of, view):
     figure = browser_of(view=view, shown=NETWORKS, strokes=[[[20, 20], [80, 80]]])
-    path = tmp_path / "page.html"
-    body = figure._repr_mimebundle_()[0]["text/html"]
-    path.write_text(
-        f'<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">{body}',
-        encoding="utf-8",
-    )
-    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.goto(path.as_uri())
+    page = from_disk(figure, size=(360, 740), has_touch=True, is_mobile=True)
     page.wait_for_selector(".dml-network[data-network=sst] img[src]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     if view == "pick":
@@ -342,7 +312,6 @@ def test_it_fits_a_phone_and_answers_to_a_finger(browser, tmp_path, browser_of, 
         assert page.eval_on_selector(".dml-pad", "pad => getComputedStyle(pad).touchAction") == "none"
         page.locator(".dml-pad").tap(position={"x": 50, "y": 200})
         page.wait_for_function("document.querySelector('.dml-pad').ariaLabel.includes('2 strokes')")
-    context.close()
 
 
 def test_right_and_wrong_differ_without_colour(browser, tmp_path, browser_of):

@@ -7,27 +7,6 @@ from dmlteach.losses import sst_loss, triplet_loss
 from dmlteach.widgets import TripletPlayground
 
 
-@pytest.fixture
-def static(page, tmp_path):
-    """Opens the HTML that a playground leaves in an executed notebook; returns the page and its requests."""
-
-    def open_page(playground: TripletPlayground, dark: bool = False):
-        body = playground._repr_mimebundle_()[0]["text/html"]
-        style = "background:#111;color:#eee" if dark else "background:#fff;color:#111"
-        path = tmp_path / "page.html"
-        path.write_text(
-            f'<!doctype html><meta charset="utf-8"><body style="{style}">{body}</body>', encoding="utf-8"
-        )
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.context.set_offline(True)
-        page.goto(path.as_uri())
-        page.wait_for_selector(".dml-playground [data-key=n]")
-        return page, requests
-
-    return open_page
-
-
 def negative_gradients(loss, points) -> list[list[float]]:
     """By autograd of the library, in this process."""
     z = torch.tensor(points, dtype=torch.float64, requires_grad=True)
@@ -49,8 +28,8 @@ def close(given, expected):
     return torch.allclose(torch.tensor(given), torch.tensor(expected), atol=1e-6)
 
 
-def test_it_reacts_to_the_keyboard_without_any_request(static):
-    page, requests = static(TripletPlayground(line=[0, 1, 0.8]))
+def test_it_reacts_to_the_keyboard_without_any_request(from_disk):
+    page = from_disk(TripletPlayground(line=[0, 1, 0.8]))
     page.focus("[data-key=n]")
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
@@ -62,11 +41,10 @@ def test_it_reacts_to_the_keyboard_without_any_request(static):
     page.wait_for_function(
         "document.querySelector('.dml-status').textContent.includes('opposite directions')"
     )
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
 
 
-def test_moving_the_mark_moves_the_points(static):
-    page, _ = static(TripletPlayground(line=[0, 0, 0]))
+def test_moving_the_mark_moves_the_points(from_disk):
+    page = from_disk(TripletPlayground(line=[0, 0, 0]))
     page.focus("[data-key=mark]")
     for _ in range(3):
         page.keyboard.press("ArrowRight")  # the anchor goes right, the other two stay together
@@ -75,8 +53,8 @@ def test_moving_the_mark_moves_the_points(static):
     assert page.get_attribute("[data-key=p]", "aria-label") == "positive, x −0.10"
 
 
-def test_the_mark_follows_a_dragged_point(static):
-    page, _ = static(TripletPlayground(line=[0, 1, 0.8]))
+def test_the_mark_follows_a_dragged_point(from_disk):
+    page = from_disk(TripletPlayground(line=[0, 1, 0.8]))
     before = page.get_attribute("[data-key=mark]", "transform")
     box = page.locator("[data-key=p] .dml-shape").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -90,8 +68,8 @@ def test_the_mark_follows_a_dragged_point(static):
     assert float(page.get_attribute("[data-key=p]", "aria-valuenow")) < 0.7
 
 
-def test_in_the_plane_a_click_places_the_chosen_point_and_step_follows_the_arrows(static):
-    page, _ = static(TripletPlayground(view="plane"), dark=True)
+def test_in_the_plane_a_click_places_the_chosen_point_and_step_follows_the_arrows(from_disk):
+    page = from_disk(TripletPlayground(view="plane"), dark=True)
     page.locator(".dml-panels svg").first.click(position={"x": 120, "y": 100})
     start = [[-0.8, -0.4], [0.7, -0.6]]
     page.wait_for_function("document.querySelector('[data-key=n]').ariaLabel !== 'negative, x 0.10, y 0.50'")
@@ -106,8 +84,8 @@ def test_in_the_plane_a_click_places_the_chosen_point_and_step_follows_the_arrow
     )
 
 
-def test_nothing_moves_by_itself_and_tab_leaves(static):
-    page, _ = static(TripletPlayground())
+def test_nothing_moves_by_itself_and_tab_leaves(from_disk):
+    page = from_disk(TripletPlayground())
     label = page.get_attribute("[data-key=n]", "aria-label")
     page.wait_for_timeout(700)
     assert page.get_attribute("[data-key=n]", "aria-label") == label
@@ -121,8 +99,8 @@ def test_nothing_moves_by_itself_and_tab_leaves(static):
     assert page.evaluate("document.activeElement === document.body")
 
 
-def test_play_goes_on_until_paused(static):
-    page, _ = static(TripletPlayground(line=[-1, 1, 0.5]))
+def test_play_goes_on_until_paused(from_disk):
+    page = from_disk(TripletPlayground(line=[-1, 1, 0.5]))
     page.click("button:text-is('Play')")
     page.wait_for_function("document.querySelector('[data-key=a]').getAttribute('aria-valuenow') > -0.9")
     page.click("button:text-is('Pause')")
@@ -135,9 +113,9 @@ def test_play_goes_on_until_paused(static):
 
 
 @pytest.mark.parametrize("view", ["line", "plane"])
-def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(static, view):
+def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(from_disk, view):
     # Notebook 7 matches shortcuts on the focused element before it looks at those around it.
-    page, _ = static(TripletPlayground(view=view, numbers=True))
+    page = from_disk(TripletPlayground(view=view, numbers=True))
     focusable = ".dml-playground, .dml-playground :is([tabindex], button, input, select, summary)"
     unmarked = f"[...document.querySelectorAll('{focusable}')].filter(e => !e.dataset.lmSuppressShortcuts)"
     assert page.locator(focusable).count() > 15
@@ -145,8 +123,8 @@ def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(static, view):
 
 
 @pytest.mark.parametrize("view", ["line", "plane"])
-def test_it_fits_a_phone_and_its_points_are_large_enough_to_touch(static, view):
-    page, _ = static(TripletPlayground(view=view))
+def test_it_fits_a_phone_and_its_points_are_large_enough_to_touch(from_disk, view):
+    page = from_disk(TripletPlayground(view=view))
     page.set_viewport_size({"width": 360, "height": 800})
     page.wait_for_function("document.querySelector('.dml-stage svg').clientWidth < 360")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

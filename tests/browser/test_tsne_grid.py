@@ -12,24 +12,6 @@ from dmlteach.widgets.tsne_maps import LEVELS, NETWORK, Setting, load_maps, sett
 PERPLEXITY_B = "[data-key='b perplexity']"
 
 
-@pytest.fixture
-def static(page, tmp_path):
-    """Opens the HTML that a grid leaves in an executed notebook; returns the page and its requests."""
-
-    def open_page(grid: TSNEGrid):
-        body = grid._repr_mimebundle_()[0]["text/html"]
-        path = tmp_path / "page.html"
-        path.write_text(f'<!doctype html><meta charset="utf-8"><body>{body}</body>', encoding="utf-8")
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.context.set_offline(True)
-        page.goto(path.as_uri())
-        page.wait_for_selector("canvas[data-row]")
-        return page, requests
-
-    return open_page
-
-
 def row(**setting) -> int:
     return settings().index(Setting(**{"network": NETWORK, "seed": 0, "iterations": 750} | setting))
 
@@ -51,8 +33,8 @@ def status(page, words: str) -> None:
     )
 
 
-def test_the_answer_is_one_button_away_and_nothing_is_requested(static):
-    page, requests = static(TSNEGrid())
+def test_the_answer_is_one_button_away_and_nothing_is_requested(from_disk):
+    page = from_disk(TSNEGrid())
     assert_shows(page, "a", row(perplexity=10))
     assert_shows(page, "b", row(perplexity=500))
     assert shown(page, "a", "embedding") == shown(page, "b", "embedding") == "answer first"
@@ -64,11 +46,10 @@ def test_the_answer_is_one_button_away_and_nothing_is_requested(static):
     assert shown(page, "a", "embedding") == shown(page, "b", "embedding") == expected
     status(page, "You chose A, but it cannot be told from maps. Both are the same embedding")
     assert page.locator("[data-key='a network']").is_visible()
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
 
 
-def test_arrow_keys_change_one_panel_only(static):
-    page, _ = static(TSNEGrid())
+def test_arrow_keys_change_one_panel_only(from_disk):
+    page = from_disk(TSNEGrid())
     page.focus(PERPLEXITY_B)
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
@@ -86,15 +67,15 @@ def test_arrow_keys_change_one_panel_only(static):
     assert_shows(page, "b", row(perplexity=500))
 
 
-def test_a_click_on_a_slider_changes_the_map(static):
-    page, _ = static(TSNEGrid())
+def test_a_click_on_a_slider_changes_the_map(from_disk):
+    page = from_disk(TSNEGrid())
     box = page.locator("[data-key='a perplexity']").bounding_box()
     page.mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2)
     assert_shows(page, "a", row(perplexity=500))
 
 
-def test_highlighted_drawings_are_painted_where_the_recording_has_them(static):
-    page, _ = static(TSNEGrid(a={"perplexity": 30}))
+def test_highlighted_drawings_are_painted_where_the_recording_has_them(from_disk):
+    page = from_disk(TSNEGrid(a={"perplexity": 30}))
     highlight = TSNEGrid().recording["highlights"][0]
     canvas = "[aria-label='panel A'] canvas"
     side = page.eval_on_selector(canvas, "canvas => canvas.clientWidth")
@@ -114,8 +95,8 @@ def test_highlighted_drawings_are_painted_where_the_recording_has_them(static):
     assert not (painted & ~near).any()
 
 
-def test_the_positions_read_by_the_page_are_those_recorded(static):
-    page, _ = static(TSNEGrid())
+def test_the_positions_read_by_the_page_are_those_recorded(from_disk):
+    page = from_disk(TSNEGrid())
     source = page.inner_text("script[type=module]").replace("mountAll();", "")
     address = f"data:text/javascript;base64,{base64.b64encode(source.encode()).decode()}"
     read = page.evaluate(
@@ -125,8 +106,8 @@ def test_the_positions_read_by_the_page_are_those_recorded(static):
     assert np.array_equal(read, load_maps().points.ravel())
 
 
-def test_pair_4_shows_two_networks_and_says_so_after_the_answer(static):
-    page, _ = static(TSNEGrid())
+def test_pair_4_shows_two_networks_and_says_so_after_the_answer(from_disk):
+    page = from_disk(TSNEGrid())
     page.click("button:text-is('pair 4: and these two?')")
     assert_shows(page, "a", row(network="triplet", perplexity=10))
     assert page.locator("[data-key='a seed']").is_disabled()
@@ -138,8 +119,8 @@ def test_pair_4_shows_two_networks_and_says_so_after_the_answer(static):
     assert page.locator("[data-key='a seed']").is_enabled()
 
 
-def test_every_button_of_a_pair_shows_recorded_maps_and_hides_the_answer(static):
-    page, _ = static(TSNEGrid(guess="b"))
+def test_every_button_of_a_pair_shows_recorded_maps_and_hides_the_answer(from_disk):
+    page = from_disk(TSNEGrid(guess="b"))
     buttons = "[aria-label='show a pair of maps'] button"
     for i in range(4):
         page.locator(buttons).nth(i).click()
@@ -149,8 +130,8 @@ def test_every_button_of_a_pair_shows_recorded_maps_and_hides_the_answer(static)
         assert shown(page, "a", "embedding") == "answer first"
 
 
-def test_the_table_holds_every_number(static):
-    page, _ = static(TSNEGrid(numbers=True))
+def test_the_table_holds_every_number(from_disk):
+    page = from_disk(TSNEGrid(numbers=True))
     cells = page.eval_on_selector_all(
         "td[data-row]", "all => all.map(cell => [Number(cell.dataset.row), cell.dataset.value])"
     )
@@ -164,8 +145,8 @@ def test_the_table_holds_every_number(static):
     assert page.locator("td.dml-shown").count() == 4
 
 
-def test_the_takeaway_is_reached_by_keyboard_alone(static):
-    page, _ = static(TSNEGrid())
+def test_the_takeaway_is_reached_by_keyboard_alone(from_disk):
+    page = from_disk(TSNEGrid())
     for _ in range(40):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == "Takeaway":
@@ -179,8 +160,8 @@ def test_the_takeaway_is_reached_by_keyboard_alone(static):
     assert page.evaluate("document.activeElement === document.body")
 
 
-def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(static):
-    page, _ = static(TSNEGrid(numbers=True, guess="a"))
+def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(from_disk):
+    page = from_disk(TSNEGrid(numbers=True, guess="a"))
     focusable = ".dml-tsne_grid, .dml-tsne_grid :is([tabindex], button, input, select, summary)"
     unmarked = f"[...document.querySelectorAll('{focusable}')].filter(e => !e.dataset.lmSuppressShortcuts)"
     assert page.locator(focusable).count() > 15

@@ -13,7 +13,6 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
 from dmlteach.pretrained import recordings
 from dmlteach.widgets import BatchExplorer
-from dmlteach.widgets.batch_explorer import MODULE
 from dmlteach.widgets.batches import COLUMNS, KINDS, MARGIN, SHOWN, SIDE, packed, plan, plans, sheet
 
 SIZE = 16
@@ -202,7 +201,7 @@ def test_output_holds_the_widget_and_html_that_loads_nothing(page):
     assert "application/vnd.jupyter.widget-view+json" in page
     text = page["text/html"]
     assert not re.search(r"""(src|href)=["'](?!data:)|url\(["']?http|\bimport\b""", text)
-    assert MODULE in text
+    assert BatchExplorer._esm in text
     state = json.loads(html.unescape(re.search(r'data-state="([^"]+)"', text)[1]))
     assert (state["sampler"], state["epoch"]) == ("local", 0)
     assert state["recorded"] == packed("sst", 32, 0)
@@ -216,7 +215,7 @@ def test_the_picture_says_what_it_shows(page):
 
 
 def test_module_and_data_are_small():
-    assert len(MODULE.encode()) <= 40_000
+    assert len(BatchExplorer._esm.encode()) <= 40_000
     assert len(json.dumps(packed("sst", 32, 0))) <= 500_000
 
 

@@ -18,7 +18,6 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
 from dmlteach.widgets import RetrievalBrowser
-from dmlteach.widgets.retrieval_browser import MODULE
 from dmlteach.widgets.strokes import EXAMPLES, draw_strokes, embed_drawing
 from dmlteach.widgets.thumbnails import sheet
 
@@ -242,7 +241,7 @@ def test_output_holds_the_widget_and_html_that_loads_nothing(browser):
     assert "application/vnd.jupyter.widget-view+json" in output
     page = output["text/html"]
     assert not re.search(r"""(src|href)=["'](?!data:)|url\(["']?http|\bimport\b""", page)
-    assert MODULE in page
+    assert RetrievalBrowser._esm in page
     state = json.loads(
         re.search(r'data-state="([^"]+)"', page)[1].replace("&quot;", '"').replace("&#x27;", "'")
     )
@@ -261,5 +260,5 @@ def test_the_picture_says_what_it_shows(browser, gallery):
 
 def test_module_and_data_are_small(gallery, embeddings):
     browser = RetrievalBrowser(gallery, NETWORKS, embeddings, queries=20, k=6)
-    assert len(MODULE.encode()) <= 40_000
+    assert len(RetrievalBrowser._esm.encode()) <= 40_000
     assert len(json.dumps(browser.data)) <= 500_000

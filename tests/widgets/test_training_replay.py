@@ -21,7 +21,7 @@ from dmlteach.pretrained import replay
 from dmlteach.pretrained.__main__ import Recorder
 from dmlteach.train import fit
 from dmlteach.widgets import TrainingReplay
-from dmlteach.widgets.training_replay import ABOUT, MODULE, curves, packed
+from dmlteach.widgets.training_replay import ABOUT, curves, packed
 
 LAST = replay.COMMON["epochs"]
 every_run = pytest.mark.parametrize("name", replay.RUNS)
@@ -210,5 +210,5 @@ def test_the_picture_says_what_it_shows_and_keeps_the_secret_until_then():
 
 
 def test_the_module_and_its_data_are_small():
-    assert len(MODULE.encode()) <= 40_000
+    assert len(TrainingReplay._esm.encode()) <= 40_000
     assert len(json.dumps(packed())) <= 500_000

@@ -14,9 +14,9 @@ from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
 from dmlteach.plots.tsne import kept_neighbours, tsne
 from dmlteach.widgets import TSNEGrid
+from dmlteach.widgets.explorable import FOLDER
 from dmlteach.widgets.record_tsne import measure, stages, to_levels
-from dmlteach.widgets.static import FOLDER
-from dmlteach.widgets.tsne_grid import MODULE, STYLE, packed_recording
+from dmlteach.widgets.tsne_grid import packed_recording
 from dmlteach.widgets.tsne_maps import (
     FILE,
     ITERATIONS,
@@ -164,7 +164,7 @@ def test_output_holds_the_widget_and_html_that_loads_nothing():
     assert "application/vnd.jupyter.widget-view+json" in data
     page = data["text/html"]
     assert not re.search(r"""(src|href)=["'](?!data:)|url\(["']?http|\bimport\b""", page)
-    assert MODULE in page
+    assert TSNEGrid._esm in page
     state = json.loads(re.search(r'data-state="([^"]+)"', page)[1].replace("&quot;", '"'))
     assert state["b"]["perplexity"] == 100 and state["guess"] == "a"
 
@@ -182,7 +182,7 @@ def test_the_picture_says_what_it_shows_and_keeps_the_answer_until_asked():
 
 
 def test_module_data_and_recording_are_small():
-    assert len(MODULE.encode()) <= 40_000
+    assert len(TSNEGrid._esm.encode()) <= 40_000
     page = TSNEGrid()._repr_mimebundle_()[0]["text/html"]
-    assert len(page) - len(MODULE) - len(STYLE) <= 500_000
+    assert len(page) - len(TSNEGrid._esm) - len(TSNEGrid._css) <= 500_000
     assert (FOLDER / FILE).stat().st_size <= 300_000

@@ -1,9 +1,12 @@
-"""The front-end of an explorable, and the picture it brings to life on a page without a kernel."""
+"""What every explorable is: a widget in a notebook, and beside it HTML that is alive without a kernel."""
 
 import base64
 import html
 import json
 from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
 
 FOLDER = Path(__file__).parent
 
@@ -15,6 +18,37 @@ def front_end(name: str) -> tuple[str, str]:
         for kind in ("js", "css")
     )
     return module, style
+
+
+class Explorable(anywidget.AnyWidget):
+    """A figure to explore: live in a notebook, and in the same output for a page without a kernel.
+
+    A subclass gives its `name`, `_esm, _css = front_end(name)`, `saved` and `picture`.
+
+    Attributes:
+        name: of its module and style sheet in this folder.
+        saved: traits that the figure starts from on a page without a kernel.
+    """
+
+    name: ClassVar[str]
+    saved: ClassVar[tuple[str, ...]]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The saved traits, by name."""
+        return {trait: getattr(self, trait) for trait in self.saved}
+
+    def picture(self) -> tuple[str, str]:
+        """The figure as it stands: an SVG document, and what it shows in words."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
+        """The widget, which notebooks prefer, and what other hosts take."""
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        picture, alt = self.picture()
+        data["text/plain"] = f"[figure: {alt}]"
+        data["text/html"] = inline_html(self.name, self._esm, self._css, self.state, picture, alt)
+        return data, metadata
 
 
 def inline_html(name: str, module: str, style: str, state: dict, picture: str, alt: str) -> str:
