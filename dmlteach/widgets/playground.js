@@ -342,6 +342,8 @@ class Playground extends Explorable {
     });
     node.addEventListener("pointermove", (event) => node.hasPointerCapture(event.pointerId) && moveTo(...page(event)));
     node.addEventListener("click", (event) => event.stopPropagation());
+    // A finger that lands on a point moves the point, not the page; browsers overlook touch-action on SVG groups.
+    node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   }
 
   /** Click instead of drag: the point chosen last goes where the drawing is clicked. */
