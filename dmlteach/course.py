@@ -11,12 +11,14 @@ import sys
 import tempfile
 import textwrap
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from dmlteach.errors import DMLTeachError, unknown_name
 
@@ -308,13 +310,15 @@ def assemble(checkout: Path, source: Path) -> None:
             old.unlink()
     for name, path in wanted.items():
         copy = source / name
-        content = without_kernel(path) if path.suffix == ".ipynb" else path.read_bytes()
+        content = (
+            without_kernel(path, elsewhere(checkout, name)) if path.suffix == ".ipynb" else path.read_bytes()
+        )
         if not copy.exists() or copy.read_bytes() != content:  # Sphinx goes by the time stamp
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(content)
 
 
-def without_kernel(path: Path) -> bytes:
+def without_kernel(path: Path, links: str = "") -> bytes:
     """An executed notebook for readers who cannot ask: hints and a solution folded away below exercises."""
     from dmlteach.exercises import folded
 
@@ -325,9 +329,32 @@ def without_kernel(path: Path) -> bytes:
         asked = re.search(r'^check\("([\w.]+)"', "".join(cell["source"]), re.MULTILINE)
         if asked and "exercise" in cell["metadata"].get("tags", []):
             cell["outputs"] = []  # "not answered yet" is no news on a page where nobody can answer
-            text = {"cell_type": "markdown", "metadata": {}, "source": folded(asked[1])}
-            cells.append(text | {"id": f"folded-{asked[1].replace('.', '-')}"})
+            cells.append(_markdown(f"folded-{asked[1].replace('.', '-')}", folded(asked[1])))
+    if links:
+        cells.insert(1, _markdown("open-in", links))
     return json.dumps(notebook | {"cells": cells}).encode()
+
+
+def _markdown(id: str, source: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "id": id, "metadata": {}, "source": source}
+
+
+def elsewhere(checkout: Path, name: str) -> str:
+    """Links that open a notebook where kernels run; empty unless `pyproject.toml` names a GitHub repository.
+
+    Args:
+        checkout: the folder with `pyproject.toml`.
+        name: path of the notebook in the repository.
+    """
+    about = checkout / "pyproject.toml"
+    project = tomllib.loads(about.read_text(encoding="utf-8"))["project"] if about.exists() else {}
+    address = project.get("urls", {}).get("Repository", "").rstrip("/").removesuffix(".git")
+    if not address.startswith("https://github.com/"):
+        return ""
+    repository = address.removeprefix("https://github.com/")
+    colab = f"https://colab.research.google.com/github/{repository}/blob/HEAD/{name}"
+    binder = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath={quote(name, safe='')}"
+    return f"Open in [Colab]({colab}) · [Binder]({binder}) · [GitHub]({address}/blob/HEAD/{name})"
 
 
 def publish(html: Path, site: Path) -> Path:

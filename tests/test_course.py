@@ -169,3 +169,24 @@ def test_table_of_conventions_is_read_from_the_code():
     triplet = course.conventions("triplet").markdown.splitlines()[-1]
     assert f"`margin` = {losses.create('triplet').margin}" in triplet
     assert "as they are" in triplet
+
+
+CHAPTER = "notebooks/00_first.ipynb"
+
+
+@pytest.mark.parametrize("urls", ["", '[project.urls]\nRepository = "https://example.org/dml"\n'])
+def test_chapters_open_elsewhere_only_where_a_github_repository_is_named(checkout, urls):
+    (checkout / "pyproject.toml").write_text(f'[project]\nname = "x"\n{urls}')
+    assert course.elsewhere(checkout, CHAPTER) == ""
+    assert "Open in" not in course.without_kernel(checkout / CHAPTER, "").decode()
+
+
+def test_links_of_a_named_repository_lead_to_the_same_notebook(checkout):
+    urls = '[project.urls]\nRepository = "https://github.com/someone/dml.git"\n'
+    (checkout / "pyproject.toml").write_text(f'[project]\nname = "x"\n{urls}')
+    links = course.elsewhere(checkout, CHAPTER)
+    assert "https://colab.research.google.com/github/someone/dml/blob/HEAD/notebooks/00_first.ipynb" in links
+    assert "https://mybinder.org/v2/gh/someone/dml/HEAD?labpath=notebooks%2F00_first.ipynb" in links
+    assert "https://github.com/someone/dml/blob/HEAD/notebooks/00_first.ipynb" in links
+    cells = json.loads(course.without_kernel(checkout / CHAPTER, links))["cells"]
+    assert [cell["source"] == links for cell in cells] == [False, True, False, False]
