@@ -22,6 +22,14 @@ FIGURES = {
         "RetrievalBrowser(data.load('omniglot', 'test', classes=10), ('untrained', 'sst'), queries=6)"
     ),
 }
+# CSS class → a control, and the key that makes the figure say something else
+CONTROLS = {
+    "dml-playground": ("[data-key=n]", "ArrowLeft"),
+    "dml-batch_explorer": ("input[type=range]", "ArrowRight"),
+    "dml-training_replay": ("input[type=range]", "ArrowRight"),
+    "dml-tsne_grid": ("input[type=range]", "ArrowRight"),
+    "dml-retrieval_browser": ("input[type=checkbox]", "Space"),
+}
 TREE = {"lab": "doc/tree", "notebook": "notebooks"}
 # Keys that add, delete, cut, move or run cells where Jupyter gets them.
 KEYS = ("a", "b", "x", "d", "d", "z", "y", "m", "Enter", "Shift+Enter", "Backspace")
@@ -49,6 +57,42 @@ def page(browser) -> Iterator:
     yield page
     page.close()
     assert not [error for error in errors if "blob:" in error]  # from where anywidget loads modules
+
+
+def walk_to(page, condition: str, limit: int = 80) -> bool:
+    """Press Tab until the focused element fulfils a condition in JavaScript, `e` being the element."""
+    for _ in range(limit):
+        if page.evaluate(f"(e => {condition})(document.activeElement)"):
+            return True
+        page.keyboard.press("Tab")
+    return False
+
+
+def test_each_takeaway_is_reached_by_keyboard_alone(page, server):
+    address, notebook = server
+    before = sources(notebook)
+    run_all(page, address)
+    for name, (control, key) in CONTROLS.items():
+        scroll_to(page, f".{name} .dml-status")
+        figure = page.locator(f".{name}")
+        said_by = figure.locator(".dml-status")
+        said_by.filter(has_text=".").wait_for()
+        said = said_by.inner_text()
+        figure.evaluate("e => e.closest('.jp-Cell').focus()")  # where Jupyter leaves the focus: on a cell
+        assert walk_to(page, f"e.matches('.{name} {control}')"), f"{name}: {control} is not reached by Tab"
+        page.keyboard.press(key)
+        page.wait_for_function(
+            "([name, said]) => document.querySelector(`.${name} .dml-status`).textContent !== said",
+            arg=[name, said],
+        )
+        assert walk_to(page, f"e.matches('.{name} summary') && e.textContent === 'Takeaway'"), name
+        page.keyboard.press("Enter")
+        assert figure.locator("details[open] > summary").last.inner_text() == "Takeaway"
+        page.keyboard.press("Escape")
+        assert page.evaluate(f"document.activeElement.matches('.{name}')")
+        assert page.locator(".jp-Cell").count() == len(FIGURES), f"keys in {name} changed the cells"
+    save(page, notebook)
+    assert sources(notebook) == before
 
 
 def test_figures_are_alive_and_keep_their_keys(page, server):
