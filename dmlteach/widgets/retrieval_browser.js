@@ -6,8 +6,8 @@
 const START = { view: "pick", query: 0, shown: [], strokes: [], copying: false, numbers: false };
 const GAP = 6, TILE = 64, LISTED = 44; // pixels
 const GRID = 7; // the arrow keys move the pen by so many pixels of the drawing
-const TAKEAWAY = "No network here has seen these characters: what is right carries over from other alphabets. " +
-  "A mistake that every network makes is about the drawing; a mistake that one network makes is about that network.";
+const TAKEAWAY = "What is right for classes that a network has never seen carries over from those it was trained on. " +
+  "A mistake that every network makes is about the image; a mistake that one network makes is about that network.";
 
 const BADGES = {
   kernel: "● answered by the kernel", waiting: "… waiting for the kernel", recorded: "○ recorded",
@@ -110,6 +110,7 @@ class RetrievalBrowser extends Explorable {
   toolbar() {
     this.viewButtons = { pick: button("Pick a character", () => this.change({ view: "pick" })) };
     if (this.data.draws) this.viewButtons.draw = button("Draw a character", () => this.change({ view: "draw" }));
+    else this.viewButtons.pick.hidden = true; // photographs: there is one view only
     this.boxes = this.data.networks.map(({ name, label }) => [name, h("input", {
       type: "checkbox", onchange: (event) => this.show(name, event.target.checked),
     }), label]);
