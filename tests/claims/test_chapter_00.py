@@ -34,7 +34,7 @@ def test_classifier_and_sst_are_far_better_than_the_untrained_network(seed, unse
     of = unseen(seed)
     reached = {name: recall(z, of.labels) for name, z in of.embeddings.items()}
     for name in ("softmax", "sst"):
-        assert 1 - reached[name] < 0.75 * (1 - reached["untrained"])
+        assert 1 - reached[name] < 0.8 * (1 - reached["untrained"])
     assert reached["softmax"] > reached["sst"] - 0.1  # a strong competitor
 
 
