@@ -143,7 +143,7 @@ NEIGHBOURHOODS = Artefact(
     ),
     explanation=(
         "A group that is too large gives a random part of itself, as in the library; over the epochs "
-        "every row has its turn."
+        "nearly every row has its turn."
     ),
     setup="import torch\nfrom dmlteach.neighbors import kmeans",
     inspect=inspect_batches,

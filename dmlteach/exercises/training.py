@@ -245,7 +245,7 @@ HALF_BATCH = Artefact(
         "    config = replace(small, batch_size=20, learning_rate=rate, output=str(runs / name))\n"
         "    answer[name] = dmlteach.fit(config).path"
     ),
-    explanation="One run each says little: differences between seeds are as large.",
+    explanation="One run each says little: compare with what another seed changes in the chapter.",
     setup=(
         "import tempfile\n"
         "from dataclasses import replace\n"

@@ -1,0 +1,168 @@
+"""What chapter 01, its replay and its exercises claim about pairs, triplets and collapse."""
+
+from functools import cache
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dmlteach import data, losses, models, samplers
+from dmlteach.distances import pairwise_squared_distances
+from dmlteach.exercises import collapse
+from dmlteach.exercises.pairs_and_triplets import BOUND, active_share
+
+MARGIN = 0.2
+every_seed = pytest.mark.parametrize("seed", [0, 1, 2])
+
+
+# --- pairs, and points in the plane
+
+
+def test_a_positive_is_pulled_harder_the_farther_it_is_and_a_negative_pushed_only_inside_the_margin():
+    def force(label: int, distance: float) -> float:
+        z = torch.tensor([[0.0, 0.0], [distance, 0.0]], dtype=torch.float64).requires_grad_()
+        loss = losses.contrastive_loss(z, torch.tensor([0, label]), 1.0)
+        return -torch.autograd.grad(loss, z)[0][0, 0].item()
+
+    distances = [0.01, 0.2, 0.5, 0.99, 1.01, 1.5, 2.0]
+    assert [force(0, d) for d in distances] == pytest.approx(distances)
+    assert [-force(1, d) for d in distances] == pytest.approx([max(0, 1 - d) for d in distances])
+
+
+@every_seed
+def test_a_class_shrinks_to_a_point_under_the_contrastive_loss_and_not_under_the_triplet_loss(
+    seed, run_cells
+):
+    space = run_cells("01", "imports") | {"generator": torch.Generator().manual_seed(seed)}
+    space = run_cells("01", "plane", "plane-measure", **space)
+    spread = {name: space["spread"](points) for name, points in space["walks"].items()}
+    assert spread["contrastive, m = 1"] < 0.001
+    assert 0.1 < spread["triplet, m = 2"] < spread["triplet, m = 0.2"]
+    for margin in (0.2, 2.0):  # it has stopped, every positive nearer than every negative by the margin
+        points = space["walks"][f"triplet, m = {margin:g}"]
+        hinges, exists = losses.triplet.triplet_hinges(points, space["labels"], margin)
+        assert not (hinges[exists] > 0).any()
+
+
+# --- most triplets are useless
+
+
+@every_seed
+def test_most_triplets_are_useless_at_every_moment_and_the_hardest_are_active(seed, trained, run_cells):
+    run = trained("triplet", seed + 1)
+    record = SimpleNamespace(embeddings=run.moments, labels=run.labels)
+    space = run_cells("01", "imports") | {
+        "pretrained": SimpleNamespace(recordings=lambda name: record),
+        "generator": torch.Generator().manual_seed(seed),
+    }
+    shares = run_cells("01", "useless", **space)["shares"]
+    random, nearest, hardest = zip(*shares, strict=True)
+    assert max(random) < 0.5 and max(nearest) < 0.25
+    assert min(hardest) > 0.95
+
+
+def test_of_the_recorded_training_ever_fewer_random_triplets_are_active():
+    # Of the longer training that the chapter shows; a short one first draws all drawings together.
+    shares = [active_share(moment) for moment in range(0, 13, 4)]
+    assert shares == sorted(shares, reverse=True) and shares[-1] < 0.1 < shares[0] < 0.5
+
+
+# --- collapse
+
+
+@every_seed
+def test_an_untrained_network_starts_far_above_the_margin_under_the_hardest_triplets_alone(seed):
+    start = {name: first(seed, loss=name) for name in ("hardest", "all")}
+    assert start["hardest"].loss > 10 * MARGIN
+    history = short(seed, loss="all")
+    assert min(step.loss for step in history[:10]) < MARGIN  # of all triplets, it soon is below
+    assert all(step.loss > MARGIN for step in short(seed)[:10])
+
+
+@every_seed
+def test_with_the_hardest_triplets_the_loss_sticks_at_the_margin_and_every_drawing_lands_in_one_place(seed):
+    history = short(seed)
+    assert history[-1].loss == pytest.approx(MARGIN, rel=0.1)
+    assert history[-1].d2_negative < 0.005 * history[0].d2_negative
+    assert collapse.separation(history) < 0.9 * BOUND
+
+
+@every_seed
+def test_the_mean_over_all_triplets_cures_it_and_so_does_sst_with_larger_distances(seed):
+    cured = {loss: short(seed, loss=loss) for loss in ("all", "sst")}
+    for history in cured.values():
+        assert collapse.separation(history) > BOUND
+        assert history[-1].d2_negative > 20 * short(seed)[-1].d2_negative
+    assert cured["all"][-1].loss < 0.6 * MARGIN
+    assert cured["sst"][-1].d2_negative > 3 * cured["all"][-1].d2_negative
+
+
+@every_seed
+def test_a_larger_margin_sticks_at_the_larger_margin(seed):
+    history = short(seed, margin=1.0, steps=30)
+    assert history[-1].loss == pytest.approx(1.0, rel=0.05)
+    assert history[-1].d2_negative < 0.005 * history[0].d2_negative
+
+
+@every_seed
+def test_a_smaller_learning_rate_goes_the_same_way_more_slowly(seed):
+    slow, fast = short(seed, learning_rate=3e-4), short(seed)
+    assert fast[-1].d2_negative < slow[-1].d2_negative < 0.1 * slow[0].d2_negative
+    assert MARGIN < slow[-1].loss < 0.1 * slow[0].loss
+    assert collapse.separation(slow) < 0.9 * BOUND
+
+
+@every_seed
+def test_a_network_that_separates_is_lifted_far_above_the_margin_by_the_first_step_and_then_shrinks(seed):
+    history = short(seed, start="triplet", steps=30)
+    assert history[0].loss < 1.5 * MARGIN and history[1].loss > 3 * MARGIN
+    assert history[-1].loss == pytest.approx(MARGIN, rel=0.1)
+    assert history[-1].d2_negative < 0.02 * history[0].d2_negative
+
+
+@every_seed
+def test_most_triplets_of_an_untrained_network_are_not_hard_and_no_negative_outweighs_the_others_in_sst(seed):
+    z, labels = untrained_batch(seed)
+    d2, same = pairwise_squared_distances(z), labels[:, None] == labels
+    positive = same.clone().fill_diagonal_(False)
+    triplets = positive[:, :, None] & ~same[:, None, :]
+    assert (d2[:, :, None] > d2[:, None, :])[triplets].double().mean() < 0.4
+    weights = torch.sigmoid(d2[:, :, None] - (d2[:, None, :] + d2[None]) / 2) * triplets
+    largest = (weights.amax(2) / weights.sum(2))[positive]  # of a pair's impostors
+    assert largest.mean() < 0.45
+
+
+@pytest.mark.parametrize("name", ["triplet", "sst"])
+def test_a_collapsed_batch_has_the_margin_as_loss_no_gradient_and_only_active_triplets(name):
+    z, labels = torch.ones(16, 8, requires_grad=True), torch.arange(4).repeat_interleave(4)
+    loss = losses.create(name)
+    value = loss(z, labels)
+    assert torch.autograd.grad(value, z)[0].abs().max() == 0
+    if name == "triplet":
+        assert value.item() == pytest.approx(MARGIN)
+        assert loss.stats(z, labels)["active_tuples"] == 1
+
+
+def test_torchs_relu_leaves_a_triplet_at_the_margin_alone():
+    at_zero = torch.zeros(1, requires_grad=True)
+    assert torch.autograd.grad(at_zero.relu().sum(), at_zero)[0] == 0
+
+
+@cache
+def short(seed: int, **changes) -> list[collapse.Step]:
+    return collapse.train_briefly(seed=seed, **changes)
+
+
+def first(seed: int, **changes) -> collapse.Step:
+    return short(seed, **changes)[0]
+
+
+def untrained_batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings (32, D) of four drawings of each of eight characters, and their labels."""
+    train = data.load("omniglot", "train", classes=60)
+    pixels = data.cached(train, size=28, progress=False)
+    network = models.create("omniglot_cnn", 64, seed=seed).train()
+    rows = next(iter(samplers.create("class_balanced", train.labels, 32, seed=seed, images_per_class=4)))
+    with torch.no_grad():
+        z = network((pixels.gather(rows) / 255 - network.spec.mean[0]) / network.spec.std[0])
+    return z, train.labels[list(rows)]

@@ -1,0 +1,148 @@
+"""What chapter 09 and its explorables claim about maps, mistakes and hubs."""
+
+import re
+from functools import cache
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from dmlteach.metrics import recall_at_k
+from dmlteach.plots.retrieval import occurrences, pick_queries, top_neighbours
+from dmlteach.plots.tsne import kept_neighbours, tsne
+
+SAID = ("question", "answer", "mislead-text", "noise-text")  # cells that name the number of drawings
+every_seed = pytest.mark.parametrize("seed", [1, 2, 3])  # the shipped networks have seed 0
+
+
+def clumps(page) -> float:
+    """How near three companions are beside the twentieth, in the median over points: low where clumped."""
+    points = torch.as_tensor(page).float()
+    near = torch.cdist(points, points).sort(1).values
+    return (near[:, 3] / near[:, 20]).median().item()
+
+
+@pytest.fixture(scope="session")
+def few(unseen):
+    """Six drawings of each of a seed's characters: embeddings by network, and labels."""
+
+    @cache
+    def get(seed: int):
+        of = unseen(seed)
+        some = torch.arange(len(of.labels)) % 20 < 6
+        return {name: z[some] for name, z in of.embeddings.items()}, of.labels[some]
+
+    return get
+
+
+# --- maps
+
+
+@every_seed
+def test_the_perplexity_alone_makes_islands_or_a_blob_of_one_embedding_and_other_numbers(seed, few):
+    embeddings, labels = few(seed)
+    z = embeddings["sst"]
+    islands, blob = tsne(z, perplexity=5, seed=seed), tsne(z, perplexity=95, seed=seed)
+    assert clumps(islands) < 0.8 * clumps(blob)
+    on_page = [recall_at_k(torch.as_tensor(page).float(), labels, (1,))[1] for page in (islands, blob)]
+    assert on_page[0] > 1.2 * on_page[1]  # "it differed between maps of one network"
+
+
+@every_seed
+def test_near_on_the_map_means_something_and_far_depends_on_the_start(seed, few, run_cells):
+    embeddings, labels = few(seed)
+    z = embeddings["sst"]
+    pages = [tsne(z, perplexity=30, seed=start, initialization="random") for start in (1, 2)]
+    chance = 10 / (len(z) - 1)
+    for page in pages:
+        kept = kept_neighbours(z.numpy(), page, k=10)
+        assert 8 * chance < kept < 0.9
+    space = run_cells(
+        "09",
+        "distance",
+        few_labels=labels,
+        few=z,
+        torch=torch,
+        Text=str,
+        maps={f"perplexity 30, random start {i}": page for i, page in enumerate(pages, 1)},
+    )
+    of_map = spearmanr(space["centre_distances"](z), space["centre_distances"](pages[0])).statistic
+    assert max(space["between"], of_map) < 0.9
+
+
+@every_seed
+def test_a_small_perplexity_makes_no_groups_in_noise_and_islands_of_an_untrained_network(seed, few):
+    z = few(seed)[0]["untrained"]
+    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed))
+    small, large = tsne(noise, perplexity=3), tsne(noise, perplexity=30)
+    companions = [kept_neighbours(noise.numpy(), page, k=1) for page in (small, large)]
+    assert companions[0] > 1.3 * companions[1]  # it ties each point to its nearest
+    cloud = torch.randn(len(z), 2, generator=torch.Generator().manual_seed(seed))
+    assert clumps(small) > 0.85 * clumps(cloud)
+    assert clumps(tsne(z, perplexity=3)) < 0.85 * clumps(small)
+
+
+def test_the_maps_show_as_many_drawings_as_the_text_says(cell):
+    (line,) = (line for line in cell("09", "two-maps").splitlines() if line.startswith("some = "))
+    labels = torch.arange(100).repeat_interleave(20)
+    space = {"torch": torch, "z": torch.zeros(2000, 2), "labels": labels}
+    exec(line, space)
+    shown = int(space["some"].sum())
+    said = [re.findall(r"(\d+) (?:drawings,|embeddings|points)", cell("09", id)) for id in SAID]
+    assert said == [[str(shown)]] * len(SAID)
+    assert f"six of each of {shown // 6}" in cell("09", "question")
+
+
+# --- mistakes
+
+
+@pytest.fixture(scope="session")
+def missed(unseen):
+    """(4, M) of each network, whether its first answer is wrong."""
+
+    @cache
+    def get(seed: int):
+        of = unseen(seed)
+        everyone = torch.arange(len(of.labels))
+        first = [top_neighbours(z, everyone, k=1)[:, 0] for z in of.embeddings.values()]
+        return torch.stack([of.labels[found] != of.labels for found in first])
+
+    return get
+
+
+@every_seed
+def test_all_networks_fail_on_the_same_drawings_more_often_than_independence_predicts(seed, missed):
+    wrong = missed(seed)
+    assert wrong.all(0).float().mean() > 5 * wrong.float().mean(1).prod()
+
+
+@every_seed
+def test_a_mistake_that_every_network_makes_is_about_the_drawing_another_network_makes_it_too(seed, missed):
+    wrong = missed(seed)
+    for network in range(len(wrong)):
+        others = wrong[torch.arange(len(wrong)) != network].sum(0)
+        by_all, by_one = (wrong[network][others == count].float().mean() for count in (3, 1))
+        assert by_all > 0.6 and by_all > by_one + 0.15
+
+
+@every_seed
+def test_eight_random_queries_say_little_about_a_difference_of_a_few_percent(seed, unseen, missed):
+    labels, right = unseen(seed).labels, ~missed(seed)[-1]
+    shares = [right[pick_queries(labels, 8, draw)].float().mean() for draw in range(30)]
+    assert torch.stack(shares).std() > 0.06
+
+
+# --- hubs
+
+
+@every_seed
+def test_the_more_dimensions_the_larger_the_hub_and_the_more_is_never_found(seed):
+    largest, never = [], []
+    for dimensions in (2, 16, 128):
+        z = torch.randn(1000, dimensions, generator=torch.Generator().manual_seed(seed))
+        count = occurrences(top_neighbours(z, torch.arange(1000), k=4), 1000)
+        assert count.float().mean() == 4  # on average exactly
+        largest.append(count.max().item())
+        never.append((count == 0).float().mean().item())
+    assert largest[1] > 2 * largest[0] and largest[2] > 2 * largest[1]
+    assert never[0] < 0.05 and never[2] > 1.5 * never[1]
