@@ -1,4 +1,4 @@
-"""Exercises of chapter 09: what two maps tell, what a map keeps, what a hub costs."""
+"""Exercises of chapter 09: what two maps tell, what a map keeps, what a hub costs, which numbers compare."""
 
 import torch
 from torch import Generator, Tensor
@@ -240,4 +240,136 @@ WORST = Reflection(
     ),
 )
 
-EXERCISES: tuple[Exercise, ...] = (WHICH, NUMBER_THAT_TELLS, KEPT, HUB, WORST)
+# --- ties
+
+
+def recall_in_both_orders(distances: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Recall@1 with the wrong one first in a tie, and with the right one first, query by query."""
+    rows, classes = distances.tolist(), labels.tolist()
+    found = [0, 0]
+    for query, row in enumerate(rows):
+        others = [i for i in range(len(rows)) if i != query]
+        nearest = min(row[i] for i in others)
+        right = [classes[i] == classes[query] for i in others if row[i] == nearest]
+        found[0] += all(right)
+        found[1] += any(right)
+    return found[0] / len(rows), found[1] / len(rows)
+
+
+def _tables(generator: Generator) -> list[tuple]:
+    cases: list[tuple] = []
+    for size, places in ((12, 2), (20, 3), (30, 40)):  # from nearly all in a tie to few
+        points = torch.randint(places, (size, 2), generator=generator).float()
+        distances = (points[:, None] - points).square().sum(2)  # whole numbers: ties are exact
+        cases.append((distances, torch.randint(3, (size,), generator=generator)))
+    z = torch.randn(15, 3, generator=generator, dtype=torch.float64)
+    no_ties = (z[:, None] - z).square().sum(2)
+    cases.append((no_ties, torch.arange(15) % 3))
+    cases.append((torch.zeros(8, 8), torch.arange(8) // 2))  # all in one place
+    return cases
+
+
+def _both(distances: Tensor, labels: Tensor, with_query: bool = False) -> tuple[float, float]:
+    d = distances.clone() if with_query else distances.clone().fill_diagonal_(torch.inf)
+    same = labels[:, None] == labels
+    right, wrong = d.masked_fill(~same, torch.inf).amin(1), d.masked_fill(same, torch.inf).amin(1)
+    return float((right < wrong).double().mean()), float((right <= wrong).double().mean())
+
+
+TIES = Function(
+    id="looking.ties",
+    number="09.6",
+    title="Both orders of a tie",
+    question=(
+        "Write a function of `distances` (M, M), the distances between all drawings, and `labels` (M,) that "
+        "returns *two* fractions: Recall@1 if the wrong drawing comes first in a tie, and Recall@1 if the "
+        "right one does. A query is not among its own results. Where the two differ, a number says more "
+        "about the rule than about the network."
+    ),
+    hints=(
+        "For each query, two numbers decide: the distance of its nearest right drawing and that of its "
+        "nearest wrong one.",
+        "Take the query out first (infinity on the diagonal of a copy); then a minimum over the right ones, "
+        "and one over the wrong ones: `masked_fill` and `amin(1)`.",
+        "In a tie the two minima are equal: one answer needs `<`, the other `<=`.",
+    ),
+    solution=(
+        "def answer(distances, labels):\n"
+        "    d = distances.clone().fill_diagonal_(torch.inf)\n"
+        "    same = labels[:, None] == labels\n"
+        "    right = d.masked_fill(~same, torch.inf).amin(1)\n"
+        "    wrong = d.masked_fill(same, torch.inf).amin(1)\n"
+        "    return (right < wrong).double().mean(), (right <= wrong).double().mean()"
+    ),
+    explanation="If the two fractions agree, no tie decides anything, and any sorting will do.",
+    setup="import torch",
+    arguments=("distances", "labels"),
+    definition=recall_in_both_orders,
+    cases=_tables,
+    returns="two fractions: the wrong one first in a tie, then the right one first",
+    mistakes=(
+        (
+            lambda d, y: _both(d, y, with_query=True),
+            "The query is among its own results here, at distance 0; take it out.",
+        ),
+        (
+            lambda d, y: _both(d, y)[::-1],
+            "These are the two fractions in the other order: first the one with the wrong drawing first.",
+        ),
+        (
+            lambda d, y: (_both(d, y)[1], _both(d, y)[1]),
+            "The right one comes first in both; in the first fraction a tie is no hit.",
+        ),
+        (
+            lambda d, y: (_both(d, y)[0], _both(d, y)[0]),
+            "The wrong one comes first in both; in the second fraction a tie is a hit.",
+        ),
+        (lambda d, y: tuple(100 * share for share in _both(d, y)), "Give fractions, not percent."),
+    ),
+)
+
+# --- which numbers compare
+
+FAIR = Choice(
+    id="looking.fair_comparison",
+    number="09.7",
+    title="Which numbers can be compared?",
+    question="Networks A and B. Which of these reports let you say which of the two serves you better?",
+    hints=(
+        "For each report: would A and B still differ if they were the same network?",
+        "Two of the reports are in order; in the others the test, the rule or the training differs as well.",
+    ),
+    solution='answer = {"b": "same set, same rule, more than chance", "c": "the metric is the use"}',
+    options={
+        "a": Option(
+            "A has a Recall@1 of 93 % on 100 new characters, B of 81 % on 659",
+            False,
+            "a larger set is a harder one: the same network could have given both numbers.",
+        ),
+        "b": Option(
+            "both were measured on the same new characters by the same program, with five seeds each, and "
+            "the worst of A is better than the best of B",
+            True,
+            "nothing differs but the network, and by more than the seeds do.",
+        ),
+        "c": Option(
+            "on the same new characters A has the better Recall@1, B the better MAP@R, and you show your "
+            "users one answer",
+            True,
+            "for one answer Recall@1 is the question you have: A. For a page of answers it would be B.",
+        ),
+        "d": Option(
+            "on the same new characters A, kept as 8 bits, has 98 % and B, as floating-point numbers, 94 %, "
+            "by a program that takes what its sorting puts first",
+            False,
+            "with few bits nearly everything is a tie, and the sorting decides what comes first.",
+        ),
+        "e": Option(
+            "A was trained on half of the characters of the test set, B on none of them; the set is the same",
+            False,
+            "A may know these characters and no others; the mixed set hides it.",
+        ),
+    },
+)
+
+EXERCISES: tuple[Exercise, ...] = (WHICH, NUMBER_THAT_TELLS, KEPT, HUB, WORST, TIES, FAIR)

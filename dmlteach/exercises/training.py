@@ -1,4 +1,4 @@
-"""Exercises of chapter 08: a bottleneck, a run that was broken and resumed, batch size against rate."""
+"""Exercises of chapter 08: a bottleneck, a broken run, batch size against rate, two processes."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dmlteach.exercises.kinds import Artefact, Choice, Exercise, Option
+from dmlteach.exercises.kinds import Artefact, Choice, Exercise, Function, Option
 from dmlteach.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.train import Run, TrainConfig, fit
 
@@ -258,4 +258,101 @@ HALF_BATCH = Artefact(
     inspect=inspect_halves,
 )
 
-EXERCISES: tuple[Exercise, ...] = (BOTTLENECK, RESUMED, LONGER, HALF_BATCH)
+# --- one process against two
+
+
+def pairs_compared(n: int, processes: int) -> float:
+    """Share of the pairs of n pictures, dealt out like cards, that one process holds; pair by pair."""
+    pairs = [(i, j) for i in range(n) for j in range(i)]
+    return sum(i % processes == j % processes for i, j in pairs) / len(pairs)
+
+
+def _equal_shares(n: int, processes: int) -> float:
+    return (n / processes - 1) / (n - 1)
+
+
+PAIRS = Function(
+    id="training.pairs_compared",
+    number="08.5",
+    title="Which pairs are left?",
+    question=(
+        "A batch of `n` pictures is dealt out to `processes` like cards, so that their shares differ by at "
+        "most one picture. Each process compares the pictures of its share. Write a function of `n` and "
+        "`processes` that returns which share of the pairs of the batch is compared by somebody, as a "
+        "fraction. Then predict, and compute: a batch of 512 on 8 GPUs?"
+    ),
+    hints=(
+        "How many pairs do `m` pictures have?",
+        "Add up the pairs of all shares, and divide by the pairs of `n` pictures.",
+        "`n % processes` shares have one picture more than the others, which have `n // processes`.",
+    ),
+    solution=(
+        "def answer(n, processes):\n"
+        "    shares = [len(range(rank, n, processes)) for rank in range(processes)]\n"
+        "    return sum(m * (m - 1) for m in shares) / (n * (n - 1))"
+    ),
+    explanation=(
+        "With equal shares it is (n/W − 1) / (n − 1) for W processes, a little less than 1/W: of all "
+        "partners a picture has, only those in its own share are left."
+    ),
+    arguments=("n", "processes"),
+    definition=pairs_compared,
+    cases=lambda generator: [(64, 2), (64, 1), (64, 16), (8, 8), (10, 3), (33, 4), (2, 2)],
+    returns="the pairs that one process holds both pictures of, as a fraction of all pairs",
+    mistakes=(
+        (
+            lambda n, processes: 1 / processes,
+            "Nearly: of the n − 1 partners of a picture, n/W − 1 are left, which is a little less than 1/W.",
+        ),
+        (
+            lambda n, processes: pairs_compared(n, processes) / processes,
+            "These are the pairs of one process; add up those of all.",
+        ),
+        (
+            _equal_shares,
+            "This is right where the shares are equal; where n is no multiple, add up share by share.",
+        ),
+        (lambda n, processes: 100 * pairs_compared(n, processes), "Give a fraction, not percent."),
+        (lambda n, processes: 1 - pairs_compared(n, processes), "These are the pairs that are lost."),
+    ),
+)
+
+AVERAGED = Choice(
+    id="training.averaged",
+    number="08.6",
+    title="Who may average?",
+    question=(
+        "Two processes, each with half of the batch: each computes its loss on its half, and the gradients "
+        "are averaged. For which of these losses is that the gradient of the whole batch?"
+    ),
+    hints=(
+        "What does the loss of *one* picture depend on: on this picture, or on others of the batch too?",
+        "A mean over pictures can be taken half by half; a pair may have one picture in each half.",
+    ),
+    solution='answer = {"a": "a mean over pictures", "c": "proxies are parameters, no pictures"}',
+    options={
+        "a": Option(
+            "softmax: each picture against the rows of the classifier's last layer",
+            True,
+            "a mean over pictures; the mean of two equal halves' means is the mean of the whole.",
+        ),
+        "b": Option(
+            "contrastive: each picture against each other",
+            False,
+            "pairs across the halves are lost, about half of all.",
+        ),
+        "c": Option(
+            "Proxy-NCA: each picture against one learned point per class, its *proxy*",
+            True,
+            "no picture is compared with another. The proxies are parameters, so their gradients have to be "
+            "averaged as well: a loss outside the wrapped network is easily forgotten.",
+        ),
+        "d": Option(
+            "SST: each picture with its nearest positives, against all negatives",
+            False,
+            "negatives and even the nearest positives may be in the other half: it points elsewhere.",
+        ),
+    },
+)
+
+EXERCISES: tuple[Exercise, ...] = (BOTTLENECK, RESUMED, LONGER, HALF_BATCH, PAIRS, AVERAGED)

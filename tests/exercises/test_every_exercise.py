@@ -8,7 +8,15 @@ import torch
 from torch.nn.functional import softplus
 
 from dmlteach import exercises
-from dmlteach.exercises import CHAPTERS, batches, looking, pairs_and_triplets, sst_gradients, start_here
+from dmlteach.exercises import (
+    CHAPTERS,
+    batches,
+    looking,
+    pairs_and_triplets,
+    sst_gradients,
+    start_here,
+    training,
+)
 from dmlteach.exercises.kinds import Choice, Configuration, Function, Number, Reflection
 from dmlteach.losses import sst_loss, triplet_loss
 
@@ -28,6 +36,17 @@ def other_drawings_at_0_left_out(z, y):
     d = torch.cdist(z, z)
     d[d < 1e-6] = torch.inf
     return (y[d.argmin(1)] == y).float().mean()
+
+
+def with_the_query_in_a_table(d, y):
+    same = y[:, None] == y
+    right, wrong = d.masked_fill(~same, torch.inf).amin(1), d.masked_fill(same, torch.inf).amin(1)
+    return (right < wrong).double().mean(), (right <= wrong).double().mean()
+
+
+def first_row_wins(d, y):
+    recall = (y[d.clone().fill_diagonal_(torch.inf).argmin(1)] == y).double().mean()
+    return recall, recall
 
 
 def sums_of_gradients_vanish(loss):
@@ -167,6 +186,17 @@ WRONG = {
         ({"batch 20": "nowhere"}, "asked for by name"),
         ({"batch 20": "nowhere", "batch 20, half rate": "elsewhere"}, "holds no run"),
     ],
+    "training.pairs_compared": [
+        (lambda n, w: 1 / w, "a little less than 1/W"),
+        (lambda n, w: (n / w - 1) / (n - 1), "share by share"),
+        (lambda n, w: (n // w) * (n // w - 1) / 2, "On this input your function differs"),
+        (0.5, "a function of n, processes"),
+    ],
+    "training.averaged": [
+        ("a", "1 of them is missing"),
+        ({"a", "c", "d"}, "other half"),
+        ({"b": "all pairs"}, "about half of all"),
+    ],
     "looking.which_is_better": [("a", "perplexity"), ({"b", "c"}, "perplexity")],
     "looking.number_that_tells": [
         ("a", "how honest"),
@@ -183,6 +213,18 @@ WRONG = {
         (lambda lists, y: int((y != y[0]).sum()), "differs"),
     ],
     "looking.worst_query": [(7, "as text"), (["a loop"], "as text")],
+    "looking.ties": [
+        (with_the_query_in_a_table, "take it out"),
+        (lambda d, y: looking.recall_in_both_orders(d, y)[0], "not 2 numbers"),
+        (lambda d, y: looking.recall_in_both_orders(d, y)[::-1], "in the other order"),
+        (first_row_wins, "differs"),
+    ],
+    "looking.fair_comparison": [
+        ("b", "1 of them is missing"),
+        ({"a", "b", "c"}, "a larger set is a harder one"),
+        ({"b": "", "e": "the set is the same"}, "mixed set hides it"),
+        ("d", "sorting decides"),
+    ],
 }  # fmt: skip
 
 every_exercise = pytest.mark.parametrize("id", exercises.names())
@@ -309,3 +351,21 @@ def test_the_cure_has_the_defaults_of_the_run_that_collapses():
     parameters = inspect.signature(collapse.train_briefly).parameters
     for setting, problem in cure.settings.items():
         assert problem(parameters[setting].default) is None
+
+
+def test_both_orders_of_a_tie_agree_with_the_library_and_with_sorting_that_favours_the_right_one():
+    from dmlteach import metrics
+
+    z, y = torch.randint(3, (40, 2), generator=torch.Generator().manual_seed(1)).float(), torch.arange(40) % 4
+    d = (z[:, None] - z).square().sum(2)
+    wrong_first, right_first = looking.recall_in_both_orders(d, y)
+    assert wrong_first == pytest.approx(metrics.recall_at_k(z, y, (1,))[1])
+    favoured = d - 0.5 * (y[:, None] == y)  # whole numbers: it only breaks ties
+    nearest = favoured.fill_diagonal_(torch.inf).argmin(1)
+    assert right_first == pytest.approx((y[nearest] == y).double().mean().item())
+    assert wrong_first < right_first
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4, 16])
+def test_the_pairs_compared_follow_the_formula_where_shares_are_equal(processes):
+    assert training.pairs_compared(64, processes) == pytest.approx((64 / processes - 1) / 63)
