@@ -111,6 +111,26 @@ def test_with_other_seeds_too_the_hardest_collapse_and_the_active_only_look_like
     assert loss[-1] < 0.7 * margin and distance[-1] > 0.1 * distance[0]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_the_chapter_says_of_runs_to_train_oneself_holds_for_every_seed(seed):
+    # Eight epochs, as the chapter proposes; 0.2 is the recorded margin of both losses.
+    _, distance, recall = train("triplet", 8, seed=seed)
+    loss, far, found = train("triplet", 8, seed=seed, loss_options={"margin": 5.0})
+    assert loss[-1] < 0.5 * 5.0
+    assert far[-1] > 2 * distance[-1] and found[-1] > recall[-1] + 0.1
+    loss, _, lost = train("triplet", 8, seed=seed, learning_rate=0.1)
+    assert loss[-1] < 0.2 and lost[-1] < lost[0] - 0.05
+    _, slow, _ = train("hardest", 8, seed=seed)
+    loss, fast, _ = train("hardest", 8, seed=seed, learning_rate=0.01)
+    assert loss[-1] == pytest.approx(0.2, rel=0.15) and fast[-1] < 0.5 * slow[-1] < 0.05 * slow[0]
+    # Exercise 01.3: at another margin it sticks there; a smaller rate goes the same way, more slowly.
+    loss, stuck, _ = train("hardest", 8, seed=seed, loss_options={"margin": 1.0})
+    assert loss[-1] == pytest.approx(1.0, rel=0.15) and stuck[-1] < 0.05 * stuck[0]
+    loss, slower, recall = train("hardest", 8, seed=seed, learning_rate=1e-4)
+    assert loss[-1] > 0.2 and slow[-1] < slower[-1] < 0.5 * slower[0] and recall[-1] < recall[0] + 0.05
+
+
 def test_the_line_of_a_triplet_loss_is_its_margin_and_that_of_sst_log_two():
     lines = {name: run.collapsed_loss for name, run in replay.replays().items()}
     for name, loss in (("triplet", "triplet"), ("hardest", "triplet_hard"), ("active", "triplet_all")):
