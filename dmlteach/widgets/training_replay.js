@@ -80,6 +80,7 @@ class Replay extends Explorable {
     this.points = Object.fromEntries(Object.entries(runs).map(([name, run]) => [name, unpack(run)]));
     this.last = runs.triplet.loss.length - 1;
     this.kernel = this.model.get("training") != null;
+    this.first.training = false; // Reset never starts a run
     this.takeLive();
   }
 
@@ -279,7 +280,8 @@ class Replay extends Explorable {
     const svg = s("svg", { width: size, height: size, role: "img", "data-cloud": SIDES[i] },
       s("rect", { x: 0.5, y: 0.5, width: size - 1, height: size - 1, class: "dml-outline" }), ...paths, note);
     this.drawings.push(() => {
-      const epoch = this.at(run), here = points[epoch], reach = 1.08 * (this.state.magnify ? largest(here) : all), unit = size / 2 / reach;
+      const epoch = this.at(run), here = points[epoch];
+      const reach = 1.08 * (this.state.magnify ? largest(here) : all), unit = size / 2 / reach;
       const place = (k) => [here[2 * k], -here[2 * k + 1]].map((v) => Math.round(10 * (size / 2 + unit * v)) / 10);
       paths.forEach((path, c) => {
         const marks = Array.from({ length: this.perCharacter }, (_, k) => MARKS[c](...place(c * this.perCharacter + k)));
@@ -312,8 +314,9 @@ class Replay extends Explorable {
     return h("div", { class: "dml-legend" }, h("p", {}, ...marks), h("p", {},
       `Points: ${this.drawn()} not trained on, on the two main directions of the run's last epoch, the same for all epochs ` +
       `(left ${left}, right ${right} of the variance at the end); their mean is moved to the middle. So a collapsed run is ` +
-      `shown where it has the most left.${turns} Distance (the mean between drawings of different characters) and Recall@1 are those ` +
-      `of the whole embedding, of ${this.sizes.measured} drawings. Loss and distance have logarithmic axes; ${dashed}`));
+      `shown where it has the most left.${turns} Distance (the mean between drawings of different characters) and Recall@1 ` +
+      `are those of the whole embedding, of ${this.sizes.measured} drawings. Loss and distance have logarithmic axes; ` +
+      dashed));
   }
 
   buildTable() {

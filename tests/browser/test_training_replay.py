@@ -197,6 +197,19 @@ def test_a_margin_can_be_chosen_where_the_loss_has_one_and_starts_as_recorded(fr
     page.get_by_role("button", name="Train live").wait_for()
 
 
+def test_reset_ends_a_run_and_starts_none(from_disk):
+    class Trains(WithKernel):
+        training = True  # as on a page that is opened meanwhile
+
+    page = from_disk(Trains())
+    page.get_by_role("button", name="Stop").wait_for()
+    page.click("button:text-is('Reset')")
+    page.get_by_role("button", name="Train live").wait_for()
+    page.click("button:text-is('Reset')")
+    page.wait_for_timeout(200)
+    assert page.get_by_role("button", name="Train live").is_visible()
+
+
 @pytest.mark.parametrize("made", [TrainingReplay, WithKernel])
 @pytest.mark.parametrize("revealed", [False, True])
 def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(from_disk, made, revealed):
