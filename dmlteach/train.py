@@ -159,12 +159,17 @@ def resolve(config: TrainConfig) -> Method:
     return recipe
 
 
-def fit(config: TrainConfig, after_epoch: "Callable[[Run], None] | None" = None) -> Result:
+def fit(
+    config: TrainConfig,
+    after_epoch: "Callable[[Run], None] | None" = None,
+    stop: threading.Event | None = None,
+) -> Result:
     """Train a model and write a run folder.
 
     Args:
         config: what to train; everything left at None comes from the method's recipe.
         after_epoch: called with the run at its start and after every epoch, e.g. to record embeddings.
+        stop: ends the run after the step in which another thread sets it, as Ctrl-C does.
 
     Returns:
         The run's folder, metrics and model. metrics["epochs"] has a row per epoch; metrics["final"] is
@@ -172,10 +177,10 @@ def fit(config: TrainConfig, after_epoch: "Callable[[Run], None] | None" = None)
 
     Raises:
         DMLTeachError: an option, file or data set that cannot be used; nothing is written then.
-        KeyboardInterrupt: after Ctrl-C, once the checkpoint is saved.
+        KeyboardInterrupt: after Ctrl-C or `stop`, once the checkpoint is saved.
     """
     device = choose_device(config.device)
-    with distributed.join(device) as world, _stop_on_signal() as stop:
+    with distributed.join(device) as world, _stop_on_signal(stop or threading.Event()) as stop:
         run = Run(config, device, world)
         run.start()
         watch = after_epoch or (lambda run: None)
@@ -626,9 +631,8 @@ def _write_tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C (or SIGTERM) sets; a second Ctrl-C interrupts at once."""
-    stop = threading.Event()
+def _stop_on_signal(stop: threading.Event) -> Iterator[threading.Event]:
+    """Let Ctrl-C (or SIGTERM) set the event; a second Ctrl-C interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -133,6 +134,23 @@ def test_ctrl_c_saves_and_resume_continues(tmp_path):
     done = saved["position"][0]
     assert 1 <= done < 500
     assert not list(output.glob("*.part"))
+
+
+def test_an_event_set_elsewhere_ends_the_run_after_the_step_and_resume_continues(tmp_path):
+    class Ending(threading.Event):
+        asked = 0
+
+        def is_set(self) -> bool:  # it is asked once a step
+            self.asked += 1
+            return self.asked > 3
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny(tmp_path, batches_per_epoch=3), stop=Ending())
+    saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert saved["position"][:2] == (1, 1)  # the fourth step was the first of the second epoch
+    resumed = fit(tiny(tmp_path, batches_per_epoch=3, resume=True))
+    whole = fit(tiny(tmp_path, "whole", batches_per_epoch=3))
+    assert without_times(resumed.metrics) == without_times(whole.metrics)
 
 
 DISTRIBUTED = """

@@ -18,7 +18,8 @@ from torch import Tensor
 from dmlteach import data, losses
 from dmlteach.data.cache import cached
 from dmlteach.metrics import recall_at_k
-from dmlteach.train import TrainConfig, fit, resolve
+from dmlteach.pretrained.__main__ import Recorder
+from dmlteach.train import Run, TrainConfig, fit, resolve
 
 FILE = "replay.npz"
 SHOWN, DRAWINGS = 8, 20  # characters that are drawn, each with its 20 drawings
@@ -49,6 +50,8 @@ RUNS: dict[str, dict[str, Any]] = {
 
 class RecordedRun(NamedTuple):
     """What one training did to the same 500 drawings of 25 unseen characters, from before it to its end.
+
+    While it trains, its last epoch is the newest one.
 
     Attributes:
         points: (E, 160, 2) float32, the drawings of 8 of the characters on the two main directions of the
@@ -113,6 +116,17 @@ def configuration(name: str, output: str) -> TrainConfig:
     return TrainConfig(**(COMMON | RUNS[name]), output=output)
 
 
+def margin(name: str) -> float | None:
+    """The margin of a run's loss; None where the loss has none.
+
+    Args:
+        name: one of `RUNS`.
+    """
+    recipe = resolve(configuration(name, ""))
+    option = losses.options(recipe.loss).get("margin")
+    return None if option is None else recipe.loss_options.get("margin", option.default)
+
+
 def collapsed_loss(config: TrainConfig) -> float:
     """The loss of a batch whose embeddings are all the same, so that it tells nothing apart.
 
@@ -171,34 +185,66 @@ def project(embeddings: list[Tensor], shown: Tensor) -> tuple[Tensor, Tensor, fl
     return points, two, (spread[:2].square().sum() / spread.square().sum()).item()
 
 
+class Measured(Recorder):
+    """Records a run, and measures each epoch's embedding.
+
+    Args:
+        config: of the run.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.labels = self.test.labels[self.rows]
+        self.shown = shown_of(self.labels)
+        self.collapsed_loss = collapsed_loss(config)
+        self.recall: list[float] = []
+        self.distance: list[float] = []
+
+    def __call__(self, run: Run) -> None:
+        super().__call__(run)
+        z = self.embeddings[-1]
+        self.recall.append(recall_at_k(z, self.labels, (1,))[1])
+        self.distance.append(mean_distance(z, self.labels))
+
+    def so_far(self) -> RecordedRun:
+        """The run from its start to the newest epoch."""
+        points, directions, kept = project(self.embeddings, self.shown)
+        return RecordedRun(
+            points=points,
+            labels=torch.arange(SHOWN).repeat_interleave(DRAWINGS),
+            loss=[*self.loss],
+            recall=[*self.recall],
+            distance=[*self.distance],
+            collapsed_loss=self.collapsed_loss,
+            kept=kept,
+            directions=directions,
+        )
+
+
 def record(name: str) -> dict[str, Any]:
     """Train one run and return what the file holds of it.
 
     Args:
         name: one of `RUNS`.
     """
-    from dmlteach.pretrained.__main__ import Recorder
-
-    recorder = Recorder()
     with tempfile.TemporaryDirectory() as folder:
         config = configuration(name, f"{folder}/run")
+        recorder = Measured(config)
         fit(config, after_epoch=recorder)
-    labels = recorder.test.labels[recorder.rows]
-    assert len(labels) == MEASURED
-    shown = shown_of(labels)
-    points, directions, kept = project(recorder.embeddings, shown)
-    unit = points.abs().amax((1, 2)) / 32767  # of each epoch: a collapsed one keeps its digits
+    assert len(recorder.labels) == MEASURED
+    run = recorder.so_far()
+    unit = run.points.abs().amax((1, 2)) / 32767  # of each epoch: a collapsed one keeps its digits
     return {
         "names": name,
-        "points": (points / unit[:, None, None]).round().short().numpy(),
+        "points": (run.points / unit[:, None, None]).round().short().numpy(),
         "unit": unit.numpy(),
-        "loss": recorder.loss,
-        "recall": [recall_at_k(z, labels, (1,))[1] for z in recorder.embeddings],
-        "distance": [mean_distance(z, labels) for z in recorder.embeddings],
-        "collapsed_loss": collapsed_loss(config),
-        "kept": kept,
-        "directions": directions.numpy(),
-        "rows": recorder.rows[shown].numpy(),
+        "loss": run.loss,
+        "recall": run.recall,
+        "distance": run.distance,
+        "collapsed_loss": run.collapsed_loss,
+        "kept": run.kept,
+        "directions": run.directions.numpy(),
+        "rows": recorder.rows[recorder.shown].numpy(),
     }
 
 

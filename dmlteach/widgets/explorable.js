@@ -156,7 +156,10 @@ export class Explorable {
     if (this.playButton) this.playButton.textContent = this.timer ? "Pause" : "Play";
     this.refreshControls();
     clearTimeout(this.resting);
-    this.resting = setTimeout(() => { this.status.textContent = this.sentence(); }, 500);
+    this.resting = setTimeout(() => {
+      const sentence = this.sentence();
+      if (this.status.textContent !== sentence) this.status.textContent = sentence; // else it would be read out again
+    }, 500);
   }
 }
 

@@ -1,8 +1,15 @@
-// Training replay: two recorded runs side by side; the loss curves first, then what became of the embedding.
+// Training replay: two runs side by side; the loss curves first, then what became of the embedding.
 //
-// Everything shown was computed by the library and recorded; the module draws.
+// Everything shown was computed by the library, recorded or, where there is a kernel, while the reader looks on ("live");
+// the module draws.
 
-const START = { left: "triplet", right: "hardest", epoch: 0, revealed: false, magnify: false, guess: "", numbers: false };
+const START = {
+  left: "triplet", right: "hardest", epoch: 0, revealed: false, magnify: false, guess: "", numbers: false,
+  settings: { loss: "triplet", learning_rate: 0.001, margin: 0.2 }, training: false,
+};
+const RATES = [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1], MARGINS = [0.01, 0.05, 0.2, 0.5, 1, 2, 5];
+const NEEDS_KERNEL = "In a notebook with a kernel you can train a run of your own here, live, and choose its loss, learning " +
+  "rate and margin; this page has none.";
 const SIDES = ["left", "right"];
 const GUESSES = { "": "not decided", left: "left", right: "right", both: "both", neither: "neither" };
 const PAIRS = {
@@ -32,8 +39,12 @@ const MARKS = [
 ];
 
 const percent = (v) => `${Math.round(100 * v)} %`;
+const SMALLEST = 1e-7; // on a logarithmic axis; a loss can be 0
+const log = (v) => Math.log10(Math.max(v, SMALLEST));
 /** Three significant digits, without an exponent. */
-const brief = (v) => text(v, clamp(2 - Math.floor(Math.log10(Math.abs(v))), 0, 6));
+const brief = (v) => (Math.abs(v) < 1e-6 ? "0" : text(v, clamp(2 - Math.floor(log(Math.abs(v))), 0, 6)));
+const called = (run) => (run.letter ? `run ${run.letter}` : "live run");
+const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
 /** Points of every epoch, two coordinates each, from whole numbers of 16 bits. */
 function unpack({ points, unit }) {
@@ -42,24 +53,57 @@ function unpack({ points, unit }) {
   return unit.map((u, e) => Float64Array.from(whole.subarray(e * each, (e + 1) * each), (v) => v * u));
 }
 
-/** Where a logarithmic axis has its ticks: at powers of ten, or at 1, 2, 5 where it spans little. */
-const decades = (length) => [0.001, 0.01, 0.1, 1, 10].flatMap((v) => (length > 1.4 ? [v] : [v, 2 * v, 5 * v]));
-const largest = (numbers) => numbers.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+/** Where a logarithmic axis has its ticks: at 1, 2, 5 where it spans little, else at at most five powers of ten. */
+const decades = (length) => Array.from({ length: 12 }, (_, i) => i - 7).filter((power) => power % Math.ceil(length / 4) === 0)
+  .flatMap((power) => (length > 1.4 ? [1] : [1, 2, 5]).map((v) => Number(`${v}e${power}`)));
+const largest = (numbers) => numbers.reduce((most, v) => Math.max(most, Math.abs(v)), SMALLEST);
+
+/** Numbers to choose from; one that was set from Python joins them. */
+function offer(select, values, chosen, recorded) {
+  const all = [...new Set([...values, chosen, recorded])].sort((a, b) => a - b), offered = all.join();
+  if (select.dataset.offered !== offered + recorded) {
+    select.dataset.offered = offered + recorded;
+    select.replaceChildren(...all.map((v) => h("option", { value: v }, v === recorded ? `${v} (as recorded)` : String(v))));
+  }
+  select.value = chosen;
+}
 
 class Replay extends Explorable {
   static figure = {
-    name: "training_replay", label: "training replay", start: START, takeaway: LESSON,
+    name: "training_replay", label: "training replay", start: START, watched: ["live"], takeaway: LESSON,
     pace: 400, seconds: 30,
   };
 
   begin() {
-    const { runs, characters, drawings, sprite, sizes } = this.model.get("recording");
-    Object.assign(this, { runs, characters, perCharacter: drawings, sprite, sizes });
+    const { runs, margins, characters, drawings, sprite, sizes } = this.model.get("recording");
+    Object.assign(this, { runs: { ...runs }, margins, characters, perCharacter: drawings, sprite, sizes });
     this.points = Object.fromEntries(Object.entries(runs).map(([name, run]) => [name, unpack(run)]));
     this.last = runs.triplet.loss.length - 1;
+    this.kernel = this.model.get("training") != null;
+    this.first.training = false; // Reset never starts a run
+    this.takeLive();
   }
 
+  /** The live run as far as it is, under the name "live". */
+  takeLive() {
+    this.live = this.model.get("live") ?? {};
+    if (!this.live.run || this.live.run === this.runs.live) return;
+    this.runs.live = this.live.run;
+    this.points.live = unpack(this.live.run);
+    this.version = (this.version ?? 0) + 1;
+  }
+
+  fromModel() {
+    this.takeLive();
+    super.fromModel();
+  }
+
+  get trains() { return this.kernel && ["starting", "training"].includes(this.live.status); }
+
   get pair() { return SIDES.map((side) => this.runs[this.state[side]]); }
+
+  /** The epoch shown of a run: the newest, where it is not that far. */
+  at(run) { return Math.min(this.state.epoch, run.loss.length - 1); }
 
   given() { return [this.state.epoch, this.pair]; }
 
@@ -93,7 +137,8 @@ class Replay extends Explorable {
 
   controls() {
     this.choices = SIDES.map((side) => h("select", { onchange: (e) => this.to({ [side]: e.target.value }) },
-      ...Object.keys(this.runs).map((value) => h("option", { value }))));
+      ...Object.keys(this.margins).map((value) => h("option", { value }))));
+    this.liveChoice = h("option", { value: "live" });
     this.guess = h("select", { onchange: (e) => this.change({ guess: e.target.value }) },
       ...Object.entries(GUESSES).map(([value, label]) => h("option", { value }, label)));
     this.reveal = button("Show the points", () => this.to({ revealed: !this.state.revealed }));
@@ -108,13 +153,48 @@ class Replay extends Explorable {
         button("Step", () => this.to({ epoch: Math.min(this.state.epoch + 1, this.last) })), this.playButton,
         button("Reset", () => this.reset())),
       this.fitLabel,
-      ...SIDES.map((side, i) => h("label", {}, `${side} `, this.choices[i]))];
+      ...SIDES.map((side, i) => h("label", {}, `${side} `, this.choices[i])), this.liveControls()];
+  }
+
+  liveControls() {
+    if (!this.kernel) return h("p", { class: "dml-live" }, NEEDS_KERNEL);
+    const choose = (part) => this.change({ settings: { ...this.state.settings, ...part } });
+    const number = (key) => h("select", { onchange: (e) => choose({ [key]: Number(e.target.value) }) });
+    this.loss = h("select", { onchange: (e) => choose({ loss: e.target.value, margin: this.margins[e.target.value] }) },
+      ...Object.keys(this.margins).map((value) => h("option", { value }, this.runs[value].about)));
+    this.rate = number("learning_rate");
+    this.margin = number("margin");
+    this.marginLabel = h("label", {}, "margin ", this.margin);
+    this.trainButton = button("Train live", () => {
+      if (this.state.training || !this.trains) this.change({ training: !this.state.training }); // else it is about to stop
+    });
+    this.words = h("span", { class: "dml-words" });
+    return h("div", { class: "dml-live dml-row", role: "group", "aria-label": "train live" }, "a run of your own: ",
+      h("label", {}, "loss ", this.loss), h("label", {}, "learning rate ", this.rate), this.marginLabel,
+      this.trainButton, this.words);
+  }
+
+  refreshLive() {
+    const { settings, training } = this.state, { loss, learning_rate: rate, margin } = settings, recorded = this.margins[loss];
+    this.loss.value = loss;
+    offer(this.rate, RATES, rate, START.settings.learning_rate);
+    if (recorded != null) offer(this.margin, MARGINS, margin, recorded);
+    this.marginLabel.hidden = recorded == null;
+    this.trainButton.textContent = training ? "Stop" : this.trains ? "Stopping …" : "Train live";
+    this.words.textContent = training && !this.trains ? "The kernel is asked to train; it starts as soon as it is free."
+      : !training && this.trains ? "The kernel is asked to stop; it does as soon as it is free."
+      : this.trains ? this.live.words : `${this.last} epochs, from the same start as the recorded runs.`;
   }
 
   refreshControls() {
     const { epoch, revealed, magnify, guess } = this.state;
+    if (this.runs.live && !this.liveChoice.isConnected) this.choices[1].append(this.liveChoice);
+    if (this.kernel) this.refreshLive();
     this.choices.forEach((select, i) => {
-      for (const option of select.options) option.textContent = this.name(this.runs[option.value]);
+      for (const option of select.options) {
+        const name = this.name(this.runs[option.value]);
+        if (option.textContent !== name) option.textContent = name; // the list may be open
+      }
       select.value = this.state[SIDES[i]];
     });
     this.guess.value = guess;
@@ -126,22 +206,25 @@ class Replay extends Explorable {
     this.fitLabel.hidden = !revealed;
   }
 
-  when() { return this.state.epoch ? `epoch ${this.state.epoch} of ${this.last}` : "before training"; }
+  when(epoch = this.state.epoch) { return epoch ? `epoch ${epoch} of ${this.last}` : "before training"; }
 
   /** A run by its letter; what it is would give the answer away. */
-  name({ letter, about }) { return this.state.revealed ? `run ${letter}: ${about}` : `run ${letter}`; }
+  name(run) { return this.state.revealed ? `${called(run)}: ${run.about}` : called(run); }
 
   // - the drawing: a column for each run
 
-  shape() { return [this.state.left, this.state.right, this.state.revealed].join(); }
+  shape() {
+    const { left, right, revealed } = this.state;
+    return [left, right, revealed, right === "live" && this.version].join();
+  }
 
   build() {
     const gap = 12, width = (this.width - gap) / 2, { revealed } = this.state, beside = revealed && width >= 420;
     const size = Math.min(beside ? 0.54 * width : width, 340), narrow = beside ? width - size - 8 : width;
     const losses = this.pair.flatMap((run) => [...run.loss.slice(1), run.line]);
     const distances = this.pair.flatMap((run) => run.distance);
-    const shown = [{ key: "loss", title: "loss", values: losses, log: true, tall: revealed ? 76 : 120 },
-      { key: "distance", title: "distance", values: distances, log: true, tall: 52 },
+    const shown = [{ key: "loss", title: "loss", values: losses, logarithmic: true, tall: revealed ? 76 : 120 },
+      { key: "distance", title: "distance", values: distances, logarithmic: true, tall: 52 },
       { key: "recall", title: "Recall@1", values: [0, 1], tall: 52 }].slice(0, revealed ? 3 : 1);
     const columns = this.pair.map((run, i) => h("div", {
       class: "dml-column", role: "group", "aria-label": `${SIDES[i]}: ${this.name(run)}`, style: `width:${width}px`,
@@ -152,12 +235,12 @@ class Replay extends Explorable {
   }
 
   /** A curve over the epochs with a marker at the current one. */
-  curve(run, i, width, { key, title, values, log, tall }) {
+  curve(run, i, width, { key, title, values, logarithmic, tall }) {
     const left = 34, top = 22, right = width - 8;
-    const scale = log ? Math.log10 : (v) => v, room = log ? 0.12 : 0.02;
+    const scale = logarithmic ? log : (v) => v, room = logarithmic ? 0.12 : 0.02;
     const from = scale(Math.min(...values)) - room, to = scale(Math.max(...values)) + room;
     const x = (e) => left + ((right - left) * e) / this.last, y = (v) => top + (tall * (to - scale(v))) / (to - from);
-    const ticks = log ? decades(to - from).filter((v) => scale(v) > from && scale(v) < to) : [0, 0.5, 1];
+    const ticks = logarithmic ? decades(to - from).filter((v) => scale(v) > from && scale(v) < to) : [0, 0.5, 1];
     const small = (u, v, anchor, label) => s("text", { x: u, y: v, "text-anchor": anchor, class: "dml-small" }, label);
     const places = run[key].flatMap((v, e) => (v == null ? [] : [`${x(e)} ${y(v)}`]));
     const rule = s("path", { class: "dml-now", d: `M0 ${top}v${tall}` }), dot = s("circle", { class: "dml-dot", r: 4.5 });
@@ -174,15 +257,16 @@ class Replay extends Explorable {
       svg.append(s("path", { class: "dml-stuck", d: `M${left} ${y(line)}H${right}` }),
         small(right - 3, y(line) + (crowded ? 14 : -5), "end", label));
     }
-    svg.append(rule, s("path", { class: "dml-curve", d: `M${places.join("L")}` }), dot);
+    svg.append(rule, s("path", { class: "dml-curve", d: places.length ? `M${places.join("L")}` : "" }), dot);
     const ends = run[key].filter((v) => v != null), shown = key === "recall" ? percent : brief;
-    this.drawings.push((epoch) => {
-      const v = run[key][epoch];
+    this.drawings.push(() => {
+      const epoch = this.at(run), v = run[key][epoch];
       heading.textContent = `${title} ${v == null ? "" : shown(v)}`;
       set(rule, { transform: `translate(${x(epoch)} 0)` });
       set(dot, v == null ? { visibility: "hidden" } : { visibility: "visible", cx: x(epoch), cy: y(v) });
-      set(svg, { "aria-label": `${title} of run ${run.letter}, from ${shown(ends[0])} to ${shown(ends.at(-1))}` +
-        `${line ? `, ${text(line)} if all were in one place` : ""}; ${this.when()}: ${v == null ? "none" : shown(v)}` });
+      const course = ends.length ? `, from ${shown(ends[0])} to ${shown(ends.at(-1))}` : "";
+      set(svg, { "aria-label": `${title} of ${called(run)}${course}` +
+        `${line ? `, ${text(line)} if all were in one place` : ""}; ${this.when(epoch)}: ${v == null ? "none" : shown(v)}` });
     });
     return svg;
   }
@@ -195,8 +279,9 @@ class Replay extends Explorable {
     const note = s("text", { x: 6, y: size - 8, class: "dml-small" });
     const svg = s("svg", { width: size, height: size, role: "img", "data-cloud": SIDES[i] },
       s("rect", { x: 0.5, y: 0.5, width: size - 1, height: size - 1, class: "dml-outline" }), ...paths, note);
-    this.drawings.push((epoch) => {
-      const here = points[epoch], reach = 1.08 * (this.state.magnify ? largest(here) : all), unit = size / 2 / reach;
+    this.drawings.push(() => {
+      const epoch = this.at(run), here = points[epoch];
+      const reach = 1.08 * (this.state.magnify ? largest(here) : all), unit = size / 2 / reach;
       const place = (k) => [here[2 * k], -here[2 * k + 1]].map((v) => Math.round(10 * (size / 2 + unit * v)) / 10);
       paths.forEach((path, c) => {
         const marks = Array.from({ length: this.perCharacter }, (_, k) => MARKS[c](...place(c * this.perCharacter + k)));
@@ -205,7 +290,7 @@ class Replay extends Explorable {
       const times = all / largest(here);
       note.textContent = `frame ${brief(2 * reach)} wide` +
         (this.state.magnify && times > 1.2 ? `, magnified ${brief(times)} ×` : "");
-      set(svg, { "aria-label": `embedding of run ${run.letter}, ${this.when()}: ${this.drawn()}; ` +
+      set(svg, { "aria-label": `embedding of ${called(run)}, ${this.when(epoch)}: ${this.drawn()}; ` +
         `different characters are ${brief(run.distance[epoch])} apart on average` });
     });
     return svg;
@@ -225,18 +310,20 @@ class Replay extends Explorable {
       h("span", { class: "dml-glyph", role: "img", "aria-label": `character ${c + 1}`,
         style: `background-image:url(${this.sprite});background-position:${-28 * c}px 0` })));
     const [left, right] = this.pair.map((run) => percent(run.kept));
+    const turns = this.state.right === "live" ? " The live run's last epoch is its newest, so its picture can turn." : "";
     return h("div", { class: "dml-legend" }, h("p", {}, ...marks), h("p", {},
       `Points: ${this.drawn()} not trained on, on the two main directions of the run's last epoch, the same for all epochs ` +
       `(left ${left}, right ${right} of the variance at the end); their mean is moved to the middle. So a collapsed run is ` +
-      "shown where it has the most left. Distance (the mean between drawings of different characters) and Recall@1 are those " +
-      `of the whole embedding, of ${this.sizes.measured} drawings. Loss and distance have logarithmic axes; ${dashed}`));
+      `shown where it has the most left.${turns} Distance (the mean between drawings of different characters) and Recall@1 ` +
+      `are those of the whole embedding, of ${this.sizes.measured} drawings. Loss and distance have logarithmic axes; ` +
+      dashed));
   }
 
   buildTable() {
     const { revealed } = this.state, keys = revealed ? ["loss", "recall", "distance"] : ["loss"];
     const names = { loss: "loss", recall: "Recall@1", distance: "distance" };
     const head = h("tr", {}, h("th", { scope: "col" }, "epoch"), ...this.pair.flatMap((run, i) =>
-      keys.map((key) => h("th", { scope: "col" }, `${SIDES[i]}, run ${run.letter}: ${names[key]}`))));
+      keys.map((key) => h("th", { scope: "col" }, `${SIDES[i]}, ${called(run)}: ${names[key]}`))));
     const rows = this.pair[0].loss.map((_, e) => h("tr", { "data-epoch": e }, h("th", { scope: "row" }, String(e)),
       ...this.pair.flatMap((run, i) => keys.map((key) => {
         const v = run[key][e], shown = v == null ? "–" : key === "recall" ? percent(v) : brief(v);
@@ -251,24 +338,25 @@ class Replay extends Explorable {
 
   /** What the state shows, in words: read out 500 ms after the last change. */
   sentence() {
-    const { epoch, revealed } = this.state, when = this.when();
+    if (this.trains) return "Live run: it trains, and is described here once it has ended."; // not every epoch
+    const { revealed, right } = this.state, news = right === "live" || this.live.status === "failed" ? this.live.words : "";
     const told = this.pair.map((run, i) => {
-      const side = SIDES[i][0].toUpperCase() + SIDES[i].slice(1), v = run.loss[epoch];
+      const side = capital(SIDES[i]), epoch = this.at(run), v = run.loss[epoch];
       const loss = v == null ? "" : ` loss ${brief(v)} (all in one place: ${text(run.line)}),`;
-      if (!revealed) return loss && `${side}, run ${run.letter}:${loss.slice(0, -1)}.`;
+      if (!revealed) return loss && `${side}, ${called(run)}:${loss.slice(0, -1)}.`;
       const share = (100 * run.distance[epoch]) / run.distance[0];
-      return `${side}, run ${run.letter}:${loss} different characters ${brief(run.distance[epoch])} apart on average` +
+      return `${side}, ${called(run)}:${loss} different characters ${brief(run.distance[epoch])} apart on average` +
         `${epoch ? ` (${text(share, share < 10 ? 1 : 0)} % of that before training)` : ""}, ` +
         `Recall@1 ${percent(run.recall[epoch])}: ${run.collapsed[epoch] ? "collapsed" : "not collapsed"}.`;
     });
-    const head = when[0].toUpperCase() + when.slice(1);
-    return [`${head}${revealed ? "" : ", points hidden"}.`, ...told, this.verdict()].filter(Boolean).join(" ");
+    const head = `${capital(this.when())}${revealed ? "" : ", points hidden"}.`;
+    return [this.kernel && news, head, ...told, this.verdict()].filter(Boolean).join(" ");
   }
 
   /** The prediction beside the outcome at the last epoch. */
   verdict() {
-    const { guess, revealed } = this.state;
-    if (!guess || !revealed) return "";
+    const { guess, revealed, right: run } = this.state;
+    if (!guess || !revealed || run === "live") return "";
     const [left, right] = this.pair.map((run) => run.collapsed.at(-1));
     const outcome = left && right ? "both" : left ? "left" : right ? "right" : "neither";
     return `Your prediction: ${guess}; collapsed at the end: ${outcome}.`;

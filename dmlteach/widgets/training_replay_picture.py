@@ -12,6 +12,7 @@ WIDTH, CHART, SIDE, LEFT = (
     44,
 )  # pixels: of a column, height of the curve, side of the points, axis
 FRAME = "#7f7f7f"
+SMALLEST = 1e-7  # shown on a logarithmic axis
 
 
 def draw(state: dict, curves: dict[str, dict], runs: Any) -> tuple[str, str]:
@@ -20,26 +21,28 @@ def draw(state: dict, curves: dict[str, dict], runs: Any) -> tuple[str, str]:
     Args:
         state: `left`, `right`, `epoch`, `revealed` and `magnify`.
         curves: of each run, what `training_replay.curves` gives.
-        runs: of each run, its recording.
+        runs: of each run, its recording, or what is recorded so far.
 
     Returns:
         An SVG document, and the text that says what it shows.
     """
     names = (state["left"], state["right"])
+    last = max(len(curves[name]["loss"]) for name in names) - 1
     low, high = span([value for name in names for value in [*curves[name]["loss"][1:], curves[name]["line"]]])
     reach = max(float(runs[name].points.abs().max()) for name in names) * 1.08  # one frame for all epochs
     height = 40 + CHART + 30 + (SIDE + 10 if state["revealed"] else 0)
     shapes = []
     for column, name in enumerate(names):
         curve, x = curves[name], column * (WIDTH + 10)
-        title = f"run {curve['letter']}" + (f": {curve['about']}" if state["revealed"] else "")
+        title = called(curve) + (f": {curve['about']}" if state["revealed"] else "")
         inner = [
             f'<text x="4" y="14" font-size="11">{title}</text>',
-            *_loss(curve, state["epoch"], low, high),
+            *_loss(curve, state["epoch"], last, low, high),
         ]
         if state["revealed"]:
-            own = 1.08 * float(runs[name].points[state["epoch"]].abs().max())
-            inner += _points(runs[name], state["epoch"], own if state["magnify"] else reach)
+            epoch = newest(curve, state["epoch"])
+            own = 1.08 * float(runs[name].points[epoch].abs().max())
+            inner += _points(runs[name], epoch, own if state["magnify"] else reach)
         shapes.append(f'<g transform="translate({x} 0)">{"".join(inner)}</g>')
     width = 2 * WIDTH + 10
     svg = (
@@ -50,21 +53,37 @@ def draw(state: dict, curves: dict[str, dict], runs: Any) -> tuple[str, str]:
     return svg, describe(state, curves)
 
 
+def called(curve: dict) -> str:
+    """A recorded run has a letter, the live one does not."""
+    return f"run {curve['letter']}" if curve["letter"] else "live run"
+
+
+def newest(curve: dict, epoch: int) -> int:
+    """The epoch shown of a run, which may not be that far."""
+    return min(epoch, len(curve["loss"]) - 1)
+
+
+def log(value: float) -> float:
+    """Logarithm for an axis; a loss can be 0."""
+    return math.log10(max(value, SMALLEST))
+
+
 def span(values: list[float]) -> tuple[float, float]:
     """Logarithms between which a curve is drawn, a little beyond its values."""
-    return math.log10(min(values)) - 0.1, math.log10(max(values)) + 0.1
+    return log(min(values)) - 0.1, log(max(values)) + 0.1
 
 
 def describe(state: dict, curves: dict[str, dict]) -> str:
     """Both runs in words and numbers; where the points are hidden, the loss alone."""
-    epoch = state["epoch"]
-    told = [f"Loss curves of two training runs, the marker at epoch {epoch}."]
+    told = [f"Loss curves of two training runs, the marker at epoch {state['epoch']}."]
     for name in (state["left"], state["right"]):
-        curve = curves[name]
-        told.append(
-            f"Run {curve['letter']}: loss from {curve['loss'][1]:.2f} in the first epoch to "
-            f"{curve['loss'][-1]:.2f} in the last; all drawings in one place would give {curve['line']:.2f}."
-        )
+        curve, epoch = curves[name], newest(curves[name], state["epoch"])
+        title = called(curve)[0].upper() + called(curve)[1:]
+        first, last = curve["loss"][1:2], curve["loss"][-1]
+        loss = "no loss yet"
+        if first:
+            loss = f"loss from {first[0]:.2f} in the first epoch to {last:.2f} in the last"
+        told.append(f"{title}: {loss}; all drawings in one place would give {curve['line']:.2f}.")
         if state["revealed"]:
             told.append(
                 f"It is the {curve['about']}; at this epoch Recall@1 is {curve['recall'][epoch]:.2f} and "
@@ -74,15 +93,15 @@ def describe(state: dict, curves: dict[str, dict]) -> str:
     return " ".join(told)
 
 
-def _loss(curve: dict, epoch: int, low: float, high: float) -> list[str]:
+def _loss(curve: dict, epoch: int, last: int, low: float, high: float) -> list[str]:
     """The loss over the epochs on a logarithmic axis, dashed the loss of a collapsed network."""
-    top, right, last = 24, WIDTH - 8, len(curve["loss"]) - 1
+    top, right = 24, WIDTH - 8
 
     def to_x(e: float) -> float:
         return LEFT + (right - LEFT) * e / last
 
     def to_y(loss: float) -> float:
-        return top + CHART * (high - math.log10(loss)) / (high - low)
+        return top + CHART * (high - log(loss)) / (high - low)
 
     path = " ".join(f"{to_x(e):.1f},{to_y(v):.1f}" for e, v in enumerate(curve["loss"]) if v is not None)
     stuck, label = to_y(curve["line"]), f"{curve['line']:.2f}: all in one place"

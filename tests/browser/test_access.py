@@ -7,6 +7,7 @@ import pytest
 from dmlteach import data
 from dmlteach.widgets import BatchExplorer, RetrievalBrowser, TrainingReplay, TripletPlayground, TSNEGrid
 from dmlteach.widgets.page import playground_page
+from tests.browser.test_training_replay import WithKernel
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
 
@@ -35,6 +36,7 @@ PAGES: dict[str, Callable[[], str]] = {
     ),
     "batch explorer": lambda: page_of(BatchExplorer(numbers=True)),
     "training replay": lambda: page_of(TrainingReplay(numbers=True)),
+    "training replay with a kernel": lambda: page_of(WithKernel(revealed=True)),
     "retrieval browser": lambda: page_of(_retrieval_browser(view="pick")),
     "drawing pad": lambda: page_of(_retrieval_browser(view="draw")),
     "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),

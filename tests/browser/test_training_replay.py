@@ -2,11 +2,19 @@
 
 import pytest
 
+from dmlteach.pretrained import replay
 from dmlteach.widgets import TrainingReplay
 from dmlteach.widgets.training_replay import curves
 
 LAST = 24
+CHOSEN = "select => select.selectedOptions[0].text"
 SLIDER = "input[aria-label=epoch]"
+
+
+class WithKernel(TrainingReplay):
+    """Its page has the controls that a notebook has."""
+
+    saved = (*TrainingReplay.saved, "settings", "training")
 
 
 def says(page, words: str) -> None:
@@ -142,18 +150,80 @@ def test_either_column_can_hold_any_run(from_disk):
     says(page, "not collapsed")
 
 
+def test_without_a_kernel_one_sentence_stands_where_a_run_could_be_trained(from_disk):
+    page = from_disk(TrainingReplay())
+    assert "In a notebook with a kernel you can train a run of your own" in page.inner_text(".dml-live")
+    assert page.locator(".dml-live :is(button, select, input)").count() == 0
+    assert page.get_by_text("Train live").count() == 0
+
+
+def test_a_live_run_in_the_page_is_shown_as_far_as_it_went(from_disk):
+    figure = TrainingReplay()
+    figure.train("active", learning_rate=0.003, margin=0.5)
+    while len(figure.runs.get("live", {}).get("loss", ())) < 2:
+        assert not figure.wait(0.1), figure.live["words"]
+    figure.stop()
+    live = figure.runs["live"]
+    page = from_disk(figure)
+    says(page, f"Epoch {len(live['loss']) - 1} of 24.")
+    assert "Live run" not in page.inner_text(".dml-live")
+    heading = page.inner_text(".dml-column:last-child .dml-run")
+    assert heading == "live run: triplet loss, active triplets only, learning rate 0.003, margin 0.5"
+    cells = page.locator("td[data-of=right][data-key=distance]")
+    shown = cells.evaluate_all("cells => cells.map(cell => cell.dataset.value ?? null)")
+    assert [float(v) for v in shown if v] == pytest.approx(live["distance"], rel=1e-4)
+    assert shown[len(live["distance"]) :] == [None] * (LAST + 1 - len(live["distance"]))
+    newest = page.inner_html("[data-cloud=right]")
+    page.focus(SLIDER)
+    page.keyboard.press("End")  # it was not trained that far
+    says(page, "Epoch 24 of 24.")
+    says(page, "Right, live run: loss")
+    assert page.inner_html("[data-cloud=right]") == newest
+
+
+def test_a_margin_can_be_chosen_where_the_loss_has_one_and_starts_as_recorded(from_disk):
+    page = from_disk(WithKernel())
+    loss, margin = (page.locator(f".dml-live label:has-text('{name}') select") for name in ("loss", "margin"))
+    for name, run in curves().items():
+        loss.select_option(name)
+        page.wait_for_timeout(50)
+        assert margin.is_visible() == (name != "sst")
+        if name != "sst":
+            assert margin.evaluate(CHOSEN) == f"{replay.margin(name):g} (as recorded)"
+        assert loss.evaluate(CHOSEN) == run["about"]
+    page.get_by_role("button", name="Train live").click()
+    page.wait_for_function("document.querySelector('.dml-words').textContent.includes('is asked to train')")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Train live").wait_for()
+
+
+def test_reset_ends_a_run_and_starts_none(from_disk):
+    class Trains(WithKernel):
+        training = True  # as on a page that is opened meanwhile
+
+    page = from_disk(Trains())
+    page.get_by_role("button", name="Stop").wait_for()
+    page.click("button:text-is('Reset')")
+    page.get_by_role("button", name="Train live").wait_for()
+    page.click("button:text-is('Reset')")
+    page.wait_for_timeout(200)
+    assert page.get_by_role("button", name="Train live").is_visible()
+
+
+@pytest.mark.parametrize("made", [TrainingReplay, WithKernel])
 @pytest.mark.parametrize("revealed", [False, True])
-def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(from_disk, revealed):
-    page = from_disk(TrainingReplay(revealed=revealed, numbers=True))
+def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(from_disk, made, revealed):
+    page = from_disk(made(revealed=revealed, numbers=True))
     focusable = ".dml-explorable, .dml-explorable :is([tabindex], button, input, select, summary)"
     unmarked = f"[...document.querySelectorAll('{focusable}')].filter(e => !e.dataset.lmSuppressShortcuts)"
     assert page.locator(focusable).count() > 12
     assert page.evaluate(f"{unmarked}.map(e => e.outerHTML).filter(e => !e.includes('dml-explorable'))") == []
 
 
+@pytest.mark.parametrize("made", [TrainingReplay, WithKernel])
 @pytest.mark.parametrize("revealed", [False, True])
-def test_it_fits_a_phone_and_its_controls_are_large_enough_to_touch(from_disk, revealed):
-    page = from_disk(TrainingReplay(revealed=revealed), size=(360, 800), has_touch=True, is_mobile=True)
+def test_it_fits_a_phone_and_its_controls_are_large_enough_to_touch(from_disk, made, revealed):
+    page = from_disk(made(revealed=revealed), size=(360, 800), has_touch=True, is_mobile=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     for control in page.locator(".dml-explorable :is(button, select, summary, input[type=range])").all():
         if control.is_visible():
