@@ -12,8 +12,16 @@ from dmlteach import course
 GLOSSARY = (course.CHECKOUT / "docs" / "glossary.md").read_text(encoding="utf-8")
 TERMS = re.findall(r"^## (.+)$", GLOSSARY, re.MULTILINE)
 CHAPTERS = sorted((course.CHECKOUT / "notebooks").glob("*.ipynb"))
-# What is no running text: code, equations, headings, and links other than those to the glossary.
-NO_PROSE = r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|^#.*?$|\[[^\]]*\]\((?!\.\./docs/glossary)[^)]*\)"
+# What is no running text: summaries in HTML, code, equations, headings, links other than to the glossary.
+NO_PROSE = "|".join(
+    (
+        r"<summary>.*?</summary>",
+        r"```.*?```|`[^`]*`",
+        r"\$\$.*?\$\$|\$[^$]*\$",
+        r"^#.*?$",
+        r"\[[^\]]*\]\((?!\.\./docs/glossary)[^)]*\)",
+    )
+)
 LINK = re.compile(r"\[([^\]]*)\]\(\.\./docs/glossary\.md#([^)]*)\)")
 
 
@@ -34,7 +42,7 @@ def uses(term: str, text: str) -> Iterator[re.Match]:
     """Where a term is used, singular or plural, by itself and not as part of a longer one."""
     longer = [other for other in TERMS if term.lower() in other.lower() and other != term]
     words = "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in [*longer, term])
-    for match in re.finditer(rf"(?<![\w@-])({words})(?:s|es)?(?![\w@-])", text, re.IGNORECASE):
+    for match in re.finditer(rf"(?<![\w@#-])({words})(?:s|es)?(?![\w@-])", text, re.IGNORECASE):
         if " ".join(match[1].lower().split()) == term.lower():
             yield match
 
