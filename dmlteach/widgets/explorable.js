@@ -1,7 +1,5 @@
 // What every explorable figure shares: the frame around the drawing, changes that are drawn and sent at most once
-// a frame, the sentence read out after a rest, and the two hosts.
-//
-// One module, two hosts. In a notebook anywidget supplies the model; on a page without a kernel `standIn` does.
+// a frame, the sentence read out after a rest, and the two hosts: a notebook, a page without a kernel (`standIn`).
 
 export const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
 /** A number as text, with a true minus sign and no "−0.00". */
@@ -157,8 +155,8 @@ export class Explorable {
     this.refreshControls();
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
-      const sentence = this.sentence();
-      if (this.status.textContent !== sentence) this.status.textContent = sentence; // else it would be read out again
+      const told = this.sentence();
+      if (this.status.textContent !== told) this.status.textContent = told;
     }, 500);
   }
 }
