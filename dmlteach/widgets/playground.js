@@ -298,10 +298,10 @@ class Playground extends Explorable {
 
   buildPresets() {
     this.presets.replaceChildren("show n: ", ...Object.entries(SHOW[this.state.view]).map(([label, points]) =>
-      h("button", { type: "button", onclick: () => {
+      button(label, () => {
         this.stop();
         this.change({ [this.state.view]: structuredClone(points) });
-      } }, label)));
+      })));
   }
 
   /** A draggable, focusable point; the copies in further panels hand their focus to the first. */
@@ -342,7 +342,7 @@ class Playground extends Explorable {
     });
     node.addEventListener("pointermove", (event) => node.hasPointerCapture(event.pointerId) && moveTo(...page(event)));
     node.addEventListener("click", (event) => event.stopPropagation());
-    // A finger that lands on a point moves the point, not the page; browsers overlook touch-action on SVG groups.
+    // A finger on a point must not move the page; browsers overlook touch-action on SVG groups.
     node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   }
 
