@@ -2,7 +2,7 @@
 //
 // In a notebook the kernel answers every state with autograd's values; the closed form below draws at once.
 
-// --- the losses in closed form: value and gradient of one triplet -----------------------------------------
+// --- the losses in closed form: value and gradient of one triplet
 
 const LOSSES = {
   triplet: { name: "triplet", dash: "" },
@@ -56,7 +56,7 @@ const FORMULAS = { triplet, sst, contrastive };
 /** Loss and gradient (3, D) of one triplet: points (3, D) are anchor, positive, negative. */
 export const closedForm = (loss, points, margin) => FORMULAS[loss](points, margin);
 
-// --- the triangle of differences: a−p, p−n, n−a, each from −2 to 4 ------------------------------------------
+// --- the triangle of differences: a−p, p−n, n−a, each from −2 to 4
 
 const LOW = -2, SPAN = 6;
 const CORNERS = [[1, 1], [0.5, 0], [0, 1]]; // a−p = 4 bottom right, p−n = 4 top, n−a = 4 bottom left
@@ -68,7 +68,7 @@ const fromTriangle = ([x, y]) => {
 };
 const intoTriangle = (d) => times(Math.min(1, ...d.filter((v) => v < LOW).map((v) => LOW / v)), d);
 
-// --- state and constants of the drawing ----------------------------------------------------------------------
+// --- state and constants of the drawing
 
 const LIMITS = { line: 2.5, plane: 2 }; // coordinates run from −limit to limit
 const STEP = 0.25; // an arrow is STEP × the negative gradient: "Step" takes each point to its tip
@@ -173,7 +173,7 @@ function glyphs(loss, margin, i, size) {
   return path.join("");
 }
 
-// --- the explorable --------------------------------------------------------------------------------------------
+// --- the explorable
 
 class Playground extends Explorable {
   static figure = { name: "playground", label: "triplet playground", start: START, watched: ["answer"], takeaway: TAKEAWAY };
@@ -343,7 +343,7 @@ class Playground extends Explorable {
     node.addEventListener("pointermove", (event) => node.hasPointerCapture(event.pointerId) && moveTo(...page(event)));
     node.addEventListener("click", (event) => event.stopPropagation());
     // A finger on a point must not move the page; browsers overlook touch-action on SVG groups.
-    node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
+    node.addEventListener("touchstart", (event) => event.preventDefault());
   }
 
   /** Click instead of drag: the point chosen last goes where the drawing is clicked. */
