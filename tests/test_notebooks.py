@@ -71,7 +71,7 @@ def test_chapter_says_what_it_is_for_and_ends_with_what_is_open_and_its_sources(
     text = text_of(path)
     assert source(cells(path)[0]).startswith(f"# {path.stem[:2]} · ")
     assert "## Conventions" in text and "still open" in text
-    parts = [text.rindex(part) for part in ("## Exercises", "hat you can do now", "ources")]
+    parts = [text.rindex(part) for part in ("## Exercises", "## Summary", "hat you can do now", "## Sources")]
     assert parts == sorted(parts)
 
 
