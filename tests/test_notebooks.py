@@ -67,6 +67,14 @@ def test_chapter_has_the_parameters_that_all_chapters_share(path):
 
 
 @every_chapter
+def test_the_profile_is_used_or_said_to_make_no_difference(path):
+    parameters, *others = [source(cell) for cell in code_of(path)]
+    (line,) = [line for line in parameters.splitlines() if line.startswith("profile = ")]
+    used = any(re.search(r"\bprofile\b", code) for code in others)
+    assert used == ("makes no difference" not in line)
+
+
+@every_chapter
 def test_chapter_says_what_it_is_for_and_ends_with_what_is_open_and_its_sources(path):
     text = text_of(path)
     assert source(cells(path)[0]).startswith(f"# {path.stem[:2]} · ")
