@@ -5,7 +5,7 @@
 
 const START = {
   left: "triplet", right: "hardest", epoch: 0, revealed: false, magnify: false, guess: "", numbers: false,
-  settings: { loss: "triplet", learning_rate: 0.001, margin: 0.2 }, training: false,
+  settings: null, training: false, // of a live run: the kernel has them
 };
 const RATES = [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1], MARGINS = [0.01, 0.05, 0.2, 0.5, 1, 2, 5];
 const NEEDS_KERNEL = "In a notebook with a kernel you can train a run of your own here, live, and choose its loss, learning " +
@@ -75,8 +75,8 @@ class Replay extends Explorable {
   };
 
   begin() {
-    const { runs, margins, characters, drawings, sprite, sizes } = this.model.get("recording");
-    Object.assign(this, { runs: { ...runs }, margins, characters, perCharacter: drawings, sprite, sizes });
+    const { runs, margins, learning_rate: recordedRate, characters, drawings, sprite, sizes } = this.model.get("recording");
+    Object.assign(this, { runs: { ...runs }, margins, recordedRate, characters, perCharacter: drawings, sprite, sizes });
     this.points = Object.fromEntries(Object.entries(runs).map(([name, run]) => [name, unpack(run)]));
     this.last = runs.triplet.loss.length - 1;
     this.kernel = this.model.get("training") != null;
@@ -177,7 +177,7 @@ class Replay extends Explorable {
   refreshLive() {
     const { settings, training } = this.state, { loss, learning_rate: rate, margin } = settings, recorded = this.margins[loss];
     this.loss.value = loss;
-    offer(this.rate, RATES, rate, START.settings.learning_rate);
+    offer(this.rate, RATES, rate, this.recordedRate);
     if (recorded != null) offer(this.margin, MARGINS, margin, recorded);
     this.marginLabel.hidden = recorded == null;
     this.trainButton.textContent = training ? "Stop" : this.trains ? "Stopping …" : "Train live";

@@ -318,7 +318,7 @@ def pack(run: replay.RecordedRun, letter: str, about: str) -> dict[str, Any]:
 
 @functools.cache
 def packed() -> dict[str, Any]:
-    """What the front-end draws from: the recorded runs, the characters as one PNG, margins."""
+    """What the front-end draws from: the recorded runs, the characters as one PNG, rate and margins."""
     strip = 255 - replay.characters().numpy()  # (8, 28, 28), ink dark
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(list(strip), axis=1)).save(buffer, format="png")
@@ -330,6 +330,7 @@ def packed() -> dict[str, Any]:
     }
     return {
         "runs": {name: pack(run, *ABOUT[name]) for name, run in replay.replays().items()},
+        "learning_rate": RATE,
         "margins": {name: replay.margin(name) for name in ABOUT},
         "characters": len(strip),
         "drawings": replay.DRAWINGS,

@@ -1,7 +1,5 @@
 """What chapter 00 claims about untrained networks, classifiers and metric learning on unseen characters."""
 
-import time
-
 import pytest
 import torch
 
@@ -85,23 +83,3 @@ def test_characters_of_one_alphabet_resemble_each_other(seed):
 def test_with_a_hundred_thousand_classes_the_table_is_larger_than_the_network(name, size):
     network = models.create(name, size, seed=0)
     assert 100_000 * size > sum(p.numel() for p in network.parameters())
-
-
-@every_seed
-def test_counting_is_cheaper_than_sorting(seed):
-    z = torch.randn(1500, 32, generator=torch.Generator().manual_seed(seed))
-    labels = torch.arange(1500) % 150
-
-    def by_sorting():
-        d = torch.cdist(z, z).fill_diagonal_(torch.inf)
-        return (labels[d.argsort(1)] == labels[:, None])[:, :1].any(1).float().mean()
-
-    def seconds(function):
-        taken = []
-        for _ in range(3):
-            start = time.process_time()
-            function()
-            taken.append(time.process_time() - start)
-        return min(taken)
-
-    assert seconds(lambda: recall(z, labels)) < 0.5 * seconds(by_sorting)
