@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from dmlteach.exercises.progress import Record
     from dmlteach.models import Model
 
+_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # as torch says it
+_SMALLER = "choose smaller batches (--batch-size, --micro-batch), images or embeddings, or another --device."
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 RECIPE = "the recipe's"
 
@@ -37,6 +40,10 @@ class Commands(TyperGroup):
             if error.filename is None:
                 raise
             raise _failed(f"{error.filename}: {error.strerror}") from None
+        except (MemoryError, RuntimeError) as error:
+            if not (isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error))):
+                raise
+            raise _failed(f"not enough memory; {_SMALLER}") from None
         except KeyboardInterrupt:
             typer.secho("interrupted", fg="yellow", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -63,7 +70,14 @@ app.add_typer(data_app, name="data")
 
 def option(help: str, metavar: str | None = None, default: str | bool = True) -> Any:
     """A typer option whose help names its default in words where the value says nothing (None)."""
-    return typer.Option(help=help, metavar=metavar, show_default=default)
+    return typer.Option(help=help, metavar=metavar, show_default=default, callback=_not_empty)
+
+
+def _not_empty(param: typer.CallbackParam, value: Any) -> Any:
+    """Refuse an empty text, as an unset variable of a script leaves it: it would be taken for the default."""
+    if value == "" or (isinstance(value, list) and "" in value):
+        raise DMLTeachError(f"{param.opts[0]} is empty; give it a value, or leave it out.")
+    return value
 
 
 # Options that mean the same in every command.
@@ -243,7 +257,7 @@ def evaluate(
         if output:
             _write_json(Path(output), {**what, **found})
         return
-    options = {"classes": classes, **_pairs(dataset_option)}
+    options = {"classes": classes, **_dataset_options(dataset, dataset_option)}
     if split == "test":
         images, gallery = data.load_test(dataset, root, **options)
     else:
@@ -292,7 +306,9 @@ def embed(
     if images:
         pictures = data.pictures.load(images, model.spec.channels)
     else:
-        pictures = data.load(dataset, split, root, classes=classes, **_pairs(dataset_option))
+        pictures = data.load(
+            dataset, split, root, **{"classes": classes, **_dataset_options(dataset, dataset_option)}
+        )
     z = embedded(model, pictures, device, progress=sys.stderr.isatty())
     embeddings.write(output, z, pictures)
     typer.echo(f"{len(z):,} embeddings of {z.shape[1]} numbers: {output}")
@@ -500,6 +516,8 @@ def lab(
 
     from dmlteach import course
 
+    if not 0 < port < 2**16:
+        raise DMLTeachError(f"--port takes a number from 1 to {2**16 - 1}, not {port}.")
     found = {path.stem: path for path in course.notebooks(course.CHECKOUT)}
     chosen = [path for name, path in found.items() if name.startswith(notebook)]
     if not chosen:
@@ -524,7 +542,7 @@ def lab(
 
 @app.command()
 def playground(
-    output: Annotated[Path, option("File to write.", "FILE")] = Path("playground.html"),
+    output: Annotated[str, option("File to write.", "FILE")] = "playground.html",
 ) -> None:
     """Write the triplet playground as one HTML file that works without a network, to open or to pass on.
 
@@ -534,7 +552,7 @@ def playground(
     """
     from dmlteach.widgets.page import playground_page
 
-    _write_text(output, playground_page())
+    _write_text(Path(output), playground_page())
     typer.echo(f"playground: {output}")
 
 
@@ -686,6 +704,15 @@ def _pairs(given: list[str]) -> dict[str, Any]:
             raise DMLTeachError(f"options are written NAME=VALUE, e.g. num_targets=5, not {text!r}.")
         pairs[name.strip().replace("-", "_")] = _value(value.strip())
     return pairs
+
+
+def _dataset_options(dataset: str, given: list[str]) -> dict[str, Any]:
+    """Options of a data set that it knows."""
+    from dmlteach import data
+
+    options = _pairs(given)
+    data.check_options(dataset, options)
+    return options
 
 
 def _value(text: str) -> Any:

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import at_least
 
 PACKAGE = Path(__file__).parent
 CHECKOUT = PACKAGE.parent
@@ -57,6 +58,8 @@ def build(
     """
     if profile not in PROFILES:
         raise unknown_name("profile", profile, PROFILES)
+    if jobs is not None:
+        at_least("jobs", jobs, 1)
     checkout = Path(checkout)
     started = time.perf_counter()
     execute_all(plan(checkout, profile), jobs or default_jobs(), force, say)

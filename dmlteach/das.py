@@ -15,9 +15,9 @@ Keep = Literal["last", "random"]
 FACTS = ("num_classes", "embedding_dim", "normalize")
 
 
-def options() -> list[str]:
-    """Names of DAS's options that a recipe may set; the rest follows from data and network."""
-    return [name for name in inspect.signature(DAS).parameters if name not in FACTS]
+def options() -> dict[str, inspect.Parameter]:
+    """DAS's options that a recipe may set, by name; the rest follows from data and network."""
+    return {name: p for name, p in inspect.signature(DAS).parameters.items() if name not in FACTS}
 
 
 class DAS(nn.Module):

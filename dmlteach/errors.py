@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHOWN = 80  # names; of more, only those that resemble what was given
+
 
 class DMLTeachError(ValueError):
     """A mistake in input, options or environment. The command line prints it without a traceback."""
@@ -16,7 +18,9 @@ def unknown_name(kind: str, given: object, known: Iterable[str]) -> DMLTeachErro
         given: what the user wrote.
         known: every valid name.
     """
-    known = sorted(known)
+    known = sorted(set(known))
     close = get_close_matches(str(given), known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
+    if len(known) > SHOWN:
+        known = [*(get_close_matches(str(given), known, n=SHOWN // 4, cutoff=0.3) or known[:SHOWN]), "…"]
     return DMLTeachError(f"unknown {kind} {given!r}{hint} Known: {', '.join(known)}")

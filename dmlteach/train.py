@@ -1,6 +1,7 @@
 """One readable training loop, for every method: plan the epoch, step through its batches, evaluate, save."""
 
 import math
+import os
 import signal
 import threading
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,19 +22,21 @@ from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
 from dmlteach.device import choose_device
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed, evaluate
 from dmlteach.interfaces import Batch, Space
 from dmlteach.meter import STATS_EVERY, Meter
 from dmlteach.methods import Method
 from dmlteach.models import Model
 from dmlteach.objective import Objective
+from dmlteach.options import at_least, check_options, check_seed, check_type, positive
 from dmlteach.step import DelayedScalar, gradient_step
 
 POSITIVE = (
     "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
     "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
+NOT_NEGATIVE = ("imprint", "eval_every", "save_every", "weight_decay")
 RECALL_AT = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30, 40, 50)}  # K of Recall@K, as published
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
 MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
@@ -107,7 +110,7 @@ class TrainConfig:
     schedule: str | None = None
     transform: str | None = None
     micro_batch: int | None = None
-    precision: str = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     eval_every: int = 1
     early_stopping: int | None = None
@@ -116,6 +119,12 @@ class TrainConfig:
     progress: bool = True
     classes: int | None = None
     dataset_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        """Paths are kept as text, so that the configuration can be written as JSON."""
+        for name in ("root", "output", "checkpoint", "weights"):
+            if isinstance(getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(getattr(self, name)))
 
 
 class Result(NamedTuple):
@@ -128,6 +137,7 @@ class Result(NamedTuple):
 
 def resolve(config: TrainConfig) -> Method:
     """The recipe of a run: the method's, as its data set adapts it, as the config overrides it."""
+    check_values(config)
     recipe = methods.get(config.method)
     if config.loss not in (None, recipe.loss):
         recipe = methods.with_loss(recipe, config.loss)
@@ -140,23 +150,30 @@ def resolve(config: TrainConfig) -> Method:
         given[f"{part}_options"] = getattr(recipe, f"{part}_options") | getattr(config, f"{part}_options")
     if "schedule" in given and given["schedule"] != recipe.schedule:
         given["schedule_options"] = {}
-    for name in POSITIVE:
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise DMLTeachError(f"{name} must be positive, not {value}.")
-    if (config.imprint or 0) < 0:
-        raise DMLTeachError(
-            f"imprint must be 0 (a start at random) or a number of images, not {config.imprint}."
-        )
-    if config.eval_every < 0:
-        raise DMLTeachError(f"eval_every must be 0 (never) or a number of epochs, not {config.eval_every}.")
-    if config.precision not in ("fp32", "bf16"):
-        raise DMLTeachError(f"precision must be fp32 or bf16, not {config.precision!r}.")
     recipe = replace(recipe, **given)
     if config.imprint is None and not methods.has_class_vectors(recipe.loss):
         recipe = replace(recipe, imprint=0)  # another loss was chosen than the method's
     methods.check_combination(recipe)
+    check_options(f"the {recipe.sampler} sampler", samplers.options(recipe.sampler), recipe.sampler_options)
     return recipe
+
+
+def check_values(config: TrainConfig) -> None:
+    """Refuse values of options that mean nothing, before data and network are looked at.
+
+    Raises:
+        DMLTeachError: the first such option, and the values it takes.
+    """
+    for option in fields(TrainConfig):
+        check_type(option.name, option.type, getattr(config, option.name))
+    for name in POSITIVE:
+        if getattr(config, name) is not None:
+            positive(name, getattr(config, name))
+    for name in NOT_NEGATIVE:
+        if getattr(config, name) is not None:
+            at_least(name, getattr(config, name), 0)
+    check_seed(config.seed)
+    data.check_options(config.dataset, config.dataset_options)
 
 
 def fit(
@@ -285,16 +302,19 @@ class Run:
         recipe, dims = self.recipe, self.model.head.dims
         known = losses.options(recipe.loss)
         facts = {"num_classes": num_classes, "embedding_dim": sum(dims), "dims": dims}
+        for name in set(facts) & set(recipe.loss_options):
+            raise DMLTeachError(
+                f"{name} of the {recipe.loss} loss follows from data and network; leave it out."
+            )
         options = {k: v for k, v in facts.items() if k in known} | recipe.loss_options
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             loss = losses.create(recipe.loss, **options)
         sampling, das_options = None, dict(recipe.das_options)
         auxiliary = das_options.pop("auxiliary", False)
+        check_type("option auxiliary of das", bool, auxiliary)
         if recipe.das:
-            for option in das_options:
-                if option not in das.options():
-                    raise unknown_name("option of das", option, [*das.options(), "auxiliary"])
+            check_options("das", das.options(), das_options)
             sampling = das.DAS(num_classes, sum(dims), normalize=recipe.normalize, **das_options)
         memory = CrossBatchMemory(recipe.memory, sum(dims)) if recipe.memory else None
         return Objective(loss, sampling, auxiliary, memory)

@@ -96,16 +96,11 @@ def test_options_mean_the_same_in_every_command():
             assert options_of(command)[name].help == evaluate[name].help, f"{command} --{name}"
 
 
-def test_help_starts_in_half_a_second():
-    resource = pytest.importorskip("resource", reason="CPU time of another process is measured on Unix only")
-
-    def cpu_seconds() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert shell("--help").returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    assert min(cpu_seconds() for _ in range(4)) < 0.5
+def test_help_imports_nothing_heavy():
+    heavy = ("torch", "numpy", "PIL", "pandas", "matplotlib", "rich", "IPython", "faiss")
+    look = f"import sys; from dmlteach.cli import app; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 # ── train has an option for everything that can be configured ─────────────────────────────────────────
@@ -300,7 +295,8 @@ def test_parts_of_methods_combine_from_the_command_line(tmp_path):
     assert (recipe["normalize"], recipe["imprint"]) == (True, 0)
     words = "--method softmax --imprint 2 --head-option weights=size"
     one_error(
-        run("train", "--output", str(tmp_path / "no"), *words.split(), *SMALL), "option of the linear head"
+        run("train", "--output", str(tmp_path / "no"), *words.split(), *SMALL),
+        "the linear head has no options",
     )
     words = "--method bier --head-option weights=size"
     boosted = run("train", "--output", str(tmp_path / "bier"), "--epochs", "1", *words.split(), *SMALL)

@@ -292,7 +292,7 @@ def test_files_written_before_there_were_heads_still_load(tmp_path):
     ("head", "dim", "options", "message"),
     [
         ("cascad", 16, {}, "did you mean 'cascade'?"),
-        ("linear", 16, {"hidden": 3}, "unknown option of the linear head 'hidden'"),
+        ("linear", 16, {"hidden": 3}, "the linear head has no options; 'hidden' was given"),
         ("cascade", 16, {"layer": ["x"]}, "did you mean 'layers'?"),
         ("cascade", 16, {"layers": ["layers.6", "layers.99"]}, "unknown layer 'layers.99'"),
         ("cascade", 16, {"layers": ["layers.14"]}, "not feature maps (N, C, H, W)"),
@@ -302,7 +302,7 @@ def test_files_written_before_there_were_heads_still_load(tmp_path):
         ("bier", 16, {"proportions": ()}, "cannot be shared in the proportions"),
         ("bier", 16, {"diversity": "activations"}, "did you mean 'activation'?"),
         ("bier", 16, {"weights": "sizes"}, "did you mean 'size'?"),
-        ("bier", 16, {"norm_axis": "row"}, "unknown norm_axis of the bier head 'row'"),
+        ("bier", 16, {"norm_axis": "row"}, "unknown option norm_axis of the bier head 'row'"),
     ],
 )
 def test_a_mistake_is_one_clear_error(head, dim, options, message):

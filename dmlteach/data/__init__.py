@@ -1,11 +1,12 @@
 """Data sets, their decode-once cache, and augmentation on the device."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from dmlteach import options as options_of
 from dmlteach.data import cars196, cub200, domainnet, download, folder, inshop, omniglot, pictures, sop
 from dmlteach.data.augment import Augmentation
 from dmlteach.data.cache import CachedImages, Packed, cached
@@ -41,6 +42,7 @@ _DATASETS = {
 }
 _SPLITS = ("train", "test", "fit", "val", "query", "gallery")
 _OPTIONS_OF_ALL = {"val_fraction": 0.2, "seed": 0}
+_OF_LOAD = ("domain", "classes")  # arguments of `load` that are no option of a data set's own
 
 
 def names() -> list[str]:
@@ -85,12 +87,9 @@ def load(
     """
     module = _module(name)
     _check_split(name, split)
-    own_options = _own_options(module)
-    for option in options:
-        if option not in own_options and option not in _OPTIONS_OF_ALL:
-            raise unknown_name(f"option of data set {name!r}", option, [*own_options, *_OPTIONS_OF_ALL])
+    check_options(name, options)
     divide = {key: options.get(key, default) for key, default in _OPTIONS_OF_ALL.items()}
-    own = {key: value for key, value in options.items() if key in own_options}
+    own = {key: value for key, value in options.items() if key in _own_options(module)}
     if domain is not None:
         _check_domain(name, domain)
         own["domain"] = domain
@@ -120,6 +119,21 @@ def load_test(
     splits = getattr(_module(name), "TESTED_AS", ("test",))
     queries, *gallery = (load(name, split, root, **options) for split in splits)
     return queries, gallery[0] if gallery else None
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse what `load` would refuse of a data set's options, without looking at the data.
+
+    Args:
+        name: one of `names()`.
+        options: names and values.
+
+    Raises:
+        DMLTeachError: an unknown data set or option, or a value that means nothing.
+    """
+    known = {"val_fraction": _keyword(float), "seed": _keyword(int)} | _own_options(_module(name))
+    options_of.check_options(f"data set {name!r}", known, options, extra=_OF_LOAD)
+    options_of.check_seed(options.get("seed", 0))
 
 
 class Domains(NamedTuple):
@@ -216,10 +230,14 @@ def _check_domain(name: str, domain: str) -> None:
         raise unknown_name(f"domain of {name!r}", domain, known)
 
 
-def _own_options(module) -> list[str]:
+def _own_options(module) -> dict[str, inspect.Parameter]:
     """Keywords of the data set's own `load`; its domain is an argument of ours."""
-    parameters = inspect.signature(module.load).parameters.values()
-    return [p.name for p in parameters if p.kind == p.KEYWORD_ONLY and p.name != "domain"]
+    parameters = inspect.signature(module.load).parameters.items()
+    return {name: p for name, p in parameters if p.kind == p.KEYWORD_ONLY and name != "domain"}
+
+
+def _keyword(kind: type) -> inspect.Parameter:
+    return inspect.Parameter("_", inspect.Parameter.KEYWORD_ONLY, annotation=kind)
 
 
 def _labels_of(classes: int | Sequence[int]) -> Sequence[int]:

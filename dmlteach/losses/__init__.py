@@ -33,6 +33,7 @@ from dmlteach.losses.triplet_hard import TripletHard, triplet_hard_loss
 from dmlteach.losses.triplet_semihard import TripletSemihard, triplet_semihard_loss
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean, nearest_targets
 from dmlteach.losses.weight import Weight, weight_loss
+from dmlteach.options import check_options
 
 LOSSES: dict[str, type[Loss]] = {
     "bier": BIER,
@@ -88,9 +89,7 @@ def create(name: str, **given) -> Loss:
         DMLTeachError: unknown name or option, missing option, or a value out of range.
     """
     known = options(name)
-    for option in given:
-        if option not in known:
-            raise unknown_name(f"option of the {name} loss", option, known)
+    check_options(f"the {name} loss", known, given)
     missing = [k for k, p in known.items() if p.default is p.empty and k not in given]
     if missing:
         raise DMLTeachError(f"the {name} loss needs {', '.join(missing)}, e.g. {missing[0]}=….")

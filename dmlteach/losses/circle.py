@@ -6,6 +6,7 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.pairs import cosine_pairs, has_both
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean, softplus
+from dmlteach.options import at_least
 
 
 def circle_exponents(
@@ -68,6 +69,7 @@ class Circle(Loss):
 
     def __init__(self, margin: float = 0.4, gamma: float = 80.0):
         super().__init__()
+        at_least("margin", margin, 0)
         if gamma <= 0:
             raise DMLTeachError(f"gamma must be positive, not {gamma}.")
         self.margin = margin

@@ -8,6 +8,7 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.class_vectors import point_at_class_means_
 from dmlteach.losses.tuples import check_batch, has_any, masked_logsumexp, masked_mean, softplus
+from dmlteach.options import at_least
 
 
 def proxy_anchor_loss(
@@ -48,6 +49,7 @@ class ProxyAnchor(Loss):
 
     def __init__(self, num_classes: int, embedding_dim: int, alpha: float = 32.0, margin: float = 0.1):
         super().__init__()
+        at_least("margin", margin, 0)
         if alpha <= 0:
             raise DMLTeachError(f"alpha must be positive, not {alpha}.")
         self.alpha = alpha

@@ -9,6 +9,7 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.class_vectors import class_means
 from dmlteach.losses.tuples import check_batch
+from dmlteach.options import at_least
 
 
 @full_precision
@@ -86,6 +87,7 @@ class SoftTriple(Loss):
         for name, value in (("scale", scale), ("gamma", gamma)):
             if value <= 0:
                 raise DMLTeachError(f"{name} must be positive, not {value}.")
+        at_least("margin", margin, 0)
         if tau < 0:
             raise DMLTeachError(f"tau must be at least 0, not {tau}.")
         self.scale = scale

@@ -9,6 +9,7 @@ from dmlteach.distances import pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.tuples import check_batch, masked_mean, nearest_targets
+from dmlteach.options import at_least
 
 
 def triplet_hinges(
@@ -76,6 +77,7 @@ class Triplet(Loss):
 
     def __init__(self, margin: float = 0.2, num_targets: int = 5):
         super().__init__()
+        at_least("margin", margin, 0)
         if num_targets < 1:
             raise DMLTeachError(f"num_targets must be at least 1, not {num_targets}.")
         self.margin = margin

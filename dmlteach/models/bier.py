@@ -17,6 +17,7 @@ from dmlteach.models.diversity import (
     unit_norm_penalty,
 )
 from dmlteach.models.heads import Head, check_embedding_dim, embedding_layer
+from dmlteach.options import at_least
 
 
 class BIERHead(Head):
@@ -62,6 +63,7 @@ class BIERHead(Head):
         ):
             if given not in known:
                 raise unknown_name(f"{option} of the bier head", given, known)
+        at_least("hidden", hidden, 1)
         dim = check_embedding_dim("bier", embedding_dim, len(proportions))
         super().__init__(num_features, _in_proportion(dim, proportions))
         self.linear = embedding_layer(num_features[-1], dim)  # rows of learner 1, of learner 2, …

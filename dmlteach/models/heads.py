@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dmlteach.distances import normalize
 from dmlteach.errors import DMLTeachError
+from dmlteach.options import at_least
 
 
 class Head(nn.Module):
@@ -90,6 +91,7 @@ class CascadeHead(Head):
         count = len(num_features)
         if count != len(layers) + 1:
             raise DMLTeachError(f"{count} depths have {count - 1} inner layers, not {len(layers)}: {layers}.")
+        at_least("hidden", hidden, 1)
         dim = check_embedding_dim("cascade", embedding_dim, count)
         super().__init__(num_features, [(k + 1) * dim // count - k * dim // count for k in range(count)])
         inner = [

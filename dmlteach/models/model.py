@@ -14,6 +14,10 @@ from dmlteach.interfaces import derive_seed
 from dmlteach.models.backbones import Depths, build_backbone, inner_layers, load_weights
 from dmlteach.models.bier import BIERHead
 from dmlteach.models.heads import CascadeHead, Head, LinearHead
+from dmlteach.options import at_least, check_options
+
+TRIED = 1024  # pixels; a network that takes images of this size takes larger ones
+LARGEST_EMBEDDING = 2**16  # numbers; a larger one is a slip of the pen that would fill the memory
 
 # Pooled features of ImageNet networks lie some 16 apart, squared some 250. Losses on distances that are not
 # normalised know margins and soft steps near 1: far above, all they learn first is to shrink the features.
@@ -135,8 +139,12 @@ def create(
     Raises:
         DMLTeachError: unknown backbone, head or option, or weights that are missing or do not fit.
     """
-    if embedding_dim is not None and embedding_dim < 1:
-        raise DMLTeachError(f"embedding_dim must be at least 1, not {embedding_dim}.")
+    if embedding_dim is not None and not 1 <= embedding_dim <= LARGEST_EMBEDDING:
+        raise DMLTeachError(
+            f"embedding_dim must be from 1 to {LARGEST_EMBEDDING:,} numbers, not {embedding_dim}."
+        )
+    if image_size is not None:
+        at_least("image_size", image_size, 1)
     if head not in HEADS:
         raise unknown_name("head", head, HEADS)
     with torch.random.fork_rng(devices=[]):
@@ -146,7 +154,7 @@ def create(
         if head == "cascade" and "layers" not in options:
             options["layers"] = list(inner_layers(backbone, net))
         drawings = backbone == "omniglot_cnn"
-        size = image_size or (28 if drawings else 224)
+        size = (28 if drawings else 224) if image_size is None else image_size
         spec = Spec(
             backbone=backbone,
             embedding_dim=embedding_dim,
@@ -163,9 +171,32 @@ def create(
             feature_scale=IMAGENET_FEATURE_SCALE if weights is not None and embedding_dim else 1.0,
         )
         model = assemble(net, num_features, spec)
+    if image_size is not None:
+        _check_image_size(model)
     if weights is not None:
         load_weights(net, backbone, weights)
     return model
+
+
+def _check_image_size(model: Model) -> None:
+    """Refuse images whose size the network cannot take.
+
+    Raises:
+        DMLTeachError: they become too small on the way, or do not fit a layer.
+    """
+    spec, size = model.spec, model.spec.image_size
+    image = torch.zeros(1, spec.channels, min(size, TRIED), min(size, TRIED))
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(image)
+    except RuntimeError as error:
+        raise DMLTeachError(
+            f"{spec.backbone} cannot take images of {size} × {size} pixels ({error}); "
+            "choose another image_size, or leave it out."
+        ) from None
+    finally:
+        model.train(was_training)
 
 
 def assemble(net: nn.Module, num_features: int, spec: Spec) -> Model:
@@ -181,10 +212,8 @@ def assemble(net: nn.Module, num_features: int, spec: Spec) -> Model:
     """
     options = spec.head_options
     shared = {"num_features", "embedding_dim", "normalize", "feature_scale"}
-    known = set(inspect.signature(HEADS[spec.head]).parameters) - shared
-    for option in options:
-        if option not in known:
-            raise unknown_name(f"option of the {spec.head} head", option, known)
+    parameters = inspect.signature(HEADS[spec.head]).parameters
+    check_options(f"the {spec.head} head", {k: p for k, p in parameters.items() if k not in shared}, options)
     sizes: tuple[int, ...] = (num_features,)
     if spec.head == "cascade":
         net = Depths(net, options["layers"], grid=3 if spec.backbone == "omniglot_cnn" else 1)

@@ -4,8 +4,9 @@ import inspect
 
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import unknown_name
 from dmlteach.interfaces import Sampler
+from dmlteach.options import check_options
 from dmlteach.samplers.class_balanced import ClassBalanced
 from dmlteach.samplers.hierarchical import Hierarchical
 from dmlteach.samplers.local import Local
@@ -50,12 +51,7 @@ def create(name: str, labels: Tensor, batch_size: int, seed: int = 0, **given) -
     Raises:
         DMLTeachError: unknown name or option, or a value out of range.
     """
-    known = options(name)
-    for option in given:
-        if not known:
-            raise DMLTeachError(f"the {name} sampler has no options; {option!r} was given.")
-        if option not in known:
-            raise unknown_name(f"option of the {name} sampler", option, known)
+    check_options(f"the {name} sampler", options(name), given)
     return SAMPLERS[name](labels, batch_size, seed, **given)
 
 

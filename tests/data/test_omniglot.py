@@ -65,7 +65,7 @@ def test_a_root_is_refused_since_the_drawings_are_embedded(tmp_path):
 
 
 def test_rotations_other_than_true_or_false_are_refused():
-    with pytest.raises(DMLTeachError, match="True or False"):
+    with pytest.raises(DMLTeachError, match="true or false"):
         load("omniglot", "train", rotations="no")
 
 

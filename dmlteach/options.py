@@ -1,0 +1,145 @@
+"""Options by name: which ones there are, and which values of them mean something."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as SequenceABC
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from dmlteach.errors import DMLTeachError, unknown_name
+
+LARGEST_SEED = 2**63 - 1  # torch's generators take no more
+
+WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a finite number",
+    bool: "true or false",
+    str: "a text",
+    NoneType: "none",
+}
+
+
+def check_options(
+    what: str, known: Mapping[str, inspect.Parameter], given: Mapping[str, Any], extra: SequenceABC[str] = ()
+) -> None:
+    """Refuse options that do not exist, and values that are not of the kind an option is annotated with.
+
+    Args:
+        what: whose options they are, e.g. "the triplet loss".
+        known: options by name, as `inspect.signature` gives them.
+        given: names and values.
+        extra: further names that exist, whose values are checked elsewhere.
+
+    Raises:
+        DMLTeachError: the first option that cannot be taken, and what can.
+    """
+    for name, value in given.items():
+        if name in extra:
+            continue
+        if name not in known:
+            if not (known or extra):
+                raise DMLTeachError(f"{what} has no options; {name!r} was given.")
+            raise unknown_name(f"option of {what}", name, [*known, *extra])
+        check_type(f"option {name} of {what}", known[name].annotation, value)
+
+
+def check_type(what: str, kind: Any, value: object) -> None:
+    """Refuse a value that is not of a kind; numbers must be finite.
+
+    Args:
+        what: what the value is for, e.g. "epochs".
+        kind: an annotation: int, float, bool, str, None, Literal, a union, a sequence or a function of such.
+        value: what was given.
+
+    Raises:
+        DMLTeachError: says which values there are.
+    """
+    if get_origin(kind) is Literal and isinstance(value, str) and value not in get_args(kind):
+        raise unknown_name(what, value, get_args(kind))
+    if not _is_of(value, kind):
+        raise DMLTeachError(f"{what} must be {_in_words(kind)}, not {value!r}.")
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Refuse a value below `least`, and NaN.
+
+    Args:
+        name: of the option.
+        value: what was given.
+        least: the smallest value that means something.
+
+    Raises:
+        DMLTeachError: says the smallest value.
+    """
+    if not value >= least:
+        raise DMLTeachError(f"{name} must be at least {least}, not {value}.")
+
+
+def positive(name: str, value: float) -> None:
+    """Refuse 0, what is below it, and NaN.
+
+    Args:
+        name: of the option.
+        value: what was given.
+
+    Raises:
+        DMLTeachError: says so.
+    """
+    if not value > 0:
+        raise DMLTeachError(f"{name} must be positive, not {value}.")
+
+
+def check_seed(seed: object, name: str = "seed") -> None:
+    """Refuse what is no seed for every generator that is used here.
+
+    Args:
+        seed: what was given.
+        name: of the option.
+
+    Raises:
+        DMLTeachError: says which numbers are seeds.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) <= LARGEST_SEED:
+        raise DMLTeachError(f"{name} must be a whole number from 0 to {LARGEST_SEED}, not {seed!r}.")
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind in (Any, inspect.Parameter.empty):
+        return True
+    if origin in (Union, UnionType):
+        return any(_is_of(value, one) for one in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple and inner[-1:] != (...,):
+        return _is_list(value, len(inner)) and all(map(_is_of, value, inner))  # type: ignore[call-overload]
+    if origin in (tuple, list, SequenceABC):
+        return _is_list(value) and all(_is_of(one, inner[0]) for one in value)  # type: ignore[attr-defined]
+    if origin in (dict, Mapping):
+        return isinstance(value, Mapping)
+    if kind is Callable or origin is Callable or origin is type(Callable):
+        return callable(value)
+    if kind is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, kind)
+
+
+def _is_list(value: object, length: int | None = None) -> bool:
+    return isinstance(value, list | tuple) and length in (None, len(value))
+
+
+def _in_words(kind: Any) -> str:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_in_words, inner))
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, inner))
+    if origin is tuple and inner[-1:] != (...,):
+        return f"a list of {len(inner)}, each {_in_words(inner[0])}"
+    if origin in (tuple, list, SequenceABC):
+        return f"a list, each {_in_words(inner[0])}"
+    return WORDS.get(kind, getattr(kind, "__name__", str(kind)))
