@@ -424,8 +424,7 @@ class Run:
 
     def train_on(self, batch: Batch, pixels: Pixels) -> None:
         """One optimiser step on one global batch."""
-        progress = self.epoch + self.step / self.num_batches
-        self.rate = self.schedule.apply(self.optimizer, progress)
+        self.schedule.apply(self.optimizer, self.epoch + self.step / self.num_batches)
         images = torch.tensor(batch, device=self.device)
         labels = self.labels[images]
         tuples = batch.tuples.to(self.device) if batch.tuples else None
@@ -510,7 +509,9 @@ class Run:
         """Close the epoch: its row of metrics, schedule, early stopping, evaluation on val, checkpoint."""
         self._read_last_loss()
         self.bar.close()
-        row = {"epoch": self.epoch, "lr": self.rate, **self.meter.summary()}
+        # The rate is the optimiser's: a checkpoint may stand after the last step, and then none follows it.
+        rate = self.optimizer.param_groups[0]["lr"]
+        row = {"epoch": self.epoch, "lr": rate, **self.meter.summary()}
         if self.val is not None and (self.epoch + 1) % self.config.eval_every == 0:
             row["val"] = evaluate(self.model, self.val, device=self.device.type)
         self.schedule.epoch_ended(row["loss"])
