@@ -16,13 +16,14 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dmlteach import checkpoint, das, data, distributed, losses, methods, models, optim, samplers
+from dmlteach import checkpoint, das, data, distributed, losses, methods, models, optim, recall, samplers
 from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
 from dmlteach.device import choose_device
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.evaluate import cached_for, embed, evaluate
+from dmlteach.evaluate import cached_for, embed
+from dmlteach.held_out import HeldOut, held_out
 from dmlteach.interfaces import Batch, Space
 from dmlteach.meter import STATS_EVERY, Meter
 from dmlteach.methods import Method
@@ -34,7 +35,6 @@ POSITIVE = (
     "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
     "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
-RECALL_AT = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30, 40, 50)}  # K of Recall@K, as published
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
 MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
 
@@ -68,6 +68,8 @@ class TrainConfig:
         compile: compile the network with torch.compile.
         eval_every: epochs between evaluations on val classes, which are then kept out of training;
             0 trains on all training classes.
+        recall_at: K of Recall@K on the val and test classes, e.g. (1, 10), which must fit both; None: the
+            data set's published ones (by default 1, 2, 4, 8) that fit.
         early_stopping: epochs without a better training loss.
         save_every: seconds between checkpoints inside an epoch.
         tensorboard: also write TensorBoard events.
@@ -110,6 +112,7 @@ class TrainConfig:
     precision: str = "fp32"
     compile: bool = False
     eval_every: int = 1
+    recall_at: str | tuple[int, ...] | None = None
     early_stopping: int | None = None
     save_every: float = 300.0
     tensorboard: bool = False
@@ -152,6 +155,8 @@ def resolve(config: TrainConfig) -> Method:
         raise DMLTeachError(f"eval_every must be 0 (never) or a number of epochs, not {config.eval_every}.")
     if config.precision not in ("fp32", "bf16"):
         raise DMLTeachError(f"precision must be fp32 or bf16, not {config.precision!r}.")
+    if config.recall_at is not None:
+        recall.parse(config.recall_at)
     recipe = replace(recipe, **given)
     if config.imprint is None and not methods.has_class_vectors(recipe.loss):
         recipe = replace(recipe, imprint=0)  # another loss was chosen than the method's
@@ -215,8 +220,8 @@ class Run:
         _check_classes(dataset)
         # Loaded (not decoded) now: a test split that is missing must not be found out after the training.
         plain = {k: v for k, v in config.dataset_options.items() if k not in recipe.train_options}
-        self.val = self._load("val", plain) if config.eval_every else None
-        self.test, self.gallery = self._load_test(plain)
+        self.val = self._load_val(plain) if config.eval_every else None
+        self.test = self._load_test(plain)
         self.model = self._build_model(dataset.channels)
         self._check_batch_statistics()
         self.sampler = samplers.create(
@@ -231,6 +236,8 @@ class Run:
         self.augmentation = Augmentation(cast(Kind, recipe.transform), spec.image_size, spec.mean, spec.std)
         with world.main_first():  # one process decodes, the others find the cache
             self.images = cached_for(self.model, dataset, config.progress)
+            self.test = self.test.decoded(self.model, config.progress)
+            self.val = self.val and self.val.decoded(self.model, config.progress)
         self.dataset, self.labels = dataset, dataset.labels.to(device)
 
         self.epoch = self.step = 0
@@ -250,10 +257,14 @@ class Run:
         config = self.config
         return self._first_classes(data.load(config.dataset, split, config.root, **options))
 
-    def _load_test(self, options: dict[str, Any]) -> tuple[data.ImageDataset, data.ImageDataset | None]:
-        """Queries, and the gallery where it is another set than the queries."""
+    def _load_val(self, options: dict[str, Any]) -> HeldOut:
+        cure = "Add images, or train on all classes with --eval-every 0."
+        return held_out(self._load("val", options), None, self.config.recall_at, cure)
+
+    def _load_test(self, options: dict[str, Any]) -> HeldOut:
         queries, gallery = data.load_test(self.config.dataset, self.config.root, **options)
-        return self._first_classes(queries), None if gallery is None else self._first_classes(gallery)
+        gallery = None if gallery is None else self._first_classes(gallery)
+        return held_out(self._first_classes(queries), gallery, self.config.recall_at)
 
     def _first_classes(self, dataset: data.ImageDataset) -> data.ImageDataset:
         count = self.config.classes
@@ -527,7 +538,7 @@ class Run:
         rate = self.optimizer.param_groups[0]["lr"]
         row = {"epoch": self.epoch, "lr": rate, **self.meter.summary()}
         if self.val is not None and (self.epoch + 1) % self.config.eval_every == 0:
-            row["val"] = evaluate(self.model, self.val, device=self.device.type)
+            row["val"] = self.val.measure(self.model, self.device.type)
         self.schedule.epoch_ended(row["loss"])
         stopped_early = self.early_stopping.epoch_ended(row["loss"])
         row["elapsed"] = self._seconds()
@@ -538,7 +549,7 @@ class Run:
         self._write_metrics()
         if self.config.progress and self.world.is_main:
             line = f"epoch {self.epoch}: loss {row['loss']:.4f}, {row['images_per_second']:.0f} images/s"
-            print(line + (f", val Recall@1 {row['val']['recall@1']:.3f}" if "val" in row else ""))
+            print(line + (f", val {_first_recall(row['val'])}" if "val" in row else ""))
 
     def _nothing_left(self, stopped_early: bool) -> str | None:
         """Why training ends after this epoch, or None."""
@@ -561,11 +572,7 @@ class Run:
             if self.config.progress:
                 print(f"training has ended: {self.ended}")
             models.save(self.model, self.folder / "model.safetensors")
-            ks = RECALL_AT.get(self.config.dataset, (1, 2, 4, 8))
-            show = self.config.progress
-            final |= evaluate(
-                self.model, self.test, self.gallery, ks=ks, device=self.device.type, progress=show
-            )
+            final |= self.test.measure(self.model, self.device.type, self.config.progress)
             self._write_metrics(final)
         return Result(self.folder, {"epochs": self.history, "final": final}, self.model.eval())
 
@@ -647,6 +654,11 @@ def _check_classes(dataset: data.ImageDataset) -> None:
         )
 
 
+def _first_recall(numbers: dict[str, Any]) -> str:
+    name = next(name for name in numbers if name.startswith("recall@"))
+    return f"{name.capitalize()} {numbers[name]:.3f}"
+
+
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" + "s" * (number != 1)
 
@@ -654,7 +666,10 @@ def _count(number: int, what: str) -> str:
 def _identity(config: TrainConfig) -> dict[str, Any]:
     """The options that a resumed run must share with the interrupted one."""
     free = ("output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root")
-    return {k: v for k, v in asdict(config).items() if k not in free}
+    identity = {k: v for k, v in asdict(config).items() if k not in free}
+    if config.recall_at is not None:  # "1,2" and (1, 2) are the same
+        identity["recall_at"] = recall.parse(config.recall_at)
+    return identity
 
 
 def _write_tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
