@@ -114,7 +114,15 @@ Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME"
 MaxMinutes = Annotated[
     float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")
 ]
-Classes = Annotated[int | None, option("Only the first so many classes, for quick trials.", "N", "all")]
+Classes = Annotated[
+    int | None,
+    option(
+        "Only the first so many classes of every split, the test too: numbers of other --classes cannot be "
+        "compared.",
+        "N",
+        "all",
+    ),
+]
 DatasetOption = Annotated[
     list[str], option("Option of the data set, e.g. rotations=true; repeatable.", "NAME=VALUE", False)
 ]
@@ -212,7 +220,7 @@ def train(
         from dmlteach.plots import curves, style
 
         style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
-        _print_metrics(result.metrics["final"])
+        _print_metrics(result.metrics["final"], result.metrics.get("untrained"))
         typer.echo(f"run: {result.path}")
 
 
@@ -240,6 +248,8 @@ def evaluate(
 ) -> None:
     """Exact retrieval metrics of a trained model, or of a pre-trained backbone's features, on a data set.
 
+    Of a run's folder, on the test images of the run, also those of its network before the first step.
+
     \b
     Example:
         dmlteach evaluate --checkpoint runs/sst-omniglot-0 --dataset omniglot --output metrics.json
@@ -248,7 +258,7 @@ def evaluate(
     """
     if across not in (None, "forward", "reverse"):
         raise unknown_name("direction across domains", across, ("forward", "reverse"))
-    from dmlteach import data, evaluate_domains, recall
+    from dmlteach import baseline, data, evaluate_domains, recall
     from dmlteach import evaluate as measure
 
     ks = None if recall_at is None else recall.parse(recall_at)
@@ -264,18 +274,28 @@ def evaluate(
         for direction, numbers in [*found["domains"].items(), ("average", found["average"])]:
             typer.echo(f"\n{direction}")
             _print_metrics(numbers)
+        if checkpoint:
+            typer.echo(
+                "\nuntrained      not known: a run measures it on its test images, not across domains."
+            )
         if output:
             _write_json(Path(output), {**what, **found})
         return
-    options = {"classes": classes, **_pairs(dataset_option)}
+    options = _pairs(dataset_option)
     if split == "test":
-        images, gallery = data.load_test(dataset, root, **options)
+        images, gallery = data.load_test(dataset, root, classes=classes, **options)
     else:
-        images, gallery = data.load(dataset, split, root, **options), None
+        images, gallery = data.load(dataset, split, root, classes=classes, **options), None
     numbers = measure(model, images, gallery, ks=ks, with_nmi=nmi, device=device, progress=progress)
-    _print_metrics(numbers)
+    before, unknown = None, ""
+    if checkpoint:
+        before, unknown = baseline.untrained(checkpoint, numbers, dataset, split, options)
+    _print_metrics(numbers, before)
+    if unknown:
+        typer.echo(f"untrained      not known: {unknown}")
     if output:
-        _write_json(Path(output), {**what, "split": split, **numbers})
+        known = {"untrained": before} if before else {}
+        _write_json(Path(output), {**what, "split": split, **numbers, **known})
 
 
 @app.command()
@@ -748,11 +768,18 @@ def _trained_or_backbone(
     )
 
 
-def _print_metrics(numbers: dict[str, Any]) -> None:
-    """One line per number; fractions with four decimals."""
+def _print_metrics(numbers: dict[str, Any], untrained: dict[str, Any] | None = None) -> None:
+    """One line per number; fractions with four decimals, beside those of the untrained network if known."""
+    if untrained:
+        typer.echo(f"{'':<14} {'untrained':>10} {'trained':>10}")
     for name, value in numbers.items():
-        if isinstance(value, int | float):
-            typer.echo(f"{name:<14} {value:.4f}" if isinstance(value, float) else f"{name:<14} {value}")
+        if not isinstance(value, int | float):
+            continue
+        shown = f"{value:.4f}" if isinstance(value, float) else str(value)
+        if untrained:
+            before = untrained.get(name) if isinstance(value, float) else None
+            shown = f"{'' if before is None else format(before, '.4f'):>10} {shown:>10}"
+        typer.echo(f"{name:<14} {shown}")
 
 
 def _print_progress() -> None:

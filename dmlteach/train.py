@@ -74,7 +74,8 @@ class TrainConfig:
         save_every: seconds between checkpoints inside an epoch.
         tensorboard: also write TensorBoard events.
         progress: show bars and a line per epoch.
-        classes: use the first so many classes of every split only, for quick trials.
+        classes: use the first so many classes of every split only (train, fit, val, test, query, gallery),
+            for quick trials. Fewer test classes are easier: numbers of other `classes` cannot be compared.
         dataset_options: options of `data.load`.
     """
 
@@ -177,7 +178,10 @@ def fit(
         stop: ends the run after the step in which another thread sets it, as Ctrl-C does.
 
     Returns:
-        The run's folder, metrics and model. metrics["epochs"] has a row per epoch; metrics["final"] is
+        The run's folder, metrics and model. metrics["untrained"] is what `evaluate` returns on the test
+        classes for the network before its first step: a random one, pre-trained weights or a checkpoint,
+        where an ensemble's learners are independent already; it is not there in runs made before it was
+        measured, when they are resumed. metrics["epochs"] has a row per epoch; metrics["final"] is
         the last state on the test classes (never the best of several), with "train_seconds", "epochs"
         (whole ones), "steps" (in all) and "ended", a sentence that says why training ended.
 
@@ -191,6 +195,7 @@ def fit(
         run.start()
         watch = after_epoch or (lambda run: None)
         watch(run)
+        run.measure_untrained()
         while not run.over():
             run.plan_epoch()
             for batch, pixels in run.remaining_batches():
@@ -246,6 +251,7 @@ class Run:
         self.batches: list[Batch] = []  # of the epoch, those that are done included
         self.elapsed = 0.0
         self.history: list[dict[str, Any]] = []
+        self.untrained: dict[str, Any] | None = None
         self.meter = Meter()
         self.pending: DelayedScalar | None = None
         self.recent: deque[tuple[int, int, list[int]]] = deque(maxlen=3)
@@ -349,10 +355,10 @@ class Run:
             checkpoint.write_json(
                 self.folder / "config.json", {"config": asdict(self.config), "recipe": asdict(self.recipe)}
             )
-        if self.saved is None:
+        self.resumed, self.saved = self.saved is not None, None
+        if not self.resumed:
             self._initialize_heads()
             self._imprint()
-        self.saved = None
 
     def _initialize_heads(self) -> None:
         """Make the learners of an ensemble independent before training, where the recipe says so."""
@@ -378,6 +384,15 @@ class Run:
         rows = order[place < self.recipe.imprint].sort().values
         found = embed(self.model, self.images, self.device.type, world=self.world, rows=rows)
         self.objective.loss.imprint(Space(found, labels[rows]))
+
+    def measure_untrained(self) -> None:
+        """Evaluate the network before its first step on the test classes; a resumed run knows it already.
+
+        Every process does, so that none waits for another. Nothing random is drawn.
+        """
+        if not self.resumed:
+            show = self.config.progress and self.world.is_main
+            self.untrained = self.test.measure(self.model, self.device.type, show)
 
     def plan_epoch(self) -> None:
         """Let sampler and loss prepare, from epoch-start embeddings where one of them needs them."""
@@ -574,7 +589,7 @@ class Run:
             models.save(self.model, self.folder / "model.safetensors")
             final |= self.test.measure(self.model, self.device.type, self.config.progress)
             self._write_metrics(final)
-        return Result(self.folder, {"epochs": self.history, "final": final}, self.model.eval())
+        return Result(self.folder, self._metrics(final), self.model.eval())
 
     def _seconds(self) -> float:
         return self.elapsed + time.perf_counter() - self.begun
@@ -602,6 +617,7 @@ class Run:
                 "position": (self.epoch, self.step, self.planned),
                 "ended": self.ended,
                 "meter": self.meter.state_dict(),
+                "untrained": self.untrained,
                 "history": self.history,
                 "elapsed": self._seconds(),
             },
@@ -632,12 +648,16 @@ class Run:
         self.sampler.load_state_dict(saved["sampler"])
         self.meter = Meter.from_state(saved["meter"])
         self.history, self.elapsed = saved["history"], saved["elapsed"]
+        self.untrained = saved.get("untrained")  # not measured in runs made before
+
+    def _metrics(self, final: dict[str, Any] | None) -> dict[str, Any]:
+        content = {"untrained": self.untrained, "epochs": self.history, "final": final}
+        return {part: numbers for part, numbers in content.items() if numbers is not None}
 
     def _write_metrics(self, final: dict[str, Any] | None = None) -> None:
         if not self.world.is_main:
             return
-        content = {"epochs": self.history} | ({"final": final} if final else {})
-        checkpoint.write_json(self.folder / "metrics.json", content)
+        checkpoint.write_json(self.folder / "metrics.json", self._metrics(final))
         checkpoint.write_json_lines(self.folder / "metrics.jsonl", self.history)
         if self.config.tensorboard:
             _write_tensorboard(self.folder, self.history)
