@@ -70,7 +70,7 @@ app = typer.Typer(
     name="dmlteach",
     cls=Commands,
     help="Learn, use and reproduce deep metric learning.",
-    epilog="Start with: dmlteach doctor, then dmlteach train --method sst --dataset omniglot --max-minutes 1",
+    epilog="Start with: dmlteach doctor, then dmlteach train --method semihard --classes 200 --epochs 2",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # plain help: half the time of a framed one
@@ -112,7 +112,7 @@ RecallAt = Annotated[
 ]
 Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")]
 MaxMinutes = Annotated[
-    float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")
+    float | None, option("End this start after so many minutes of training.", "MINUTES", "no limit")
 ]
 Classes = Annotated[
     int | None,
@@ -203,7 +203,8 @@ def train(
 
     \b
     Example:
-        dmlteach train --method sst --dataset omniglot --seed 0 --max-minutes 5
+        dmlteach train --method semihard --classes 200 --epochs 2
+        dmlteach train --method sst --dataset omniglot --seed 0 --max-minutes 30
         dmlteach train --dataset cub200 --root ~/data/cub --backbone timm/tf_efficientnet_lite0 \\
             --weights tf_efficientnet_lite0.safetensors --image-size 128 --precision bf16
     """
@@ -219,8 +220,11 @@ def train(
     if os.environ.get("RANK", "0") == "0":  # of several processes, one draws and speaks
         from dmlteach.plots import curves, style
 
-        style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
+        if result.metrics["epochs"]:  # a time limit may have come inside the first
+            style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
         _print_metrics(result.metrics["final"], result.metrics.get("untrained"))
+        if not progress:  # with progress it stands above the numbers
+            typer.echo(f"training has ended: {result.metrics['final']['ended']}")
         typer.echo(f"run: {result.path}")
 
 

@@ -16,7 +16,19 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dmlteach import checkpoint, das, data, distributed, losses, methods, models, optim, recall, samplers
+from dmlteach import (
+    checkpoint,
+    das,
+    data,
+    distributed,
+    losses,
+    methods,
+    models,
+    optim,
+    recall,
+    samplers,
+    time_limit,
+)
 from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
@@ -47,7 +59,10 @@ class TrainConfig:
         method: recipe, one of `methods.names()`.
         dataset, root: data set and the folder that holds it (Omniglot needs none).
         output: folder of the run; default runs/METHOD-DATASET-SEED.
-        epochs, max_minutes: length of the run; a run past `max_minutes` ends early, in good order.
+        epochs: length of the run.
+        max_minutes: of training in this start (or resume), which then ends in good order: the checkpoint
+            keeps the position inside the epoch, and the test classes are evaluated. Decoding, and measuring
+            the untrained network, do not count.
         batch_size, batches_per_epoch: images per batch; batches per epoch.
         seed: of everything random; equal seeds give equal runs.
         device: "auto", "cpu", "cuda" or "mps".
@@ -214,7 +229,6 @@ class Run:
 
     def __init__(self, config: TrainConfig, device: torch.device, world: distributed.World):
         """Build all parts; raises before anything is written."""
-        self.begun = time.perf_counter()
         self.config, self.device, self.world = config, device, world
         self.recipe = recipe = resolve(config)
         self.folder = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
@@ -249,7 +263,9 @@ class Run:
         self.planned = self.timed_out = False
         self.ended: str | None = None  # why there is nothing left to train
         self.batches: list[Batch] = []  # of the epoch, those that are done included
-        self.elapsed = 0.0
+        self.elapsed = 0.0  # seconds of training in earlier starts
+        self.begun: float | None = None  # when this start began to train
+        self.train_seconds = 0.0  # up to the checkpoint
         self.history: list[dict[str, Any]] = []
         self.untrained: dict[str, Any] | None = None
         self.meter = Meter()
@@ -350,7 +366,8 @@ class Run:
         identity = _identity(self.config)
         if self.saved is not None:
             self._restore(self.saved, identity)
-        elif self.world.is_main:
+        self._check_time_to_plan()
+        if self.saved is None and self.world.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
             checkpoint.write_json(
                 self.folder / "config.json", {"config": asdict(self.config), "recipe": asdict(self.recipe)}
@@ -359,6 +376,21 @@ class Run:
         if not self.resumed:
             self._initialize_heads()
             self._imprint()
+
+    def _check_time_to_plan(self) -> None:
+        """Refuse a limit that the plan of the epoch, if this start begins with one, would mostly use up."""
+        minutes = self.config.max_minutes
+        if minutes is None or self.planned or self.over() or not self._needs_space():
+            return
+        rows = self._rows_to_embed()
+        count = len(self.images) if rows is None else len(rows)
+        seconds = time_limit.seconds_to_embed(
+            self.model, self.images, -(-count // self.world.size), self.device.type
+        )
+        who, cure = f"the {self.recipe.sampler} sampler", "take one that needs none: --sampler class_balanced"
+        if self.objective.loss.needs_space:
+            who, cure = f"the {self.recipe.loss} loss", "take a method that needs none, e.g. multi_similarity"
+        time_limit.check_first_plan(minutes, self.world.share(seconds), count, who, cure)
 
     def _initialize_heads(self) -> None:
         """Make the learners of an ensemble independent before training, where the recipe says so."""
@@ -397,9 +429,9 @@ class Run:
     def plan_epoch(self) -> None:
         """Let sampler and loss prepare, from epoch-start embeddings where one of them needs them."""
         started = time.perf_counter()
+        self.begun = self.begun or started
         if not self.planned:
-            needs_space = self.sampler.needs_space or self.objective.loss.needs_space
-            space = self._space() if needs_space else None
+            space = self._space() if self._needs_space() else None
             report: dict[str, Any] = {}
             if self.world.is_main:
                 last_loss = self.history[-1]["loss"] if self.history else None
@@ -412,16 +444,22 @@ class Run:
             self.meter.plan_seconds = time.perf_counter() - started
         self.batches = list(self.sampler)[: self.recipe.batches_per_epoch]
         if not self.batches:
-            self.ended = self._no_triplet_left()
+            self.ended, self.planned = self._no_triplet_left(), False
             self.save()
         frozen = self.epoch < sum(n for what, n in self.recipe.phases if what == "freeze")
         self.model.backbone.requires_grad_(not frozen)
         self.model.train()
         self.meter.clock = time.perf_counter()
 
+    def _needs_space(self) -> bool:
+        return self.sampler.needs_space or self.objective.loss.needs_space
+
+    def _rows_to_embed(self) -> Tensor | None:
+        return None if self.objective.loss.needs_space else self.sampler.rows_to_embed(self.epoch)
+
     def _space(self) -> Space:
         """Epoch-start embeddings, with the test-time transform, of the images the sampler looks at."""
-        rows = None if self.objective.loss.needs_space else self.sampler.rows_to_embed(self.epoch)
+        rows = self._rows_to_embed()
         show = self.config.progress and self.world.is_main
         found = embed(self.model, self.images, self.device.type, progress=show, world=self.world, rows=rows)
         if rows is None:
@@ -517,11 +555,10 @@ class Run:
         if self.step % STATS_EVERY == 1 and not self.bar.disable:
             self.bar.set_postfix(self.meter.brief(), refresh=False)
 
-    def out_of_time(self) -> bool:
-        """Whether `max_minutes` have passed; every process gives the same answer."""
-        if self.config.max_minutes is None:
-            return False
-        self.timed_out = self.world.share(self._seconds() > 60 * self.config.max_minutes)
+    def out_of_time(self, needed: float = 0.0) -> bool:
+        """Whether `max_minutes` leave no time for what needs so many seconds; the same in every process."""
+        if self.config.max_minutes is not None:
+            self.timed_out = self.world.share(self._seconds_here() + needed >= 60 * self.config.max_minutes)
         return self.timed_out
 
     def over(self) -> bool:
@@ -562,6 +599,7 @@ class Run:
         self.ended = self._nothing_left(stopped_early)
         self.save()
         self._write_metrics()
+        self.out_of_time(needed=row["plan_seconds"])  # the next plan takes about as long
         if self.config.progress and self.world.is_main:
             line = f"epoch {self.epoch}: loss {row['loss']:.4f}, {row['images_per_second']:.0f} images/s"
             print(line + (f", val {_first_recall(row['val'])}" if "val" in row else ""))
@@ -577,22 +615,41 @@ class Run:
 
     def finish(self) -> Result:
         """Write the weights, evaluate the last state on the test classes, and return."""
+        if self.planned:  # the time limit came inside an epoch
+            self.bar.close()
+            self.save()
         final: dict[str, Any] = {
-            "train_seconds": self._seconds(),
+            "train_seconds": self.train_seconds,
             "epochs": self.epoch,
-            "steps": sum(row["steps"] for row in self.history) + self.step,
-            "ended": self.ended,
+            "steps": self._steps(),
+            "ended": self.ended or self._time_is_up(),
         }
         if self.world.is_main:
             if self.config.progress:
-                print(f"training has ended: {self.ended}")
+                print(f"training has ended: {final['ended']}")
             models.save(self.model, self.folder / "model.safetensors")
             final |= self.test.measure(self.model, self.device.type, self.config.progress)
             self._write_metrics(final)
         return Result(self.folder, self._metrics(final), self.model.eval())
 
+    def _time_is_up(self) -> str:
+        steps = f"{_count(self._steps(), 'step')} ({_count(self.epoch, 'epoch')}"
+        steps += f" and {self.step:,} of the {len(self.batches):,} of the next)" if self.step else ")"
+        return (
+            f"--max-minutes {self.config.max_minutes:g} ended it after {steps}; --resume goes on from there."
+        )
+
+    def _steps(self) -> int:
+        """Optimizer steps of all starts together."""
+        return sum(row["steps"] for row in self.history) + self.step
+
+    def _seconds_here(self) -> float:
+        """Seconds of training in this start."""
+        return 0.0 if self.begun is None else time.perf_counter() - self.begun
+
     def _seconds(self) -> float:
-        return self.elapsed + time.perf_counter() - self.begun
+        """Seconds of training of all starts together."""
+        return self.elapsed + self._seconds_here()
 
     # ── files ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -600,6 +657,7 @@ class Run:
         """Replace the checkpoint. The last loss is read first, so that a NaN is never saved."""
         self._read_last_loss()
         self.last_save = time.perf_counter()
+        self.train_seconds = self._seconds()
         if not self.world.is_main:
             return
         checkpoint.write(
@@ -619,7 +677,7 @@ class Run:
                 "meter": self.meter.state_dict(),
                 "untrained": self.untrained,
                 "history": self.history,
-                "elapsed": self._seconds(),
+                "elapsed": self.train_seconds,
             },
         )
 
@@ -647,7 +705,8 @@ class Run:
         self.ended = saved["ended"] if "ended" in saved else self._nothing_left(any(stopped_early))
         self.sampler.load_state_dict(saved["sampler"])
         self.meter = Meter.from_state(saved["meter"])
-        self.history, self.elapsed = saved["history"], saved["elapsed"]
+        self.history = saved["history"]
+        self.elapsed = self.train_seconds = saved["elapsed"]
         self.untrained = saved.get("untrained")  # not measured in runs made before
 
     def _metrics(self, final: dict[str, Any] | None) -> dict[str, Any]:
@@ -659,7 +718,7 @@ class Run:
             return
         checkpoint.write_json(self.folder / "metrics.json", self._metrics(final))
         checkpoint.write_json_lines(self.folder / "metrics.jsonl", self.history)
-        if self.config.tensorboard:
+        if self.config.tensorboard and self.history:
             _write_tensorboard(self.folder, self.history)
 
 
