@@ -98,7 +98,12 @@ Device = Annotated[str, option("auto, cpu, cuda or mps.", "NAME")]
 Output = Annotated[str | None, option("Folder of the run.", "DIR", "runs/METHOD-DATASET-SEED")]
 Resume = Annotated[bool, option("Continue the run in --output where its checkpoint stands.")]
 Checkpoint = Annotated[
-    str | None, option("Run folder or model file whose weights to start from.", "PATH", "none")
+    str | None,
+    option(
+        "Run folder or model file to start from; its network cannot be changed by --backbone and the like.",
+        "PATH",
+        "none",
+    ),
 ]
 Trained = Annotated[str | None, option("Run folder or model file.", "PATH", "none")]
 Backbone = Annotated[

@@ -48,6 +48,7 @@ POSITIVE = (
     "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
+OF_THE_CHECKPOINT = ("backbone", "weights", "embedding_dim", "normalize", "image_size", "head_options")
 MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
 
 
@@ -67,7 +68,8 @@ class TrainConfig:
         seed: of everything random; equal seeds give equal runs.
         device: "auto", "cpu", "cuda" or "mps".
         resume: continue the run in `output` where its checkpoint stands; without one, start it.
-        checkpoint: a run or model file whose weights to start from.
+        checkpoint: a run or model file whose network to start from; backbone, weights, head_options,
+            embedding_dim, normalize and image_size are its own and must not be given.
         loss, loss_options, sampler, sampler_options: instead of the method's own.
         das, das_options: densely-anchored sampling before the loss, see `dmlteach.das.DAS`; the option
             auxiliary adds the loss of the real embeddings alone.
@@ -145,8 +147,16 @@ class Result(NamedTuple):
     model: Model
 
 
-def resolve(config: TrainConfig) -> Method:
-    """The recipe of a run: the method's, as its data set adapts it, as the config overrides it."""
+def resolve(config: TrainConfig, start: Model | None = None) -> Method:
+    """The recipe of a run: the method's, as its data set adapts it, as the config overrides it.
+
+    Args:
+        config: what the user asks for.
+        start: the network of `config.checkpoint`, which is then part of the recipe.
+
+    Raises:
+        DMLTeachError: an unknown name, a value out of range, or parts that make no sense together.
+    """
     recipe = methods.get(config.method)
     if config.loss not in (None, recipe.loss):
         recipe = methods.with_loss(recipe, config.loss)
@@ -176,8 +186,40 @@ def resolve(config: TrainConfig) -> Method:
     recipe = replace(recipe, **given)
     if config.imprint is None and not methods.has_class_vectors(recipe.loss):
         recipe = replace(recipe, imprint=0)  # another loss was chosen than the method's
+    if start is not None:
+        recipe = _with_network(recipe, start, config)
     methods.check_combination(recipe)
     return recipe
+
+
+def _with_network(recipe: Method, start: Model, config: TrainConfig) -> Method:
+    """The recipe with the network of a checkpoint, and a transform that crops what it reads."""
+    spec = start.spec
+    for name in OF_THE_CHECKPOINT:
+        given = getattr(config, name)
+        if given not in (None, {}):
+            has = f"its {name} is {getattr(spec, name)!r}" if hasattr(spec, name) else "it brings its weights"
+            raise DMLTeachError(
+                f"{name}={given!r} was given with --checkpoint {config.checkpoint}, which decides it: {has}. "
+                f"Leave out one of the two."
+            )
+    if methods.ENSEMBLES.get(recipe.loss, spec.head) != spec.head:
+        raise DMLTeachError(
+            f"the {recipe.loss} loss compares the parts of a {methods.ENSEMBLES[recipe.loss]} head, and the "
+            f"network of {config.checkpoint} has a {spec.head} head; choose another method."
+        )
+    fits = ("resized_crop", "none") if spec.keep_aspect else ("crop", "drawing", "none")
+    transform = recipe.transform if recipe.transform in fits else fits[0]
+    if config.transform not in (None, transform):
+        shape = "of the images' own shape" if spec.keep_aspect else "squashed to squares"
+        raise DMLTeachError(
+            f"--transform {config.transform} does not fit the network of {config.checkpoint}, which reads "
+            f"crops of images {shape}; choose {', '.join(fits)}."
+        )
+    return replace(
+        recipe, backbone=spec.backbone, embedding_dim=sum(start.head.dims), normalize=spec.normalize,
+        head=spec.head, head_options=spec.head_options, transform=transform,
+    )  # fmt: skip
 
 
 def fit(
@@ -230,7 +272,10 @@ class Run:
     def __init__(self, config: TrainConfig, device: torch.device, world: distributed.World):
         """Build all parts; raises before anything is written."""
         self.config, self.device, self.world = config, device, world
-        self.recipe = recipe = resolve(config)
+        started_from = models.load(config.checkpoint) if config.checkpoint else None
+        self.recipe = recipe = resolve(config, started_from)
+        if config.tensorboard:
+            _tensorboard_writer()
         self.folder = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
         self.saved = self._read_checkpoint()
 
@@ -241,7 +286,7 @@ class Run:
         plain = {k: v for k, v in config.dataset_options.items() if k not in recipe.train_options}
         self.val = self._load_val(plain) if config.eval_every else None
         self.test = self._load_test(plain)
-        self.model = self._build_model(dataset.channels)
+        self.model = self._build_model(started_from, dataset.channels)
         self._check_batch_statistics()
         self.sampler = samplers.create(
             recipe.sampler, dataset.labels, recipe.batch_size, config.seed, **recipe.sampler_options
@@ -294,11 +339,10 @@ class Run:
             return dataset
         return dataset.subset_classes(range(count))
 
-    def _build_model(self, channels: int) -> Model:
+    def _build_model(self, model: Model | None, channels: int) -> Model:
+        """The network of a checkpoint, or else the recipe's."""
         config, recipe = self.config, self.recipe
-        if config.checkpoint:
-            model = models.load(config.checkpoint)
-        else:
+        if model is None:
             given = config.weights or ("none" if recipe.backbone == "omniglot_cnn" else "cached")
             model = models.create(
                 recipe.backbone,
@@ -369,9 +413,9 @@ class Run:
         self._check_time_to_plan()
         if self.saved is None and self.world.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
-            checkpoint.write_json(
-                self.folder / "config.json", {"config": asdict(self.config), "recipe": asdict(self.recipe)}
-            )
+            network = asdict(self.model.spec)
+            described = {"config": asdict(self.config), "recipe": asdict(self.recipe), "network": network}
+            checkpoint.write_json(self.folder / "config.json", described)
         self.resumed, self.saved = self.saved is not None, None
         if not self.resumed:
             self._initialize_heads()
@@ -744,20 +788,27 @@ def _count(number: int, what: str) -> str:
 
 def _identity(config: TrainConfig) -> dict[str, Any]:
     """The options that a resumed run must share with the interrupted one."""
-    free = ("output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root")
+    free = {"output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root"}
+    if config.checkpoint:  # runs made before were given these in vain
+        free |= set(OF_THE_CHECKPOINT)
     identity = {k: v for k, v in asdict(config).items() if k not in free}
     if config.recall_at is not None:  # "1,2" and (1, 2) are the same
         identity["recall_at"] = recall.parse(config.recall_at)
     return identity
 
 
-def _write_tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
+def _tensorboard_writer() -> Any:
+    """TensorBoard's class; asked for before training too, so that a missing package is told at once."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise DMLTeachError("--tensorboard needs TensorBoard: pip install 'dmlteach[tensorboard]'.") from None
+    return SummaryWriter
+
+
+def _write_tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
     row = history[-1]
-    with SummaryWriter(folder / "tensorboard") as writer:
+    with _tensorboard_writer()(folder / "tensorboard") as writer:
         for key, value in {**row, **row.get("val", {})}.items():
             if isinstance(value, int | float) and key != "epoch":
                 writer.add_scalar(key, value, row["epoch"])
