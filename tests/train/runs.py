@@ -26,8 +26,8 @@ TIMED = (
     "seconds", "elapsed", "plan_seconds", "images_per_second", "train_seconds", "kmeans_seconds",
 )  # fmt: skip
 
-# Kill -9 comes from the process itself, so it falls exactly where it is meant to. Under torchrun processes meet
-# once for all trainings: a second meeting would find the addresses of the first, and wait for ever.
+# Kill -9 comes from the process itself, so it falls where it is meant to. Under torchrun the processes
+# meet once, for all trainings: a second meeting would find the addresses of the first and never end.
 CHILD = """
 import json, os, signal, sys
 import torch
