@@ -516,7 +516,7 @@ class Run:
             initial=self.step,
             desc=f"epoch {self.epoch + 1}/{self.recipe.epochs}",
             unit="batch",
-            disable=not (self.config.progress and self.world.is_main),
+            disable=not (self.batches and self.config.progress and self.world.is_main),
             leave=False,
         )
         return prefetch(
