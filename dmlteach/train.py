@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dmlteach import checkpoint, das, data, distributed, losses, methods, models, optim, samplers
+from dmlteach import checkpoint, das, data, distributed, files, losses, methods, models, optim, samplers
 from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
@@ -330,8 +330,7 @@ class Run:
         if self.saved is not None:
             self._restore(self.saved, identity)
         elif self.world.is_main:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            checkpoint.write_json(
+            files.write_json(
                 self.folder / "config.json", {"config": asdict(self.config), "recipe": asdict(self.recipe)}
             )
         if self.saved is None:
@@ -471,7 +470,7 @@ class Run:
         self.meter.losses.append(value)
         if not math.isfinite(value):
             names = ("epoch", "step", "images")
-            checkpoint.write_json(
+            files.write_json(
                 self.folder / "nan_batches.json", [dict(zip(names, b, strict=True)) for b in self.recent]
             )
             raise DMLTeachError(
@@ -595,8 +594,8 @@ class Run:
         if not self.world.is_main:
             return
         content = {"epochs": self.history} | ({"final": final} if final else {})
-        checkpoint.write_json(self.folder / "metrics.json", content)
-        checkpoint.write_json_lines(self.folder / "metrics.jsonl", self.history)
+        files.write_json(self.folder / "metrics.json", content)
+        files.write_json_lines(self.folder / "metrics.jsonl", self.history)
         if self.config.tensorboard:
             _write_tensorboard(self.folder, self.history)
 
