@@ -173,7 +173,8 @@ def fit(
 
     Returns:
         The run's folder, metrics and model. metrics["epochs"] has a row per epoch; metrics["final"] is
-        the last state on the test classes (never the best of several), with the seconds of training.
+        the last state on the test classes (never the best of several), with "train_seconds", "epochs"
+        (whole ones), "steps" (in all) and "ended", a sentence that says why training ended.
 
     Raises:
         DMLTeachError: an option, file or data set that cannot be used; nothing is written then.
@@ -192,8 +193,9 @@ def fit(
                 if run.out_of_time():
                     break
                 run.save_if_due(stop)
-            run.end_epoch()
-            watch(run)
+            if run.epoch_is_complete():
+                run.end_epoch()
+                watch(run)
         return run.finish()
 
 
@@ -232,7 +234,9 @@ class Run:
         self.dataset, self.labels = dataset, dataset.labels.to(device)
 
         self.epoch = self.step = 0
-        self.planned = self.stopped_early = self.timed_out = False
+        self.planned = self.timed_out = False
+        self.ended: str | None = None  # why there is nothing left to train
+        self.batches: list[Batch] = []  # of the epoch, those that are done included
         self.elapsed = 0.0
         self.history: list[dict[str, Any]] = []
         self.meter = Meter()
@@ -379,6 +383,10 @@ class Run:
             self.meter = Meter(report=report)
             self.step, self.planned = 0, True
             self.meter.plan_seconds = time.perf_counter() - started
+        self.batches = list(self.sampler)[: self.recipe.batches_per_epoch]
+        if not self.batches:
+            self.ended = self._no_triplet_left()
+            self.save()
         frozen = self.epoch < sum(n for what, n in self.recipe.phases if what == "freeze")
         self.model.backbone.requires_grad_(not frozen)
         self.model.train()
@@ -395,17 +403,19 @@ class Run:
         embeddings[rows] = found
         return Space(embeddings, self.dataset.labels)
 
+    def _no_triplet_left(self) -> str:
+        after = f"after {_count(self.epoch, 'epoch')}" if self.epoch else "before the first step"
+        size = self.recipe.batch_size
+        return (
+            f"{after} no batch of the {self.recipe.sampler} sampler held a triplet: in each neighbourhood of "
+            f"about {size} images all are of one class, or no two are. A --batch-size above {size} or "
+            "--sampler local_classes or class_balanced brings several classes together."
+        )
+
     def remaining_batches(self) -> Iterator[tuple[Batch, Pixels]]:
         """The epoch's batches from where it stands, each with this process's pixels (uint8)."""
-        batches = list(self.sampler)[: self.recipe.batches_per_epoch]
-        self.num_batches = len(batches)
-        if not batches:
-            raise DMLTeachError(
-                f"the {self.recipe.sampler} sampler found no batch with a triplet in epoch {self.epoch}; "
-                "the classes need two images or more, and the batches more than one class."
-            )
         self.bar = tqdm(
-            total=len(batches),
+            total=len(self.batches),
             initial=self.step,
             desc=f"epoch {self.epoch + 1}/{self.recipe.epochs}",
             unit="batch",
@@ -413,7 +423,7 @@ class Run:
             leave=False,
         )
         return prefetch(
-            batches[self.step :],
+            self.batches[self.step :],
             lambda batch: self.images.gather(batch[self.world.rows(len(batch))]),
             self.device,
         )
@@ -423,8 +433,7 @@ class Run:
 
     def train_on(self, batch: Batch, pixels: Pixels) -> None:
         """One optimiser step on one global batch."""
-        progress = self.epoch + self.step / self.num_batches
-        self.rate = self.schedule.apply(self.optimizer, progress)
+        self.schedule.apply(self.optimizer, self.epoch + self.step / len(self.batches))
         images = torch.tensor(batch, device=self.device)
         labels = self.labels[images]
         tuples = batch.tuples.to(self.device) if batch.tuples else None
@@ -489,8 +498,12 @@ class Run:
         return self.timed_out
 
     def over(self) -> bool:
-        """Whether training has ended: all epochs, early stopping, or (until it is resumed) the time limit."""
-        return self.epoch >= self.recipe.epochs or self.stopped_early or self.timed_out
+        """Whether training has ended, for good or (until it is resumed) by the time limit."""
+        return self.ended is not None or self.timed_out
+
+    def epoch_is_complete(self) -> bool:
+        """Whether all batches of the epoch are done; one without batches never is."""
+        return 0 < len(self.batches) == self.step
 
     def save_if_due(self, stop: threading.Event) -> None:
         """Save every `save_every` seconds, and when asked to stop."""
@@ -509,24 +522,43 @@ class Run:
         """Close the epoch: its row of metrics, schedule, early stopping, evaluation on val, checkpoint."""
         self._read_last_loss()
         self.bar.close()
-        row = {"epoch": self.epoch, "lr": self.rate, **self.meter.summary()}
+        # The rate is the optimiser's: a checkpoint may stand after the last step, and then none follows it.
+        rate = self.optimizer.param_groups[0]["lr"]
+        row = {"epoch": self.epoch, "lr": rate, **self.meter.summary()}
         if self.val is not None and (self.epoch + 1) % self.config.eval_every == 0:
             row["val"] = evaluate(self.model, self.val, device=self.device.type)
         self.schedule.epoch_ended(row["loss"])
-        self.stopped_early = self.early_stopping.epoch_ended(row["loss"])
+        stopped_early = self.early_stopping.epoch_ended(row["loss"])
         row["elapsed"] = self._seconds()
         self.history.append(row)
         self.epoch, self.step, self.planned = self.epoch + 1, 0, False
+        self.ended = self._nothing_left(stopped_early)
         self.save()
         self._write_metrics()
         if self.config.progress and self.world.is_main:
             line = f"epoch {self.epoch}: loss {row['loss']:.4f}, {row['images_per_second']:.0f} images/s"
             print(line + (f", val Recall@1 {row['val']['recall@1']:.3f}" if "val" in row else ""))
 
+    def _nothing_left(self, stopped_early: bool) -> str | None:
+        """Why training ends after this epoch, or None."""
+        if self.epoch >= self.recipe.epochs:
+            return f"all {_count(self.recipe.epochs, 'epoch')} are trained."
+        if stopped_early:
+            waited = _count(self.recipe.early_stopping or 0, "epoch")
+            return f"early stopping: no better training loss in the last {waited}."
+        return None
+
     def finish(self) -> Result:
         """Write the weights, evaluate the last state on the test classes, and return."""
-        final: dict[str, Any] = {"train_seconds": self._seconds(), "epochs": self.epoch}
+        final: dict[str, Any] = {
+            "train_seconds": self._seconds(),
+            "epochs": self.epoch,
+            "steps": sum(row["steps"] for row in self.history) + self.step,
+            "ended": self.ended,
+        }
         if self.world.is_main:
+            if self.config.progress:
+                print(f"training has ended: {self.ended}")
             models.save(self.model, self.folder / "model.safetensors")
             ks = RECALL_AT.get(self.config.dataset, (1, 2, 4, 8))
             show = self.config.progress
@@ -559,7 +591,8 @@ class Run:
                 "schedule": self.schedule.state_dict(),
                 "early_stopping": self.early_stopping.state_dict(),
                 "sampler": self.sampler.state_dict(),
-                "position": (self.epoch, self.step, self.planned, self.stopped_early),
+                "position": (self.epoch, self.step, self.planned),
+                "ended": self.ended,
                 "meter": self.meter.state_dict(),
                 "history": self.history,
                 "elapsed": self._seconds(),
@@ -585,7 +618,9 @@ class Run:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
         self.early_stopping.load_state_dict(saved["early_stopping"])
-        self.epoch, self.step, self.planned, self.stopped_early = saved["position"]
+        self.epoch, self.step, self.planned, *stopped_early = saved["position"]
+        # Runs made before kept no reason, but whether early stopping had ended them.
+        self.ended = saved["ended"] if "ended" in saved else self._nothing_left(any(stopped_early))
         self.sampler.load_state_dict(saved["sampler"])
         self.meter = Meter.from_state(saved["meter"])
         self.history, self.elapsed = saved["history"], saved["elapsed"]
@@ -609,6 +644,10 @@ def _check_classes(dataset: data.ImageDataset) -> None:
             f"every class of {dataset.name} has one image only: no image has a positive. "
             "Add images, or merge classes."
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + "s" * (number != 1)
 
 
 def _identity(config: TrainConfig) -> dict[str, Any]:
