@@ -1,10 +1,11 @@
-"""Files that are whole or not there, and one sentence where a disk takes no more."""
+"""Whole files or none, one sentence where a disk takes no more, and folders for one process at a time."""
 
 import errno
 import io
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from dmlteach.errors import DMLTeachError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 REASONS = {
     errno.ENOSPC: "the disk of {folder} is full",
@@ -26,6 +32,8 @@ REASONS = {
     errno.ENOENT: "{folder} is not there, or not any more",
 }
 WANT_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TRIES = 10  # to take a lock; a file system that numbers its files anew each time is believed after that
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems that know none
 
 
 class Writer(io.BufferedWriter):
@@ -138,6 +146,99 @@ def write_json_lines(path: str | Path, rows: Iterable[Any]) -> None:
         DMLTeachError: the file cannot be written.
     """
     write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `whole` had begun when its process was killed; nobody else may be writing there.
+
+    Args:
+        folder: whose files.
+    """
+    for part in folder.glob("*.????????.part"):
+        part.unlink(missing_ok=True)
+
+
+class Lock:
+    """The right of one process to work in a folder. The system takes it back however that process ends.
+
+    Args:
+        folder: made where it is missing, and removed again by `release` where nothing was put into it.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.path = folder, folder / "run.lock"
+        self._file: io.BufferedRandom | None = None
+        self._made: list[Path] = []
+
+    def take(self) -> bool:
+        """Take the folder, or say that another process has it.
+
+        To be called again before something is written: the folder may have been removed with its lock.
+
+        Raises:
+            DMLTeachError: the folder cannot be made, or nothing can be written in it.
+        """
+        try:
+            for _ in range(TRIES):
+                if self._is_in_place():
+                    break
+                self._close()
+                self._made = [place for place in [self.folder, *self.folder.parents] if not place.exists()]
+                self.folder.mkdir(parents=True, exist_ok=True)
+                file = open(self.path, "a+b")  # noqa: SIM115
+                if not try_lock(file.fileno()):
+                    file.close()
+                    return False
+                self._file = file  # perhaps one that its last holder has just removed: look again
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        return True
+
+    def release(self) -> None:
+        """Give the folder free, and leave no trace of the lock."""
+        ours = self._is_in_place()
+        if sys.platform == "win32":
+            self._close()
+        with suppress(OSError):
+            if ours:
+                self.path.unlink()
+            for folder in self._made:
+                folder.rmdir()  # raises where the run has left something
+        self._close()
+
+    def _is_in_place(self) -> bool:
+        if self._file is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path))
+        except OSError:
+            return False
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
+def try_lock(handle: int) -> bool:
+    """Lock an open file without waiting; closing it, or the end of the process, frees it.
+
+    Args:
+        handle: the file's descriptor, opened for writing.
+
+    Returns:
+        False where another process holds the lock. True also where the file system knows no locks: better
+        work without one than not at all.
+    """
+    try:
+        if sys.platform == "win32":
+            os.lseek(handle, 0, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in NO_LOCKS
+    return True
 
 
 def check_room(need: int, folder: Path, what: str, cure: str) -> None:

@@ -35,6 +35,7 @@ POSITIVE = (
     "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
 RECALL_AT = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30, 40, 50)}  # K of Recall@K, as published
+MODEL = "model.safetensors"
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
 MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
 
@@ -181,8 +182,12 @@ def fit(
         KeyboardInterrupt: after Ctrl-C or `stop`, once the checkpoint is saved.
     """
     device = choose_device(config.device)
-    with distributed.join(device) as world, _stop_on_signal(stop or threading.Event()) as stop:
-        run = Run(config, device, world)
+    with (
+        distributed.join(device) as world,
+        _stop_on_signal(stop or threading.Event()) as stop,
+        _folder_to_itself(config, world) as lock,
+    ):
+        run = Run(config, device, world, lock)
         run.start()
         watch = after_epoch or (lambda run: None)
         watch(run)
@@ -196,18 +201,19 @@ def fit(
             if run.epoch_is_complete():
                 run.end_epoch()
                 watch(run)
+                run.stop_if(world.share(stop.is_set()))
         return run.finish()
 
 
 class Run:
     """Everything one training run holds, and the few things that happen to it."""
 
-    def __init__(self, config: TrainConfig, device: torch.device, world: distributed.World):
+    def __init__(self, config: TrainConfig, device: torch.device, world: distributed.World, lock: files.Lock):
         """Build all parts; raises before anything is written."""
         self.begun = time.perf_counter()
-        self.config, self.device, self.world = config, device, world
+        self.config, self.device, self.world, self.lock = config, device, world, lock
         self.recipe = recipe = resolve(config)
-        self.folder = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
+        self.folder = lock.folder
         self.saved = self._read_checkpoint()
 
         train_split = "fit" if config.eval_every else "train"
@@ -333,11 +339,8 @@ class Run:
         identity = _identity(self.config)
         if self.saved is not None:
             self._restore(self.saved, identity)
-        elif self.world.is_main:
-            files.write_json(
-                self.folder / "config.json", {"config": asdict(self.config), "recipe": asdict(self.recipe)}
-            )
-        if self.saved is None:
+        else:
+            self.world.on_main(self._write_config)
             self._initialize_heads()
             self._imprint()
         self.saved = None
@@ -477,11 +480,11 @@ class Run:
             return
         value, self.pending = self.pending.read(), None
         self.meter.losses.append(value)
-        if not math.isfinite(value):
-            names = ("epoch", "step", "images")
-            files.write_json(
-                self.folder / "nan_batches.json", [dict(zip(names, b, strict=True)) for b in self.recent]
-            )
+        if not math.isfinite(value):  # on every process, in the same step
+            if self.world.is_main:
+                names = ("epoch", "step", "images")
+                rows = [dict(zip(names, b, strict=True)) for b in self.recent]
+                files.write_json(self.folder / "nan_batches.json", rows)
             raise DMLTeachError(
                 f"the loss became {value} in epoch {self.epoch}, step {self.step}; the last batches are "
                 f"listed in {self.folder / 'nan_batches.json'}. Lower --learning-rate, or resume from the "
@@ -506,17 +509,27 @@ class Run:
         return 0 < len(self.batches) == self.step
 
     def save_if_due(self, stop: threading.Event) -> None:
-        """Save every `save_every` seconds, and when asked to stop."""
-        stopping = stop.is_set()
-        if self.world.size > 1:  # all processes must stop at the same step; asking each time would cost
-            stopping = self.step % STATS_EVERY == 0 and self.world.share(stopping)
-        if stopping or time.perf_counter() - self.last_save > self.config.save_every:
+        """Save every `save_every` seconds, and when asked to stop; all processes at the same step."""
+        due = time.perf_counter() - self.last_save > self.config.save_every
+        if due:
+            self.last_save = time.perf_counter()
+        stopping, saving = self.world.any_late(stop.is_set(), due)
+        if stopping or saving:
             self.save()
-        if stopping:
-            self.bar.close()
-            if self.config.progress and self.world.is_main:
-                print(f"stopped; {self.folder} is saved, continue with --resume")
-            raise KeyboardInterrupt
+        self.stop_if(stopping)
+
+    def stop_if(self, asked: bool) -> None:
+        """End here, where the checkpoint stands, if every process has been asked to.
+
+        Raises:
+            KeyboardInterrupt: it was asked.
+        """
+        if not asked:
+            return
+        self.bar.close()
+        if self.config.progress and self.world.is_main:
+            print(f"stopped; {self.folder} is saved, continue with --resume")
+        raise KeyboardInterrupt
 
     def end_epoch(self) -> None:
         """Close the epoch: its row of metrics, schedule, early stopping, evaluation on val, checkpoint."""
@@ -559,12 +572,14 @@ class Run:
         if self.world.is_main:
             if self.config.progress:
                 print(f"training has ended: {self.ended}")
-            models.save(self.model, self.folder / "model.safetensors")
+            self._hold_folder()
+            models.save(self.model, self.folder / MODEL)
             ks = RECALL_AT.get(self.config.dataset, (1, 2, 4, 8))
             show = self.config.progress
             final |= evaluate(
                 self.model, self.test, self.gallery, ks=ks, device=self.device.type, progress=show
             )
+            self._write_what_is_missing()
             self._write_metrics(final)
         return Result(self.folder, {"epochs": self.history, "final": final}, self.model.eval())
 
@@ -577,8 +592,10 @@ class Run:
         """Replace the checkpoint. The last loss is read first, so that a NaN is never saved."""
         self._read_last_loss()
         self.last_save = time.perf_counter()
-        if not self.world.is_main:
-            return
+        self.world.on_main(self._write_checkpoint)
+
+    def _write_checkpoint(self) -> None:
+        self._hold_folder()
         checkpoint.write(
             self.folder,
             {
@@ -598,6 +615,25 @@ class Run:
                 "elapsed": self._seconds(),
             },
         )
+
+    def _hold_folder(self) -> None:
+        """Be sure of the folder before writing; one that somebody has removed is made and described anew."""
+        if not self.lock.take():
+            raise _occupied(self.folder)
+        if not (self.folder / "config.json").exists():
+            self._write_config()
+
+    def _write_what_is_missing(self) -> None:
+        """Complete a folder that somebody has removed since the last epoch."""
+        self._hold_folder()
+        if not (self.folder / checkpoint.FILE).exists():
+            self._write_checkpoint()
+        if not (self.folder / MODEL).exists():
+            models.save(self.model, self.folder / MODEL)
+
+    def _write_config(self) -> None:
+        content = {"config": asdict(self.config), "recipe": asdict(self.recipe)}
+        files.write_json(self.folder / "config.json", content)
 
     def _restore(self, saved: dict[str, Any], identity: dict[str, Any]) -> None:
         different = [k for k in identity if saved["config"].get(k) != identity[k]]
@@ -633,6 +669,30 @@ class Run:
         files.write_json_lines(self.folder / "metrics.jsonl", self.history)
         if self.config.tensorboard:
             _write_tensorboard(self.folder, self.history)
+
+
+@contextmanager
+def _folder_to_itself(config: TrainConfig, world: distributed.World) -> Iterator[files.Lock]:
+    """Nobody else trains in the run's folder meanwhile; what a kill left half-written there is removed."""
+    folder = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
+    lock = files.Lock(folder)
+
+    def take() -> None:
+        if not lock.take():
+            raise _occupied(folder)
+        files.remove_unfinished(folder)
+
+    try:
+        world.on_main(take)
+        yield lock
+    finally:
+        lock.release()
+
+
+def _occupied(folder: Path) -> DMLTeachError:
+    return DMLTeachError(
+        f"another training is at work in {folder}; wait until it has ended, or choose another --output."
+    )
 
 
 def _check_classes(dataset: data.ImageDataset) -> None:

@@ -5,8 +5,11 @@ import io
 import json
 import os
 import resource
+import shutil
 import signal
 import stat
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -178,6 +181,77 @@ def test_places_where_no_file_can_be_are_one_sentence(tmp_path):
         files.write_text(tmp_path, "text")
     with pytest.raises(DMLTeachError, match="too long"):
         files.write_text(tmp_path / ("a" * 300), "text")
+
+
+# ── folders for one process at a time ─────────────────────────────────────────────────────────────────
+
+
+def test_a_folder_has_one_holder_and_is_free_without_a_trace_afterwards(tmp_path):
+    first, second = files.Lock(tmp_path / "new" / "run"), files.Lock(tmp_path / "new" / "run")
+    assert first.take() and first.take()
+    assert not second.take()
+    first.release()
+    assert not list(tmp_path.iterdir())
+    assert second.take()
+    (tmp_path / "new" / "run" / "a.txt").touch()
+    second.release()
+    assert [path.name for path in (tmp_path / "new" / "run").iterdir()] == ["a.txt"]
+
+
+def test_a_process_that_is_killed_leaves_its_folder_free(tmp_path):
+    program = (
+        "import pathlib, sys, time; from dmlteach.files import Lock; lock = Lock(pathlib.Path(sys.argv[1])); "
+        "print(lock.take(), flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "run")]
+    lock = files.Lock(tmp_path / "run")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "True\n"
+        assert not lock.take()
+        other.kill()
+    assert lock.take()
+    lock.release()
+
+
+def test_a_folder_that_was_removed_is_made_anew_unless_somebody_else_has_begun_there(tmp_path):
+    folder = tmp_path / "run"
+    lock, other = files.Lock(folder), files.Lock(folder)
+    assert lock.take()
+    shutil.rmtree(folder)
+    assert lock.take() and folder.is_dir()
+    assert not other.take()
+    shutil.rmtree(folder)
+    assert other.take()
+    assert not lock.take()
+    lock.release()  # not its own any more
+    assert not files.Lock(folder).take()
+    other.release()
+
+
+def test_where_the_file_system_knows_no_locks_work_goes_on(tmp_path, monkeypatch):
+    import fcntl
+
+    def refuse(*given):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert files.Lock(tmp_path / "run").take()
+
+
+def test_a_folder_that_cannot_be_taken_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DMLTeachError, match="run.lock cannot be written: .* is not a folder"):
+        files.Lock(tmp_path / "file").take()
+
+
+def test_what_a_kill_has_left_half_written_is_removed_and_nothing_else(tmp_path):
+    for name in ("checkpoint.pt.0123abcd.part", "checkpoint.pt", "film.part"):
+        (tmp_path / name).touch()
+    files.remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "film.part"}
+
+
+# ── JSON ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_json_is_written_with_a_line_at_its_end_and_without_nan(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -198,30 +197,8 @@ def _locked() -> Iterator[None]:
     """
     with open(file().with_name(file().name + ".lock"), "a+b") as lock:
         end = time.monotonic() + PATIENCE
-        while not _try_lock(lock.fileno()):
+        while not files.try_lock(lock.fileno()):
             if time.monotonic() > end:
                 raise OSError(None, "another process holds its lock", str(file()))
             time.sleep(0.01)
         yield  # closing the file frees it
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(handle: int) -> bool:
-        os.lseek(handle, 0, os.SEEK_SET)
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
