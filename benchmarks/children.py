@@ -21,7 +21,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 
 import torch
 
-from dmlteach import data, files, train
+from dmlteach import data, files, held_out, train
 from dmlteach.errors import DMLTeachError
 
 FINISHED, MISTAKE, INTERRUPTED, CRASHED = 0, 2, 130, 1  # exit codes of a training
@@ -188,7 +188,7 @@ def _watch(trace: Any, act: Act | None, at: int) -> None:
     around(train.Run, "end_epoch", "ending the epoch", "ended the epoch")
     around(train.Run, "finish", "finishing", "finished")
     around(train, "embed", "embedding", "embedded")
-    around(train, "evaluate", "evaluating", "evaluated")
+    around(held_out.HeldOut, "measure", "evaluating", "evaluated")
     _watch_files(moment)
 
 
@@ -207,9 +207,12 @@ def _watch_files(moment: Callable[..., None]) -> None:
         return count
 
     def watched_replace(part: Any, path: Any) -> None:
-        moment(f"written {_name(path)}")
+        of_run = str(part).endswith(".part")  # the cache of images is there once, for all trainings
+        if of_run:
+            moment(f"written {_name(path)}")
         replace(part, path)
-        moment(f"named {_name(path)}")
+        if of_run:
+            moment(f"named {_name(path)}")
 
     files.Writer.write = watched_write  # type: ignore[method-assign]
     os.replace = watched_replace

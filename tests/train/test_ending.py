@@ -2,28 +2,13 @@
 
 import json
 
-import numpy as np
-import pytest
 import torch
-from PIL import Image
 
 from dmlteach import models
 from dmlteach.samplers import Local
 from dmlteach.train import fit
+from tests.train.pictures import ON_PICTURES, flat_colors
 from tests.train.runs import assert_equal_runs, tiny, weights
-
-
-@pytest.fixture
-def flat_colors(tmp_path):
-    """Classes that any network tells apart: each has its color, and more images than a batch."""
-    folder = tmp_path / "colors"
-    colors = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0), (0, 250, 250), (250, 0, 250)]
-    for number, color in enumerate(colors):
-        (folder / f"class{number}").mkdir(parents=True)
-        for i in range(12):
-            shade = np.full((16, 16, 3), color, np.uint8) + np.uint8(i % 3)
-            Image.fromarray(shade).save(folder / f"class{number}" / f"{i}.png")
-    return folder
 
 
 def final(folder):
@@ -42,11 +27,10 @@ def test_every_run_says_why_it_ended_and_after_how_many_steps(tmp_path):
     assert again.metrics["final"]["ended"] == early.metrics["final"]["ended"]
 
 
-def test_a_sampler_that_finds_no_triplet_ends_the_training_in_good_order(tmp_path, flat_colors, capsys):
-    options = {
-        "dataset": "folder", "root": str(flat_colors), "backbone": "resnet18", "weights": "none",
-        "image_size": 16, "batch_size": 6, "classes": None, "progress": True,
-    }  # fmt: skip
+def test_a_sampler_that_finds_no_triplet_ends_the_training_in_good_order(tmp_path, capsys):
+    """Any network tells flat colors apart, and a class has more of them than a batch."""
+    root = str(flat_colors(tmp_path / "colors", classes=6, images=12))
+    options = {**ON_PICTURES, "root": root, "batch_size": 6, "progress": True}
     result = fit(tiny(tmp_path, **options))
     said = final(result.path)["ended"]
     assert said in capsys.readouterr().out
