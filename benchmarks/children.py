@@ -21,7 +21,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 
 import torch
 
-from dmlteach import data, files, held_out, train
+from dmlteach import data, files, held_out, neighbors, train
 from dmlteach.errors import DMLTeachError
 
 FINISHED, MISTAKE, INTERRUPTED, CRASHED = 0, 2, 130, 1  # exit codes of a training
@@ -37,6 +37,7 @@ def prepare() -> None:
     """Load what a training loads late, once for all children; nothing may have started a thread."""
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1)])  # imports torch's compiler
+    neighbors.import_faiss()
     for split in ("fit", "val", "test"):
         data.load("omniglot", split)
     threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1

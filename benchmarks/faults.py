@@ -35,7 +35,7 @@ METHODS = (
 )  # fmt: skip
 IN_TWO = ("sst", "margin", "proxy_anchor")  # also in two processes
 TINY = {
-    "classes": 12, "batch_size": 32, "batches_per_epoch": 2, "epochs": 2, "embedding_dim": 16,
+    "classes": 8, "batch_size": 32, "batches_per_epoch": 2, "epochs": 2, "embedding_dim": 16,
     "progress": False,
 }  # fmt: skip
 SAVE_EVERY = (0, 300)  # seconds: after each step; after each epoch
