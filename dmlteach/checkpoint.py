@@ -1,25 +1,24 @@
 """Resumable checkpoints: one file, replaced as a whole, that holds everything a run needs to continue."""
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dmlteach import files
 from dmlteach.errors import DMLTeachError
 
 FILE = "checkpoint.pt"
 
 
 def write(folder: Path, state: dict[str, Any]) -> None:
-    """Replace the folder's checkpoint; a kill at any moment leaves the old or the new one, whole."""
-    part = folder / f"{FILE}.part"
-    with open(part, "wb") as file:
+    """Replace the folder's checkpoint; a kill at any moment leaves the old or the new one, whole.
+
+    Raises:
+        DMLTeachError: it cannot be written; the old one stays.
+    """
+    with files.whole(folder / FILE) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / FILE)
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -40,17 +39,3 @@ def read(folder: Path) -> dict[str, Any] | None:
         raise DMLTeachError(
             f"{file} is not a dmlteach checkpoint ({type(error).__name__}); remove it to start the run anew."
         ) from None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file as a whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    part.replace(path)
-
-
-def write_json_lines(path: Path, rows: list[Any]) -> None:
-    """Write one JSON value a line, the file as a whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
-    part.replace(path)

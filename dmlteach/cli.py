@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.files import write_text
 
 if TYPE_CHECKING:
     from dmlteach.exercises.progress import Record
@@ -605,7 +606,7 @@ def playground(
     """
     from dmlteach.widgets.page import playground_page
 
-    _write_text(Path(output), playground_page())
+    write_text(output, playground_page())
     typer.echo(f"playground: {output}")
 
 
@@ -859,15 +860,7 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    _write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def _write_text(path: Path, content: str) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(content, encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _is_root() -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from dmlteach import files
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.options import at_least
 
@@ -209,8 +210,8 @@ def execute(
     notebook = nbformat.read(partial, as_version=4)
     tidy(notebook)
     notebook.metadata["dmlteach"] = {"key": key, "cpu_seconds": round(children_seconds() - work, 1)}
-    nbformat.write(notebook, partial)
-    os.replace(partial, target)
+    files.write_text(target, nbformat.writes(notebook))
+    partial.unlink()
     return time.perf_counter() - started
 
 

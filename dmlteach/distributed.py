@@ -1,7 +1,7 @@
 """One process or several (torchrun): which rows are mine, gather everybody's, sum gradients."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,12 +9,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from dmlteach.errors import DMLTeachError
+
 
 class World:
     """The processes that train together; a single process is a world of one."""
 
     def __init__(self, rank: int = 0, size: int = 1):
         self.rank, self.size = rank, size
+        self._asked: tuple[Tensor, dist.Work] | None = None
 
     @property
     def is_main(self) -> bool:
@@ -59,6 +62,42 @@ class World:
         if self.is_main and self.size > 1:
             dist.barrier()
 
+    def on_main(self, action: Callable[[], None]) -> None:
+        """Do something on the main process; where it fails, every process raises, and none waits in vain.
+
+        Args:
+            action: what the main process does.
+
+        Raises:
+            DMLTeachError: the one of `action`.
+        """
+        failure: DMLTeachError | None = None
+        if self.is_main:
+            try:
+                action()
+            except DMLTeachError as error:
+                failure = error
+        message = self.share(str(failure) if failure else None)
+        if message is not None:
+            raise failure or DMLTeachError(message)
+
+    def any_late(self, *flags: bool) -> list[bool]:
+        """Which flags any process has raised. Of several processes it tells what they said one call before.
+
+        So nobody waits for the slowest; all processes get the same answer, and must call equally often.
+
+        Args:
+            *flags: of this process.
+        """
+        if self.size == 1:
+            return list(flags)
+        before, said = self._asked, torch.tensor(flags, dtype=torch.uint8)
+        self._asked = said, dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True)
+        if before is None:
+            return [False] * len(flags)
+        before[1].wait()
+        return before[0].bool().tolist()
+
     def share(self, value: Any) -> Any:
         """The main process's `value`, on every process."""
         if self.size == 1:
@@ -79,7 +118,8 @@ def join(device: torch.device) -> Iterator[World]:
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if not already:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # What is said between the processes, as by `any_late`, goes past the GPUs.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size)
     finally:

@@ -2,10 +2,12 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from torch import Tensor
 
+from dmlteach import files
 from dmlteach.data import ImageDataset
 from dmlteach.errors import DMLTeachError
 
@@ -41,28 +43,25 @@ def write(path: str | Path, embeddings: Tensor, images: ImageDataset) -> None:
         images: what was embedded.
 
     Raises:
-        DMLTeachError: as `check` does.
+        DMLTeachError: as `check` does, or the disk does not take the file.
     """
     check(path)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    (_write_npz if path.suffix == ".npz" else _write_parquet)(part, embeddings.float().numpy(), images)
-    part.replace(path)
+    write_into = _write_npz if Path(path).suffix == ".npz" else _write_parquet
+    with files.whole(path) as file:
+        write_into(file, embeddings.float().numpy(), images)
 
 
-def _write_npz(part: Path, embeddings: np.ndarray, images: ImageDataset) -> None:
+def _write_npz(file: BinaryIO, embeddings: np.ndarray, images: ImageDataset) -> None:
     columns = {"embeddings": embeddings}
     if images.paths is not None:
         columns["paths"] = np.array(images.paths)
     if images.class_names:
         columns["labels"] = images.labels.numpy()
         columns["class_names"] = np.array(images.class_names)
-    with open(part, "wb") as file:  # by a name alone, NumPy would add an ending of its own
-        np.savez(file, **columns)  # type: ignore[arg-type]
+    np.savez(file, **columns)  # type: ignore[arg-type]
 
 
-def _write_parquet(part: Path, embeddings: np.ndarray, images: ImageDataset) -> None:
+def _write_parquet(file: BinaryIO, embeddings: np.ndarray, images: ImageDataset) -> None:
     import pandas as pd
 
     columns: dict[str, object] = {}
@@ -73,4 +72,4 @@ def _write_parquet(part: Path, embeddings: np.ndarray, images: ImageDataset) -> 
         columns["label"] = images.labels.numpy()
         columns["class"] = [names[label] for label in images.labels.tolist()]
     columns["embedding"] = list(embeddings)
-    pd.DataFrame(columns).to_parquet(part, index=False)
+    pd.DataFrame(columns).to_parquet(file, index=False)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import dmlteach
-from dmlteach.checkpoint import write_json
+from dmlteach import files
 from dmlteach.errors import DMLTeachError
 from dmlteach.models import Model
 
@@ -51,19 +51,17 @@ def write(model: Model, path: str | Path) -> Path:
         The JSON file.
 
     Raises:
-        DMLTeachError: the ending is not .pt2, or torch.export cannot follow the network.
+        DMLTeachError: the ending is not .pt2, torch.export cannot follow the network, or the disk does not
+            take the files.
     """
     path = Path(path)
     if path.suffix != SUFFIX:
         raise DMLTeachError(f"an exported model is a file *{SUFFIX}, not {str(path)!r}.")
     program = _program(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        torch.export.save(program, file)
     description = path.with_name(path.name + ".json")
-    write_json(description, describe(model, path.name))
-    part.replace(path)
+    with files.whole(path) as file:
+        torch.export.save(program, file)
+        files.write_json(description, describe(model, path.name))
     return description
 
 

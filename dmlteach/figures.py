@@ -15,6 +15,7 @@ from torch import Tensor
 from dmlteach import data, models
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.evaluate import embed
+from dmlteach.files import write_text
 from dmlteach.metrics import recall_at_k
 from dmlteach.models import SHIPPED, Model
 from dmlteach.plots import curves, overview, retrieval, ternary, tsne
@@ -342,8 +343,8 @@ def _read_hashes(folder: Path) -> dict[str, str]:
 def _record(folder: Path, name: str) -> None:
     """Remember what the figure was drawn from, and list it in README.md."""
     hashes = _read_hashes(folder) | {name: fingerprint(name)}
-    (folder / HASHES).write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_index(folder), encoding="utf-8")
+    write_text(folder / HASHES, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
+    write_text(folder / "README.md", _index(folder))
 
 
 def _index(folder: Path) -> str:

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from dmlteach import course
+from dmlteach import course, files
 from dmlteach.errors import DMLTeachError, unknown_name
 
 NOTEBOOK = course.CHECKOUT / "notebooks" / "reports" / "benchmark.ipynb"
@@ -55,7 +55,7 @@ def run(output: str | Path | None = None, notebook: Path = NOTEBOOK, **parameter
             raise DMLTeachError(error.value) from None
         raise
     page = folder / "report.html"
-    page.write_text(to_html(folder / "report.ipynb"), encoding="utf-8")
+    files.write_text(page, to_html(folder / "report.ipynb"))
     return page
 
 

@@ -17,7 +17,19 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dmlteach import checkpoint, das, data, distributed, losses, methods, models, optim, recall, samplers
+from dmlteach import (
+    checkpoint,
+    das,
+    data,
+    distributed,
+    files,
+    losses,
+    methods,
+    models,
+    optim,
+    recall,
+    samplers,
+)
 from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
@@ -39,6 +51,7 @@ POSITIVE = (
     "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
 NOT_NEGATIVE = ("imprint", "eval_every", "save_every", "weight_decay")
+MODEL = "model.safetensors"
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
 OF_THE_CHECKPOINT = ("backbone", "weights", "embedding_dim", "normalize", "image_size", "head_options")
 MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
@@ -253,8 +266,12 @@ def fit(
         KeyboardInterrupt: after Ctrl-C or `stop`, once the checkpoint is saved.
     """
     device = choose_device(config.device)
-    with distributed.join(device) as world, _stop_on_signal(stop or threading.Event()) as stop:
-        run = Run(config, device, world)
+    with (
+        distributed.join(device) as world,
+        _stop_on_signal(stop or threading.Event()) as stop,
+        _folder_to_itself(config, world) as lock,
+    ):
+        run = Run(config, device, world, lock)
         run.start()
         watch = after_epoch or (lambda run: None)
         watch(run)
@@ -269,21 +286,21 @@ def fit(
             if run.epoch_is_complete():
                 run.end_epoch()
                 watch(run)
+                run.stop_if(world.share(stop.is_set()))
         return run.finish()
 
 
 class Run:
     """Everything one training run holds, and the few things that happen to it."""
 
-    def __init__(self, config: TrainConfig, device: torch.device, world: distributed.World):
+    def __init__(self, config: TrainConfig, device: torch.device, world: distributed.World, lock: files.Lock):
         """Build all parts; raises before anything is written."""
-        self.config, self.device, self.world = config, device, world
-        check_values(config)
+        self.config, self.device, self.world, self.lock = config, device, world, lock
         started_from = models.load(config.checkpoint) if config.checkpoint else None
         self.recipe = recipe = resolve(config, started_from)
         if config.tensorboard:
             _tensorboard_writer()
-        self.folder = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
+        self.folder = lock.folder
         self.saved = self._read_checkpoint()
 
         train_split = "fit" if config.eval_every else "train"
@@ -421,13 +438,9 @@ class Run:
         if self.saved is not None:
             self._restore(self.saved, identity)
         self._check_time_to_plan()
-        if self.saved is None and self.world.is_main:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            network = asdict(self.model.spec)
-            described = {"config": asdict(self.config), "recipe": asdict(self.recipe), "network": network}
-            checkpoint.write_json(self.folder / "config.json", described)
         self.resumed, self.saved = self.saved is not None, None
         if not self.resumed:
+            self.world.on_main(self._write_config)
             self._initialize_heads()
             self._imprint()
 
@@ -595,11 +608,11 @@ class Run:
             return
         value, self.pending = self.pending.read(), None
         self.meter.losses.append(value)
-        if not math.isfinite(value):
-            names = ("epoch", "step", "images")
-            checkpoint.write_json(
-                self.folder / "nan_batches.json", [dict(zip(names, b, strict=True)) for b in self.recent]
-            )
+        if not math.isfinite(value):  # on every process, in the same step
+            if self.world.is_main:
+                names = ("epoch", "step", "images")
+                rows = [dict(zip(names, b, strict=True)) for b in self.recent]
+                files.write_json(self.folder / "nan_batches.json", rows)
             raise DMLTeachError(
                 f"the loss became {value} in epoch {self.epoch}, step {self.step}; the last batches are "
                 f"listed in {self.folder / 'nan_batches.json'}. Lower --learning-rate, or resume from the "
@@ -623,17 +636,27 @@ class Run:
         return 0 < len(self.batches) == self.step
 
     def save_if_due(self, stop: threading.Event) -> None:
-        """Save every `save_every` seconds, and when asked to stop."""
-        stopping = stop.is_set()
-        if self.world.size > 1:  # all processes must stop at the same step; asking each time would cost
-            stopping = self.step % STATS_EVERY == 0 and self.world.share(stopping)
-        if stopping or time.perf_counter() - self.last_save > self.config.save_every:
+        """Save every `save_every` seconds, and when asked to stop; all processes at the same step."""
+        due = time.perf_counter() - self.last_save > self.config.save_every
+        if due:
+            self.last_save = time.perf_counter()
+        stopping, saving = self.world.any_late(stop.is_set(), due)
+        if stopping or saving:
             self.save()
-        if stopping:
-            self.bar.close()
-            if self.config.progress and self.world.is_main:
-                print(f"stopped; {self.folder} is saved, continue with --resume")
-            raise KeyboardInterrupt
+        self.stop_if(stopping)
+
+    def stop_if(self, asked: bool) -> None:
+        """End here, where the checkpoint stands, if every process has been asked to.
+
+        Raises:
+            KeyboardInterrupt: it was asked.
+        """
+        if not asked:
+            return
+        self.bar.close()
+        if self.config.progress and self.world.is_main:
+            print(f"stopped; {self.folder} is saved, continue with --resume")
+        raise KeyboardInterrupt
 
     def end_epoch(self) -> None:
         """Close the epoch: its row of metrics, schedule, early stopping, evaluation on val, checkpoint."""
@@ -651,7 +674,7 @@ class Run:
         self.epoch, self.step, self.planned = self.epoch + 1, 0, False
         self.ended = self._nothing_left(stopped_early)
         self.save()
-        self._write_metrics()
+        self.world.on_main(self._write_metrics)
         self.out_of_time(needed=row["plan_seconds"])  # the next plan takes about as long
         if self.config.progress and self.world.is_main:
             line = f"epoch {self.epoch}: loss {row['loss']:.4f}, {row['images_per_second']:.0f} images/s"
@@ -680,8 +703,10 @@ class Run:
         if self.world.is_main:
             if self.config.progress:
                 print(f"training has ended: {final['ended']}")
-            models.save(self.model, self.folder / "model.safetensors")
+            self._hold_folder()
+            models.save(self.model, self.folder / MODEL)
             final |= self.test.measure(self.model, self.device.type, self.config.progress)
+            self._write_what_is_missing()
             self._write_metrics(final)
         return Result(self.folder, self._metrics(final), self.model.eval())
 
@@ -711,8 +736,10 @@ class Run:
         self._read_last_loss()
         self.last_save = time.perf_counter()
         self.train_seconds = self._seconds()
-        if not self.world.is_main:
-            return
+        self.world.on_main(self._write_checkpoint)
+
+    def _write_checkpoint(self) -> None:
+        self._hold_folder()
         checkpoint.write(
             self.folder,
             {
@@ -733,6 +760,26 @@ class Run:
                 "elapsed": self.train_seconds,
             },
         )
+
+    def _hold_folder(self) -> None:
+        """Be sure of the folder before writing; one that somebody has removed is made and described anew."""
+        if not self.lock.take():
+            raise _occupied(self.folder)
+        if not (self.folder / "config.json").exists():
+            self._write_config()
+
+    def _write_what_is_missing(self) -> None:
+        """Complete a folder that somebody has removed since the last epoch."""
+        self._hold_folder()
+        if not (self.folder / checkpoint.FILE).exists():
+            self._write_checkpoint()
+        if not (self.folder / MODEL).exists():
+            models.save(self.model, self.folder / MODEL)
+
+    def _write_config(self) -> None:
+        network = asdict(self.model.spec)
+        described = {"config": asdict(self.config), "recipe": asdict(self.recipe), "network": network}
+        files.write_json(self.folder / "config.json", described)
 
     def _restore(self, saved: dict[str, Any], identity: dict[str, Any]) -> None:
         different = [k for k in identity if saved["config"].get(k) != identity[k]]
@@ -767,12 +814,34 @@ class Run:
         return {part: numbers for part, numbers in content.items() if numbers is not None}
 
     def _write_metrics(self, final: dict[str, Any] | None = None) -> None:
-        if not self.world.is_main:
-            return
-        checkpoint.write_json(self.folder / "metrics.json", self._metrics(final))
-        checkpoint.write_json_lines(self.folder / "metrics.jsonl", self.history)
+        files.write_json(self.folder / "metrics.json", self._metrics(final))
+        files.write_json_lines(self.folder / "metrics.jsonl", self.history)
         if self.config.tensorboard and self.history:
             _write_tensorboard(self.folder, self.history)
+
+
+@contextmanager
+def _folder_to_itself(config: TrainConfig, world: distributed.World) -> Iterator[files.Lock]:
+    """Nobody else trains in the run's folder meanwhile; what a kill left half-written there is removed."""
+    folder = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
+    lock = files.Lock(folder)
+
+    def take() -> None:
+        if not lock.take():
+            raise _occupied(folder)
+        files.remove_unfinished(folder)
+
+    try:
+        world.on_main(take)
+        yield lock
+    finally:
+        lock.release()
+
+
+def _occupied(folder: Path) -> DMLTeachError:
+    return DMLTeachError(
+        f"another training is at work in {folder}; wait until it has ended, or choose another --output."
+    )
 
 
 def _check_classes(dataset: data.ImageDataset) -> None:

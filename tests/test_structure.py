@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "dmlteach"
 FLOW = [
     "errors",
     "options",
+    "files",
     "distances",
     "interfaces",
     "neighbors class_tree device",

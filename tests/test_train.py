@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from dmlteach.errors import DMLTeachError
+from dmlteach.files import Lock
 from dmlteach.train import TrainConfig, fit, resolve
 
 TINY = {
@@ -117,6 +119,39 @@ def test_resume_after_kill_9_gives_bit_identical_weights(tmp_path, kill_at):
     assert without_times(resumed.metrics) == without_times(straight.metrics)
 
 
+def test_a_second_training_in_a_folder_gets_one_sentence_and_writes_nothing(tmp_path):
+    lock = Lock(tmp_path / "run")
+    assert lock.take()
+    for resume in (False, True):
+        with pytest.raises(DMLTeachError, match="another training is at work in .*run; wait .* --output"):
+            fit(tiny(tmp_path, resume=resume))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.lock"]
+    lock.release()
+
+
+def test_a_run_survives_the_removal_of_its_folder(tmp_path):
+    folder = tmp_path / "run"
+
+    def remove(run):
+        if run.epoch in (0, 2):  # at the start, and after the last epoch
+            shutil.rmtree(folder)
+
+    survived = fit(tiny(tmp_path), remove)
+    straight = fit(tiny(tmp_path, "straight"))
+    assert {p.name for p in folder.iterdir()} == {p.name for p in straight.path.iterdir()}
+    ours, truth = (json.loads((p / "metrics.json").read_text()) for p in (folder, straight.path))
+    assert without_times(ours) == without_times(truth)
+    ours, truth = (load_file(result.path / "model.safetensors") for result in (survived, straight))
+    assert all(torch.equal(ours[k], truth[k]) for k in truth)
+    assert fit(tiny(tmp_path, resume=True)).metrics["epochs"] == survived.metrics["epochs"]
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path):
+    with pytest.raises(DMLTeachError, match="learning"):
+        fit(tiny(tmp_path, "new/run", learning_rate=-1))
+    assert not list(tmp_path.iterdir())
+
+
 def test_ctrl_c_saves_and_resume_continues(tmp_path):
     output = tmp_path / "run"
     config = {**TINY, "epochs": 500, "output": str(output)}
@@ -140,9 +175,9 @@ def test_an_event_set_elsewhere_ends_the_run_after_the_step_and_resume_continues
     class Ending(threading.Event):
         asked = 0
 
-        def is_set(self) -> bool:  # it is asked once a step
+        def is_set(self) -> bool:  # it is asked once a step, and after each epoch
             self.asked += 1
-            return self.asked > 3
+            return self.asked > 4
 
     with pytest.raises(KeyboardInterrupt):
         fit(tiny(tmp_path, batches_per_epoch=3), stop=Ending())

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from dmlteach.data.dataset import ImageDataset, Source
 from dmlteach.errors import DMLTeachError
+from dmlteach.files import check_room, readable
 
 Mode = Literal["square", "short_side"]
 
@@ -151,9 +152,10 @@ def _build(dataset: ImageDataset, size: int, mode: Mode, finished: Path, progres
     building = finished.with_name(f"{finished.name}.building-{uuid.uuid4().hex[:12]}")
     try:
         building.mkdir(parents=True)
-        check_room(need, finished.parent)
+        cure = "Make room, choose a smaller size, or name another folder in DMLTEACH_CACHE."
+        check_room(need, finished.parent, "the picture cache", cure)
         if progress:
-            print(f"{_what(dataset)}: {_readable(need)} in {finished.parent}", file=sys.stderr)
+            print(f"{_what(dataset)}: {readable(need)} in {finished.parent}", file=sys.stderr)
         _write(dataset, size, mode, building, progress)
         _publish(building, finished)
     except OSError as error:
@@ -219,20 +221,6 @@ def _bytes_needed(source: Source, size: int, mode: Mode) -> int:
     return int((sizes * scale).prod(1).mean().item() * len(source) * source.channels)
 
 
-def check_room(
-    need: int,
-    folder: Path,
-    what: str = "the picture cache",
-    cure: str = "Make room, choose a smaller size, or name another folder in DMLTEACH_CACHE.",
-) -> None:
-    """Refuse to start what the disk of `folder` cannot hold; `need` in bytes."""
-    free = shutil.disk_usage(folder).free
-    if need * 1.1 > free:
-        raise DMLTeachError(
-            f"{what} needs {_readable(need)}, and {folder} has {_readable(free)} free. {cure}"
-        )
-
-
 def _remove_abandoned(home: Path) -> None:
     """Delete what killed builders left behind: nobody reads it, but it takes room."""
     for building in home.glob("*.building-*"):
@@ -248,9 +236,3 @@ def _remove_abandoned(home: Path) -> None:
 
 def _what(dataset: ImageDataset) -> str:
     return f"Preparing {len(dataset.source):,} images of {dataset.name}"
-
-
-def _readable(count: int) -> str:
-    if count < 1e9:
-        return f"{count / 1e6:,.1f} MB"
-    return f"{count / 1e9:,.1f} GB"

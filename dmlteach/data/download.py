@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from dmlteach.data.cache import check_room
 from dmlteach.data.unpack import unpack
 from dmlteach.errors import DMLTeachError
+from dmlteach.files import check_room
 
 _TRIES = 4  # connections for one file, before the user is asked to repeat the command
 _PAUSE = 2.0  # seconds between them

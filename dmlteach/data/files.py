@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from dmlteach.data.cache import cache_folder, check_room
+from dmlteach.data.cache import cache_folder
 from dmlteach.data.dataset import Change
 from dmlteach.data.decode import decode, size_of
 from dmlteach.errors import DMLTeachError
+from dmlteach.files import check_room
 
 
 class StoredFile(NamedTuple):
@@ -156,7 +157,8 @@ def _decompress(path: Path) -> Path:
     unfinished = home / f"{target.name}.building-{uuid.uuid4().hex[:12]}"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        check_room(status.st_size, home)  # pictures hardly compress
+        cure = "Make room, or name another folder in DMLTEACH_CACHE."
+        check_room(status.st_size, home, f"{path.name}, unpacked,", cure)  # pictures hardly compress
         with (
             open(path, "rb") as packed,
             tqdm.wrapattr(packed, "read", total=status.st_size, desc=f"Unpacking {path.name}") as counted,

@@ -2,8 +2,6 @@
 
 import json
 import os
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from typing import Any
 
 import platformdirs
 
+from dmlteach import files
 from dmlteach.errors import DMLTeachError
 
 VARIABLE = "DMLTEACH_PROGRESS"  # names another file
@@ -110,14 +109,13 @@ def export(target: str | Path) -> None:
     """Write all records to a file of the reader's choice.
 
     Args:
-        target: a JSON file; its folder has to exist.
+        target: a JSON file; its folder is made.
 
     Raises:
-        DMLTeachError: as `read`.
-        OSError: it cannot be written.
+        DMLTeachError: as `read`, or the file cannot be written.
     """
     records, _ = read()
-    _replace(Path(target).expanduser(), _as_json(records))
+    files.write_text(Path(target).expanduser(), _as_json(records))
 
 
 def _change(id: str, change: Any) -> str:
@@ -131,7 +129,7 @@ def _change(id: str, change: Any) -> str:
             change(record)
             if asdict(record) != before or note:
                 record.when = datetime.now(UTC).isoformat(timespec="seconds")
-                _replace(file(), _as_json(records))
+                files.write_text(file(), _as_json(records))
             return note
     except OSError as error:
         return f"progress could not be saved in {file()}: {error.strerror or error}"
@@ -191,20 +189,6 @@ def _as_json(records: dict[str, Record]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a whole file or none: a neighbour first, then its name."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(handle, "w", encoding="utf-8") as opened:
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
-
-
 @contextmanager
 def _locked() -> Iterator[None]:
     """Alone among all processes; the system frees the lock of one that dies.
@@ -213,30 +197,8 @@ def _locked() -> Iterator[None]:
     """
     with open(file().with_name(file().name + ".lock"), "a+b") as lock:
         end = time.monotonic() + PATIENCE
-        while not _try_lock(lock.fileno()):
+        while not files.try_lock(lock.fileno()):
             if time.monotonic() > end:
                 raise OSError(None, "another process holds its lock", str(file()))
             time.sleep(0.01)
         yield  # closing the file frees it
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(handle: int) -> bool:
-        os.lseek(handle, 0, os.SEEK_SET)
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

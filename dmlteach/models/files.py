@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from dmlteach import files
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.models.backbones import build_backbone
 from dmlteach.models.model import Model, Spec, assemble
@@ -15,22 +16,23 @@ SHIPPED = ("untrained", "softmax", "triplet", "sst")
 
 
 def save(model: Model, path: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Write weights and spec as one safetensors file, atomically.
+    """Write weights and spec as one safetensors file, whole or not at all.
 
     Args:
         model: what to save.
         path: of the file.
         dtype: store floats as this type, e.g. torch.float16 for half the size; default as they are.
+
+    Raises:
+        DMLTeachError: the file cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as as_bytes  # its own writer lets nobody else read the file
 
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if dtype is not None:
         state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    save_file(state, part, metadata={"dmlteach": json.dumps(asdict(model.spec))})
-    part.replace(path)
+    with files.whole(path) as file:
+        file.write(as_bytes(state, metadata={"dmlteach": json.dumps(asdict(model.spec))}))
 
 
 def load(path: str | Path) -> Model:

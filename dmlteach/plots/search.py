@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from torch import Tensor
 
+from dmlteach import files
 from dmlteach.data import ImageDataset
 from dmlteach.data.files import FileSource
 from dmlteach.data.pictures import files_of
@@ -74,12 +75,12 @@ def save(figure: Picture, path: str | Path) -> None:
     Args:
         figure: of `search_picture`.
         path: of the file; its folder is made.
+
+    Raises:
+        DMLTeachError: the file cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png", dpi=160, metadata={"Software": None, "Description": figure.alt})
-    part.replace(path)
+    with files.whole(path) as file:
+        figure.savefig(file, format="png", dpi=160, metadata={"Software": None, "Description": figure.alt})
 
 
 def check(path: str | Path) -> None:

@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
+from dmlteach import files
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -124,10 +126,12 @@ def save(figure: Figure, path: str | Path, alt: str | None = None, svg: bool = T
         svg: whether a vector version is worth having (not for thousands of thumbnails).
 
     Returns:
-        The files written.
+        The files written, each whole or not at all.
+
+    Raises:
+        DMLTeachError: one of them cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = alt if alt is not None else getattr(figure, "alt", "")
     kinds: dict[str, dict[str, Any]] = {"png": {"Software": None}}
     if svg:
@@ -136,9 +140,10 @@ def save(figure: Figure, path: str | Path, alt: str | None = None, svg: bool = T
     with context():
         for kind, metadata in kinds.items():
             written.append(path.with_name(f"{path.name}.{kind}"))
-            figure.savefig(written[-1], format=kind, metadata=metadata)
+            with files.whole(written[-1]) as file:
+                figure.savefig(file, format=kind, metadata=metadata)
     written.append(path.with_name(f"{path.name}.alt.txt"))
-    written[-1].write_text(text + "\n", encoding="utf-8")
+    files.write_text(written[-1], text + "\n")
     return written
 
 

@@ -158,9 +158,10 @@ def test_export_writes_what_was_done(tmp_path):
     assert json.loads(target.read_text())["exercises"]["before.softmax"]["status"] == "right"
 
 
-def test_export_into_a_folder_that_is_not_there_is_one_error(tmp_path):
-    failed = run("--export", str(tmp_path / "none" / "mine.json"))
-    assert failed.exit_code == 2 and failed.stderr.startswith("error: ")
+def test_export_makes_its_folder_and_where_it_cannot_be_made_is_one_error(tmp_path):
+    assert run("--export", str(tmp_path / "new" / "mine.json")).exit_code == 0
+    failed = run("--export", str(tmp_path / "new" / "mine.json" / "mine.json"))
+    assert failed.exit_code == 2 and failed.stderr.startswith("error: ") and "not a folder" in failed.stderr
     assert "Traceback" not in failed.output
 
 

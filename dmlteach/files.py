@@ -1,0 +1,283 @@
+"""Whole files or none, one sentence where a disk takes no more, and folders for one process at a time."""
+
+import errno
+import io
+import json
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dmlteach.errors import DMLTeachError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+REASONS = {
+    errno.ENOSPC: "the disk of {folder} is full",
+    errno.EDQUOT: "your quota on the disk of {folder} is used up",
+    errno.EFBIG: "it is larger than `ulimit -f` or the file system of {folder} allows",
+    errno.EACCES: "you may not write in {folder}",
+    errno.EPERM: "you may not write in {folder}",
+    errno.EROFS: "the disk of {folder} can only be read",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "{folder} is not a folder",
+    errno.EEXIST: "{folder} is not a folder",
+    errno.ENOENT: "{folder} is not there, or not any more",
+}
+WANT_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TRIES = 10  # to take a lock; a file system that numbers its files anew each time is believed after that
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems that know none
+
+
+class Writer(io.BufferedWriter):
+    """An open file that keeps the disk's first refusal for its owner, and drops what is written after it.
+
+    Nothing, not even Ctrl-C, raises in the middle of torch's writers: they are C++, and what they do then
+    ends the process or hides the reason.
+    """
+
+    refusal: OSError | KeyboardInterrupt | None = None
+
+    def write(self, data: Any) -> int:
+        self._unless_refused(super().write, data)
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        self._unless_refused(super().flush)
+
+    def become(self, path: Path) -> None:
+        """Bring everything to the disk itself, and give the file its name."""
+        self._unless_refused(super().flush)
+        self._unless_refused(os.fsync, self.fileno())
+        self._unless_refused(super().close)  # before the new name, for Windows
+        self._unless_refused(os.replace, self.name, path)
+
+    def _unless_refused(self, action: Callable[..., Any], *given: Any) -> None:
+        if self.refusal is None:
+            try:
+                action(*given)
+            except (OSError, KeyboardInterrupt) as error:
+                self.refusal = error
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Writer]:
+    """A file to write into, which takes the name `path` once the body has ended well.
+
+    Until then `path` stays what it was, through a kill or a power cut as well, and a body that raises leaves
+    nothing behind. The file gets the permissions of any new file. A device, as /dev/null, is written to as it
+    is.
+
+    Args:
+        path: of the file; its folder is made.
+
+    Raises:
+        DMLTeachError: the disk is full, or does not take the file for another reason.
+    """
+    path = Path(path)
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            part = None
+            file = Writer(io.FileIO(path, "w"))  # a folder raises
+        else:
+            # Each writer has a name of its own: two at work on one file leave one of both, whole.
+            part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = Writer(io.FileIO(part, "x"))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        yield file
+        if part:
+            file.become(path)
+    finally:
+        with suppress(OSError):
+            file.close()
+        if part:
+            part.unlink(missing_ok=True)
+        if isinstance(file.refusal, OSError):
+            raise _cannot_write(path, file.refusal) from file.refusal
+        if file.refusal:
+            raise file.refusal
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text as UTF-8, whole or not at all.
+
+    Args:
+        path: of the file; its folder is made.
+        text: its content.
+
+    Raises:
+        DMLTeachError: the file cannot be written.
+    """
+    with whole(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Args:
+        path: of the file; its folder is made.
+        content: what JSON can hold; a NaN is a ValueError.
+
+    Raises:
+        DMLTeachError: the file cannot be written.
+    """
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_json_lines(path: str | Path, rows: Iterable[Any]) -> None:
+    """Write one JSON value a line, the file whole or not at all.
+
+    Args:
+        path: of the file; its folder is made.
+        rows: what JSON can hold; a NaN is a ValueError.
+
+    Raises:
+        DMLTeachError: the file cannot be written.
+    """
+    write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `whole` had begun when its process was killed; nobody else may be writing there.
+
+    Args:
+        folder: whose files.
+    """
+    for part in folder.glob("*.????????.part"):
+        part.unlink(missing_ok=True)
+
+
+class Lock:
+    """The right of one process to work in a folder. The system takes it back however that process ends.
+
+    Args:
+        folder: made where it is missing, and removed again by `release` where nothing was put into it.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.path = folder, folder / "run.lock"
+        self._file: io.BufferedRandom | None = None
+        self._made: list[Path] = []
+
+    def take(self) -> bool:
+        """Take the folder, or say that another process has it.
+
+        To be called again before something is written: the folder may have been removed with its lock.
+
+        Raises:
+            DMLTeachError: the folder cannot be made, or nothing can be written in it.
+        """
+        try:
+            for _ in range(TRIES):
+                if self._is_in_place():
+                    break
+                self._close()
+                self._made = [place for place in [self.folder, *self.folder.parents] if not place.exists()]
+                self.folder.mkdir(parents=True, exist_ok=True)
+                file = open(self.path, "a+b")  # noqa: SIM115
+                if not try_lock(file.fileno()):
+                    file.close()
+                    return False
+                self._file = file  # perhaps one that its last holder has just removed: look again
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        return True
+
+    def release(self) -> None:
+        """Give the folder free, and leave no trace of the lock."""
+        ours = self._is_in_place()
+        if sys.platform == "win32":
+            self._close()
+        with suppress(OSError):
+            if ours:
+                self.path.unlink()
+            for folder in self._made:
+                folder.rmdir()  # raises where the run has left something
+        self._close()
+
+    def _is_in_place(self) -> bool:
+        if self._file is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path))
+        except OSError:
+            return False
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
+def try_lock(handle: int) -> bool:
+    """Lock an open file without waiting; closing it, or the end of the process, frees it.
+
+    Args:
+        handle: the file's descriptor, opened for writing.
+
+    Returns:
+        False where another process holds the lock. True also where the file system knows no locks: better
+        work without one than not at all.
+    """
+    try:
+        if sys.platform == "win32":
+            os.lseek(handle, 0, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in NO_LOCKS
+    return True
+
+
+def check_room(need: int, folder: Path, what: str, cure: str) -> None:
+    """Refuse to start what a disk cannot hold.
+
+    Args:
+        need: bytes.
+        folder: on the disk; may be missing yet.
+        what: what needs them, for the message.
+        cure: what to do, a sentence.
+
+    Raises:
+        DMLTeachError: less than `need` and a tenth is free.
+    """
+    free = _free(folder)
+    if need * 1.1 > free:
+        raise DMLTeachError(f"{what} needs {readable(need)}, and {folder} has {readable(free)} free. {cure}")
+
+
+def readable(count: int) -> str:
+    """A number of bytes for people: "12.3 MB".
+
+    Args:
+        count: bytes.
+    """
+    if count < 1e9:
+        return f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e9:,.1f} GB"
+
+
+def _free(folder: Path) -> int:
+    """Bytes free on the disk of a folder, or where it would be made."""
+    there = next(place for place in [folder, *folder.absolute().parents] if os.path.isdir(place))
+    return shutil.disk_usage(there).free
+
+
+def _cannot_write(path: Path, error: OSError) -> DMLTeachError:
+    folder = path.parent
+    reason = REASONS.get(error.errno or 0, error.strerror or str(error)).format(folder=folder)
+    cure = "Make room, or choose another folder" if error.errno in WANT_ROOM else "Choose another folder"
+    kept = "; the file that stands there is unchanged." if os.path.isfile(path) else "."
+    return DMLTeachError(f"{path} cannot be written: {reason} ({readable(_free(folder))} free). {cure}{kept}")
