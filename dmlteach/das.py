@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dmlteach.distances import normalize
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.inputs import as_labels, check_classes
 
 LARGE_BANK = 2**24  # numbers; a larger bank is kept in half precision, its rows are scaled down anyway
 
@@ -97,7 +98,12 @@ class DAS(nn.Module):
 
         Returns:
             (N (1 + T), D) and their labels; the first N rows are `embeddings` as they came.
+
+        Raises:
+            DMLTeachError: a label (looked at on the CPU only) that is no class.
         """
+        labels = as_labels(labels)
+        check_classes(labels, len(self.filled))
         self.remember(embeddings.detach(), labels, generator)
         made = [self._make(embeddings, labels, generator) for _ in range(self.copies)]
         return torch.cat([embeddings, *made]), labels.repeat(1 + self.copies)

@@ -1,4 +1,7 @@
-"""Exact retrieval and clustering metrics: Recall@K, R-precision, MAP@R, NMI."""
+"""Exact retrieval and clustering metrics: Recall@K, R-precision, MAP@R, NMI.
+
+Embeddings may be tensors or arrays; labels are integers in a tensor, an array, a list or a pandas column.
+"""
 
 import warnings
 from collections.abc import Sequence
@@ -8,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.inputs import as_embeddings, as_labels, check_finite
 from dmlteach.neighbors import kmeans
 from dmlteach.ranks import Sets, rank_matches
 
@@ -27,7 +31,7 @@ def retrieval_metrics(
     Args:
         embeddings: (Q, D), compared by Euclidean distance.
         labels: (Q,) class of each.
-        ks: the K of Recall@K, each at most the number of items searched.
+        ks: the K of Recall@K, e.g. (1,), each at most the number of items searched.
         gallery_embeddings: (M, D), where the queries search another set.
         gallery_labels: (M,).
 
@@ -222,23 +226,23 @@ def _check_sets(queries, query_labels, gallery, gallery_labels) -> Sets:
 
 
 def _check_set(embeddings, labels, name: str) -> tuple[Tensor, Tensor]:
-    embeddings, labels = torch.as_tensor(embeddings).detach(), torch.as_tensor(labels)
-    if embeddings.ndim != 2 or not len(embeddings) or labels.shape != embeddings.shape[:1]:
+    embeddings = as_embeddings(embeddings, name)
+    labels = as_labels(labels, name.replace("embeddings", "labels"))
+    if not len(embeddings) or labels.shape != embeddings.shape[:1]:
         raise DMLTeachError(
             f"{name} {tuple(embeddings.shape)} with labels {tuple(labels.shape)}: "
             "give at least one row (N, D) and one label per row (N,)."
         )
     if embeddings.device.type == "mps":  # which has no float64
         embeddings = embeddings.cpu()
-    if embeddings.dtype != torch.float64:
-        embeddings = embeddings.float()
-    if not torch.isfinite(embeddings.square().sum(1)).all():
-        raise DMLTeachError(f"{name} hold values that are not finite (NaN, infinite or above 1e19).")
+    check_finite(embeddings, name)
     return embeddings, labels.to(embeddings.device)
 
 
 def _check_ks(ks: Sequence[int], sets: Sets) -> None:
     searched = len(sets.gallery) - sets.single
+    if isinstance(ks, int) or any(k != int(k) for k in ks):
+        raise DMLTeachError(f"ks are whole numbers, the K of Recall@K, e.g. (1, 2, 4, 8), not {ks!r}.")
     for k in ks:
         if not 1 <= k <= searched:
             raise DMLTeachError(f"Recall@{k} of {searched} items searched: choose K from 1 to {searched}.")

@@ -5,7 +5,8 @@ from torch import Tensor
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_mean, nearest_targets, softplus
+from dmlteach.losses.batch import loss_function
+from dmlteach.losses.tuples import masked_mean, nearest_targets, softplus
 
 
 def sst_exponents(
@@ -35,6 +36,7 @@ def sst_exponents(
     return u, is_target[:, :, None] & is_impostor[:, None, :]
 
 
+@loss_function
 def sst_loss(
     embeddings: Tensor, labels: Tensor, num_targets: int = 5, targets: Tensor | None = None
 ) -> Tensor:
@@ -55,7 +57,6 @@ def sst_loss(
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    check_batch(embeddings, labels)
     u, exists = sst_exponents(embeddings, labels, num_targets, targets)
     return masked_mean(softplus(u), exists)
 

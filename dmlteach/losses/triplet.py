@@ -8,7 +8,8 @@ from torch import Tensor
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_mean, nearest_targets
+from dmlteach.losses.batch import loss_function
+from dmlteach.losses.tuples import masked_mean, nearest_targets
 
 
 def triplet_hinges(
@@ -41,6 +42,7 @@ def triplet_hinges(
     return hinges, is_target[:, :, None] & is_impostor[:, None, :]
 
 
+@loss_function
 def triplet_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -63,7 +65,6 @@ def triplet_loss(
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    check_batch(embeddings, labels)
     hinges, exists = triplet_hinges(embeddings, labels, margin, num_targets, targets)
     return masked_mean(hinges, exists)
 

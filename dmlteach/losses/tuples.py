@@ -5,26 +5,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from dmlteach.errors import DMLTeachError
-
 NEGLIGIBLE = 1e-35  # a share of 1 that fp32 cannot add to the largest
-
-
-def check_batch(embeddings: Tensor, labels: Tensor) -> None:
-    """Raise on shapes and dtypes only: looking at values would make the device wait.
-
-    Raises:
-        DMLTeachError: embeddings are not (N, D) floats, or labels not (N,) integers.
-    """
-    if embeddings.ndim != 2 or not embeddings.is_floating_point():
-        raise DMLTeachError(
-            f"embeddings must be floats of shape (N, D), not {embeddings.dtype} {tuple(embeddings.shape)}."
-        )
-    if labels.shape != embeddings.shape[:1] or labels.is_floating_point():
-        raise DMLTeachError(
-            f"labels must be {len(embeddings)} integers, one per embedding, "
-            f"not {labels.dtype} {tuple(labels.shape)}."
-        )
 
 
 def nearest_targets(d2: Tensor, labels: Tensor, num_targets: int) -> Tensor:
