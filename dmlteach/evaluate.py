@@ -96,6 +96,7 @@ def evaluate(
     *,
     ks: tuple[int, ...] = (1, 2, 4, 8),
     with_nmi: bool = False,
+    nmi_starts: int | None = None,
     device: str = "auto",
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -106,20 +107,23 @@ def evaluate(
         dataset: images; each is a query against all others, or against `gallery`.
         gallery: images to retrieve from, where they are not the queries themselves.
         ks: K of Recall@K.
-        with_nmi: also cluster the embeddings (k-means, one start) and report NMI.
+        with_nmi: also cluster the embeddings, and report NMI and F1 of the clusters.
+        nmi_starts: k-means starts for it, see `metrics.clustering_metrics`; default: as many as fit the size.
         device: "auto", "cpu", "cuda" or "mps".
         progress: show a bar.
 
     Returns:
-        Fractions "recall@K", "map@r", "r_precision", and "num_queries", "num_left_out" (and "nmi").
+        Fractions "recall@K", "map@r", "r_precision", and "num_queries", "num_left_out"; with NMI also
+        "nmi", "f1" and "nmi_starts", the number of k-means starts.
     """
+    metrics.number_of_starts(len(dataset), nmi_starts)  # refused before the work
     embeddings = embed(model, dataset, device, progress=progress)
     others: tuple[Tensor | None, Tensor | None] = (None, None)
     if gallery is not None:
         others = (embed(model, gallery, device, progress=progress), gallery.labels)
     result = metrics.retrieval_metrics(embeddings, dataset.labels, ks, *others)
     if with_nmi:
-        result["nmi"] = metrics.nmi(embeddings, dataset.labels)
+        result |= metrics.clustering_metrics(embeddings, dataset.labels, restarts=nmi_starts)
     return result
 
 

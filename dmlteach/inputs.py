@@ -25,13 +25,16 @@ def as_labels(labels, name: str = "labels") -> Tensor:
     try:
         array = np.asarray(labels)
     except (ValueError, TypeError, RuntimeError):  # lists of unequal length, tensors on a device
-        raise DMLTeachError(f"{name} must be whole numbers, one for each row, in one list or array.") from None
+        raise DMLTeachError(
+            f"{name} must be whole numbers, one for each row, in one array."
+        ) from None
     if array.size == 0:
         return torch.zeros(array.shape, dtype=torch.int64)
     if not _are_whole(array):
+        wrong = next(value for value in array.ravel().tolist() if not _is_whole(value))
         raise DMLTeachError(
-            f"{name} must be whole numbers, one for each row, not {type(array.flat[0]).__name__} as in "
-            f"{array.flat[0]!r:.60}; words become numbers by numpy.unique(labels, return_inverse=True)[1]."
+            f"{name} must be whole numbers, one for each row, not {wrong!r:.60}; "
+            "words become numbers by numpy.unique(labels, return_inverse=True)[1]."
         )
     try:
         return torch.from_numpy(array.astype(np.int64))
@@ -43,8 +46,12 @@ def _are_whole(array: np.ndarray) -> bool:
     if array.dtype.kind == "f":
         return bool((array == np.round(array)).all())  # NaN equals nothing
     if array.dtype.kind == "O":  # as of pandas' columns that can miss values
-        return all(isinstance(value, int | np.integer) for value in array.flat)
+        return all(map(_is_whole, array.flat))
     return array.dtype.kind in "iub"
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, int | np.integer) or (isinstance(value, float) and value.is_integer())
 
 
 def check_classes(labels: Tensor, num_classes: int) -> None:

@@ -40,6 +40,12 @@ def test_evaluation_is_the_metrics_of_the_embeddings(characters):
     assert result["recall@3"] == metrics.recall_at_k(z, y, (3,))[3]
     assert result["map@r"] == metrics.mean_average_precision_at_r(z, y)
     assert result["nmi"] == metrics.nmi(z, y)
+    clusters = metrics.clustering_metrics(z, y)
+    assert result.items() >= clusters.items() and clusters["nmi_starts"] == 10
+    chosen = evaluate(model, characters, with_nmi=True, nmi_starts=3, device="cpu")
+    assert chosen.items() >= metrics.clustering_metrics(z, y, restarts=3).items()
+    with pytest.raises(DMLTeachError, match="at least 1, not 0"):
+        evaluate(model, characters, with_nmi=True, nmi_starts=0, device="cpu")
 
 
 def test_queries_search_a_gallery(characters):
