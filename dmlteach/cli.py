@@ -85,7 +85,9 @@ Trained = Annotated[str | None, option("Run folder or model file.", "PATH", "non
 Backbone = Annotated[
     str | None, option("Instead of a checkpoint: this network's own features.", "NAME", "none")
 ]
-BackboneWeights = Annotated[str, option("Of --backbone: imagenet (downloads), cached or a file.", "NAME")]
+BackboneWeights = Annotated[
+    str, option("Of --backbone: imagenet (downloads), cached, none or a file.", "NAME")
+]
 BackboneSize = Annotated[int | None, option("Of --backbone: side of the images in pixels.", "N", "224")]
 Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")]
 MaxMinutes = Annotated[
@@ -723,7 +725,7 @@ def _refuse_beside(ctx: typer.Context, option: str, others: list[str]) -> None:
 
 
 def _trained_or_backbone(
-    checkpoint: str | None, backbone: str | None, weights: str, image_size: int | None
+    checkpoint: str | None, backbone: str | None, weights: str | None, image_size: int | None
 ) -> "Model":
     from dmlteach import models
 
@@ -731,6 +733,8 @@ def _trained_or_backbone(
         raise DMLTeachError("name the network: give either --checkpoint PATH or --backbone NAME.")
     if checkpoint is not None:
         return models.load(checkpoint)
+    if weights == "none" or (weights == "cached" and backbone == "omniglot_cnn"):  # as `train` takes them
+        weights = None
     # scaled to length 1: without training, directions tell more than lengths
     return models.create(
         str(backbone), None, weights=weights, normalize=True, image_size=image_size, keep_aspect=True

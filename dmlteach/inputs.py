@@ -25,9 +25,7 @@ def as_labels(labels, name: str = "labels") -> Tensor:
     try:
         array = np.asarray(labels)
     except (ValueError, TypeError, RuntimeError):  # lists of unequal length, tensors on a device
-        raise DMLTeachError(
-            f"{name} must be whole numbers, one for each row, in one array."
-        ) from None
+        raise DMLTeachError(f"{name} must be whole numbers, one for each row, in one array.") from None
     if array.size == 0:
         return torch.zeros(array.shape, dtype=torch.int64)
     if not _are_whole(array):
@@ -116,3 +114,16 @@ def check_finite(embeddings: Tensor, name: str = "embeddings") -> None:
             "diverged or the weights are damaged; take an earlier checkpoint or train with a lower "
             "learning rate."
         )
+
+
+def is_collapsed(embeddings: Tensor) -> bool:
+    """Whether all embeddings are one point but for rounding; of a single one nobody can tell.
+
+    Args:
+        embeddings: (M, D).
+    """
+    z = embeddings.detach().double().cpu()
+    if len(z) < 2:
+        return False
+    rounding = max(1e-6 * float(z.abs().max()), 1e-18)
+    return float((z - z.mean(0)).abs().max()) <= rounding

@@ -33,6 +33,33 @@ def test_embedding_leaves_the_training_mode_as_it_was(characters):
     assert model.training
 
 
+@pytest.mark.parametrize("outcome", ["it ends", "it raises"])
+def test_embedding_leaves_every_layer_in_its_mode_and_the_model_where_it_was(
+    characters, monkeypatch, outcome
+):
+    model = models.create("omniglot_cnn", 8).train()
+    layers = list(model.modules())
+    layers[3].training = False  # a layer that its user has frozen
+    modes, moves = [layer.training for layer in layers], []
+    monkeypatch.setattr(type(model), "to", lambda self, device: moves.append(str(device)) or self)
+    monkeypatch.setattr("dmlteach.evaluate.choose_device", lambda name: torch.device("meta"))
+    if outcome == "it raises":
+        with pytest.raises(NotImplementedError):  # what is on "meta" has no numbers
+            embed(model, characters)
+    else:
+        monkeypatch.setattr("dmlteach.evaluate.choose_device", lambda name: torch.device("cpu"))
+        embed(model, characters)
+    assert [layer.training for layer in layers] == modes
+    assert moves == ["meta" if outcome == "it raises" else "cpu", "cpu"]
+
+
+def test_embeddings_that_are_not_finite_are_one_sentence_that_counts_them(characters):
+    model = models.create("omniglot_cnn", 8)
+    torch.nn.init.constant_(next(model.head.parameters()), torch.nan)
+    with pytest.raises(DMLTeachError, match="120 of 120 embeddings are not finite .*diverged"):
+        embed(model, characters, "cpu")
+
+
 def test_evaluation_is_the_metrics_of_the_embeddings(characters):
     model = models.create("omniglot_cnn", 8)
     z, y = embed(model, characters, "cpu"), characters.labels
