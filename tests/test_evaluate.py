@@ -1,5 +1,7 @@
 """Running a model over a data set: rows in order, the right pixels, metrics of its embeddings."""
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 from PIL import Image
@@ -42,15 +44,14 @@ def test_embedding_leaves_every_layer_in_its_mode_and_the_model_where_it_was(
     layers[3].training = False  # a layer that its user has frozen
     modes, moves = [layer.training for layer in layers], []
     monkeypatch.setattr(type(model), "to", lambda self, device: moves.append(str(device)) or self)
-    monkeypatch.setattr("dmlteach.evaluate.choose_device", lambda name: torch.device("meta"))
     if outcome == "it raises":
-        with pytest.raises(NotImplementedError):  # what is on "meta" has no numbers
-            embed(model, characters)
+        monkeypatch.setattr(type(model), "forward", Mock(side_effect=MemoryError))
+        with pytest.raises(MemoryError):
+            embed(model, characters, "cpu")
     else:
-        monkeypatch.setattr("dmlteach.evaluate.choose_device", lambda name: torch.device("cpu"))
-        embed(model, characters)
+        embed(model, characters, "cpu")
     assert [layer.training for layer in layers] == modes
-    assert moves == ["meta" if outcome == "it raises" else "cpu", "cpu"]
+    assert moves == ["cpu", "cpu"]  # to where it is asked for, and home
 
 
 def test_embeddings_that_are_not_finite_are_one_sentence_that_counts_them(characters):
