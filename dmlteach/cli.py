@@ -452,6 +452,11 @@ def methods() -> None:
             ]
         )
     _print_table(["method", "paper, and what the recipe takes from it"], rows)
+    typer.echo(
+        "\nDensely-anchored sampling (--das; Liu et al., ECCV 2022) can go before any pair or triplet loss. "
+        "The paper's\nruns are on the unit sphere (--normalize), but for N-pair and generalised lifted; "
+        "elsewhere made embeddings\ncarry gradients here (detach=False), or the whole embedding would drift."
+    )
 
 
 @app.command()

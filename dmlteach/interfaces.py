@@ -23,10 +23,11 @@ class Space(NamedTuple):
 
 
 class Tuples(NamedTuple):
-    """Tuples chosen by a sampler; indices are rows of the batch."""
+    """Tuples chosen by a sampler, and what decides which a loss may choose; indices are rows of the batch."""
 
     targets: Tensor | None = None  # (N, k) positives per anchor, -1 where there are fewer
     triplets: Tensor | None = None  # (T, 3) anchor, positive, negative
+    origins: Tensor | None = None  # (N,) image of each row, where made copies are among them
 
     def to(self, device: torch.device) -> "Tuples":
         """The same tuples on `device`."""

@@ -18,6 +18,7 @@ def triplet_hinges(
     margin: float = 0.2,
     num_targets: int = 5,
     targets: Tensor | None = None,
+    origins: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """[m + d²(a,p) − d²(a,n)]₊ of every anchor, target and example.
 
@@ -27,13 +28,14 @@ def triplet_hinges(
         margin: m, in squared distance.
         num_targets: k nearest positives per anchor, where they are chosen here.
         targets: (N, k) rows chosen elsewhere, -1 where missing.
+        origins: of `triplet_loss`.
 
     Returns:
         Hinges (N, k, N), and a mask (N, k, N) of the triplets that exist.
     """
     d2 = pairwise_squared_distances(embeddings)  # (N, N)
     if targets is None:
-        targets = nearest_targets(d2, labels, num_targets)  # (N, k)
+        targets = nearest_targets(d2, labels, num_targets, origins)  # (N, k)
     is_target = targets >= 0
     is_impostor = labels[:, None] != labels[None, :]  # (N, N)
 
@@ -49,6 +51,7 @@ def triplet_loss(
     margin: float = 0.2,
     num_targets: int = 5,
     targets: Tensor | None = None,
+    origins: Tensor | None = None,
 ) -> Tensor:
     """Mean over all triplets, the satisfied ones included, of [m + d²(a,p) − d²(a,n)]₊.
 
@@ -58,6 +61,8 @@ def triplet_loss(
         margin: m, in squared distance.
         num_targets: nearest positives per anchor, where they are chosen here.
         targets: (N, k) rows chosen elsewhere (epoch-start neighbourhoods), -1 where missing.
+        origins: (N,) image that each row shows, where made copies are among them; copies of its own image
+            are not chosen as an anchor's targets.
 
     Returns:
         Scalar; a differentiable 0 if the batch holds no triplet.
@@ -65,7 +70,7 @@ def triplet_loss(
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    hinges, exists = triplet_hinges(embeddings, labels, margin, num_targets, targets)
+    hinges, exists = triplet_hinges(embeddings, labels, margin, num_targets, targets, origins)
     return masked_mean(hinges, exists)
 
 
@@ -83,11 +88,11 @@ class Triplet(Loss):
         self.num_targets = num_targets
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
-        targets = tuples.targets if tuples else None
-        return triplet_loss(embeddings, labels, self.margin, self.num_targets, targets)
+        targets, origins = (tuples.targets, tuples.origins) if tuples else (None, None)
+        return triplet_loss(embeddings, labels, self.margin, self.num_targets, targets, origins)
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of triplets inside the margin, those that give a gradient."""
-        targets = tuples.targets if tuples else None
-        hinges, exists = triplet_hinges(embeddings, labels, self.margin, self.num_targets, targets)
+        targets, origins = (tuples.targets, tuples.origins) if tuples else (None, None)
+        hinges, exists = triplet_hinges(embeddings, labels, self.margin, self.num_targets, targets, origins)
         return masked_mean((hinges > 0).float(), exists)

@@ -8,19 +8,23 @@ from torch.nn import functional
 NEGLIGIBLE = 1e-35  # a share of 1 that fp32 cannot add to the largest
 
 
-def nearest_targets(d2: Tensor, labels: Tensor, num_targets: int) -> Tensor:
+def nearest_targets(d2: Tensor, labels: Tensor, num_targets: int, origins: Tensor | None = None) -> Tensor:
     """The `num_targets` nearest same-class examples of every anchor, ties by index.
 
     Args:
         d2: (N, N) squared distances.
         labels: (N,) class of each row.
         num_targets: k, at most.
+        origins: (N,) image that each row shows; copies of the anchor's own image are no targets, or they,
+            the nearest of all, would take the place of other images.
 
     Returns:
         (N, k) rows of the batch, nearest first; -1 where the class has fewer.
     """
     is_positive = labels[:, None] == labels[None, :]
     is_positive.fill_diagonal_(False)
+    if origins is not None:
+        is_positive &= origins[:, None] != origins[None, :]
     # nan_to_num: a NaN would sort behind the infinities and leave the anchor without targets.
     d2 = d2.detach().nan_to_num().masked_fill(~is_positive, torch.inf)
     nearest = d2.argsort(dim=1, stable=True)[:, :num_targets]  # topk orders ties arbitrarily

@@ -89,7 +89,7 @@ AS_USERS_HAVE_THEM = {
 @pytest.mark.parametrize("labels_of", AS_USERS_HAVE_THEM.values(), ids=AS_USERS_HAVE_THEM)
 @pytest.mark.parametrize("name", samplers.names())
 def test_labels_of_any_kind_give_the_same_batches(name, labels_of):
-    given, plain = (samplers.create(name, labels, 16) for labels in (labels_of(LABELS), LABELS))
+    given, plain = (samplers.create(name, labels, 32) for labels in (labels_of(LABELS), LABELS))
     assert epoch(given) == epoch(plain)
 
 
