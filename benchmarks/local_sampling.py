@@ -53,7 +53,7 @@ def _triplets(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def rows(quick: bool) -> list[dict]:
-    given = (6_000, 512, 1_130, 1.8) if quick else (59_551, 512, 11_318, 1.8)
+    given = (1_500, 64, 280, 1.8) if quick else (59_551, 512, 11_318, 1.8)
     x, labels = embeddings(*given)
     functions = {
         "dmlteach": lambda: plan(x, labels),
@@ -65,7 +65,7 @@ def rows(quick: bool) -> list[dict]:
         seconds = in_turns(functions, 1)
     return [
         {
-            "what": f"local sampling's batches and targets{note}, {given[0]:,} × 512",
+            "what": f"local sampling's batches and targets{note}, {given[0]:,} × {given[1]}",
             "peer": "scikit-learn KMeans(n_init=1) and enumerated triplets",
             "seconds": {name: seconds[name], "scikit-learn": seconds["scikit-learn"]},
             "ratio": ratio(seconds, "scikit-learn", name),

@@ -78,7 +78,7 @@ def rows(quick: bool) -> list[dict]:
         "ratio": middle,
         "goal": 3,
     }
-    memory = [_memory_row(name, sizes[-1]) for name in losses.names()]
+    memory = [_memory_row(name, sizes[-1]) for name in (["sst"] if quick else losses.names())]
     return [*timed, whole, *memory]
 
 

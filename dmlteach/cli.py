@@ -124,7 +124,9 @@ Trained = Annotated[str | None, option("Run folder or model file.", "PATH", "non
 Backbone = Annotated[
     str | None, option("Instead of a checkpoint: this network's own features.", "NAME", "none")
 ]
-BackboneWeights = Annotated[str, option("Of --backbone: imagenet (downloads), cached or a file.", "NAME")]
+BackboneWeights = Annotated[
+    str, option("Of --backbone: imagenet (downloads), cached, none or a file.", "NAME")
+]
 BackboneSize = Annotated[int | None, option("Of --backbone: side of the images in pixels.", "N", "224")]
 RecallAt = Annotated[
     str | None,
@@ -258,7 +260,10 @@ def evaluate(
     image_size: BackboneSize = None,
     split: Split = "test",
     recall_at: RecallAt = None,
-    nmi: Annotated[bool, option("Also cluster the embeddings and report NMI.")] = False,
+    nmi: Annotated[bool, option("Also cluster the embeddings; report NMI and F1 of the clusters.")] = False,
+    nmi_starts: Annotated[
+        int | None, option("Starts of k-means for --nmi.", "N", "10; above 10,000 images fewer")
+    ] = None,
     across: Annotated[
         str | None,
         option(
@@ -282,6 +287,8 @@ def evaluate(
     """
     if across not in (None, "forward", "reverse"):
         raise unknown_name("direction across domains", across, ("forward", "reverse"))
+    if nmi_starts is not None and not nmi:
+        raise DMLTeachError("--nmi-starts is about the clustering of --nmi; give both.")
     from dmlteach import baseline, data, evaluate_domains, recall
     from dmlteach import evaluate as measure
 
@@ -310,7 +317,9 @@ def evaluate(
         images, gallery = data.load_test(dataset, root, classes=classes, **options)
     else:
         images, gallery = data.load(dataset, split, root, classes=classes, **options), None
-    numbers = measure(model, images, gallery, ks=ks, with_nmi=nmi, device=device, progress=progress)
+    numbers = measure(
+        model, images, gallery, ks=ks, with_nmi=nmi, nmi_starts=nmi_starts, device=device, progress=progress
+    )
     before, unknown = None, ""
     if checkpoint:
         before, unknown = baseline.untrained(checkpoint, numbers, dataset, split, options)
@@ -513,6 +522,11 @@ def methods() -> None:
             ]
         )
     _print_table(["method", "paper, and what the recipe takes from it"], rows)
+    typer.echo(
+        "\nDensely-anchored sampling (--das; Liu et al., ECCV 2022) can go before any pair or triplet loss. "
+        "The paper's\nruns are on the unit sphere (--normalize), but for N-pair and generalised lifted; "
+        "elsewhere made embeddings\ncarry gradients here (detach=False), or the whole embedding would drift."
+    )
 
 
 @app.command()
@@ -791,7 +805,7 @@ def _refuse_beside(ctx: typer.Context, option: str, others: list[str]) -> None:
 
 
 def _trained_or_backbone(
-    checkpoint: str | None, backbone: str | None, weights: str, image_size: int | None
+    checkpoint: str | None, backbone: str | None, weights: str | None, image_size: int | None
 ) -> "Model":
     from dmlteach import models
 
@@ -799,6 +813,8 @@ def _trained_or_backbone(
         raise DMLTeachError("name the network: give either --checkpoint PATH or --backbone NAME.")
     if checkpoint is not None:
         return models.load(checkpoint)
+    if weights == "none" or (weights == "cached" and backbone == "omniglot_cnn"):  # as `train` takes them
+        weights = None
     # scaled to length 1: without training, directions tell more than lengths
     return models.create(
         str(backbone), None, weights=weights, normalize=True, image_size=image_size, keep_aspect=True

@@ -1,6 +1,7 @@
 """Run a model over a data set: embeddings, then exact metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dmlteach.data.cache import CachedImages, Mode, cached
 from dmlteach.device import choose_device
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
+from dmlteach.inputs import check_finite
 from dmlteach.models import Model
 
 
@@ -58,7 +60,7 @@ def embed(
     """Embeddings of every image with the test-time transform (centre crop), in evaluation mode.
 
     Args:
-        model: an embedding network; its training mode is put back afterwards.
+        model: an embedding network; afterwards it is in the mode and on the device where it was.
         dataset: images, or images already decoded at the model's size.
         device: "auto", "cpu", "cuda" or "mps".
         batch_size: images per pass.
@@ -68,26 +70,42 @@ def embed(
 
     Returns:
         (M, D) fp32 on the CPU, row i is image i; with `rows`, (R, D) in their order.
+
+    Raises:
+        DMLTeachError: the images do not fit the model or cannot be read, or an embedding is not finite.
     """
     world = world or World()
     target = choose_device(device)
     images = cached_for(model, dataset, progress)
     spec = model.spec
     center = Augmentation("none", spec.image_size, spec.mean, spec.std)
-    was_training = model.training
-    model.eval().to(target)
     rows = torch.arange(len(images)) if rows is None else rows
     mine = world.rows(len(rows))
     starts = range(mine.start, mine.stop, batch_size)
     parts = []
-    with torch.no_grad():
+    with torch.no_grad(), _in_evaluation(model, target):
         for start in tqdm(starts, desc="embed", unit="batch", disable=not progress, leave=False):
             chosen = rows[start : min(start + batch_size, mine.stop)]
             pixels = images.gather(chosen).to(target, non_blocking=True)
             parts.append(model(center.apply(pixels, torch.empty(len(chosen), 0))).float())
-    model.train(was_training)
     own = torch.cat(parts) if parts else torch.empty(0, sum(model.head.dims), device=target)
-    return world.gather_rows(own, len(rows)).cpu()
+    embeddings = world.gather_rows(own, len(rows)).cpu()
+    check_finite(embeddings)
+    return embeddings
+
+
+@contextmanager
+def _in_evaluation(model: Model, device: torch.device) -> Iterator[None]:
+    """The model in evaluation mode on a device; afterwards, whatever happens, as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    home = next(model.parameters()).device
+    try:
+        model.eval().to(device)
+        yield
+    finally:
+        model.to(home)
+        for module, was_training in modes:
+            module.training = was_training
 
 
 def evaluate(
@@ -97,6 +115,7 @@ def evaluate(
     *,
     ks: Sequence[int] | None = None,
     with_nmi: bool = False,
+    nmi_starts: int | None = None,
     device: str = "auto",
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -108,18 +127,21 @@ def evaluate(
         gallery: images to retrieve from, where they are not the queries themselves.
         ks: K of Recall@K, which must fit; None: the data set's published ones (by default 1, 2, 4, 8), of
             which those above the number of items searched are left out, and a warning says so.
-        with_nmi: also cluster the embeddings (k-means, one start) and report NMI.
+        with_nmi: also cluster the embeddings, and report NMI and F1 of the clusters.
+        nmi_starts: k-means starts for it, see `metrics.clustering_metrics`; default: as many as fit the size.
         device: "auto", "cpu", "cuda" or "mps".
         progress: show a bar.
 
     Returns:
-        Fractions "recall@K", "map@r", "r_precision" (and "nmi"), and the counts "num_queries", "num_left_out"
-        and "num_classes": the classes of all queries.
+        Fractions "recall@K", "map@r", "r_precision", and the counts "num_queries", "num_left_out" and
+        "num_classes": the classes of all queries; with NMI also "nmi", "f1" and "nmi_starts", the number of
+        k-means starts.
     """
     number, what = recall.searched(dataset, gallery), f"the {(gallery or dataset).split} split"
     if ks is None:
         ks = recall.fitting(dataset.name, number, what)
     recall.check(ks, number, what)  # before the work
+    metrics.number_of_starts(len(dataset), nmi_starts)  # likewise
     embeddings = embed(model, dataset, device, progress=progress)
     others: tuple[Tensor | None, Tensor | None] = (None, None)
     if gallery is not None:
@@ -127,7 +149,7 @@ def evaluate(
     result = metrics.retrieval_metrics(embeddings, dataset.labels, ks, *others)
     result["num_classes"] = len(dataset.labels.unique())
     if with_nmi:
-        result["nmi"] = metrics.nmi(embeddings, dataset.labels)
+        result |= metrics.clustering_metrics(embeddings, dataset.labels, restarts=nmi_starts)
     return result
 
 

@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from dmlteach.distances import normalize, pairwise_distances
 from dmlteach.errors import DMLTeachError
+from dmlteach.inputs import as_labels
+
+# What `Loss.stats` tells of a batch.
+STATS = ("active_tuples", "positive_distance", "negative_distance", "embedding_norm", "spread")
 
 
 class Space(NamedTuple):
@@ -19,10 +23,11 @@ class Space(NamedTuple):
 
 
 class Tuples(NamedTuple):
-    """Tuples chosen by a sampler; indices are rows of the batch."""
+    """Tuples chosen by a sampler, and what decides which a loss may choose; indices are rows of the batch."""
 
     targets: Tensor | None = None  # (N, k) positives per anchor, -1 where there are fewer
     triplets: Tensor | None = None  # (T, 3) anchor, positive, negative
+    origins: Tensor | None = None  # (N,) image of each row, where made copies are among them
 
     def to(self, device: torch.device) -> "Tuples":
         """The same tuples on `device`."""
@@ -53,12 +58,24 @@ class Sampler:
     Works as `batch_sampler` of any DataLoader. A sampler that does not need the embedding space
     plans the next epoch by itself when it is iterated; one that does is planned by its user,
     who holds the network: `sampler.plan(epoch, space)`.
+
+    Args:
+        labels: (M,) class of each image, integers in a tensor, an array, a list or a pandas column.
+        batch_size: images per batch.
+        seed: of every random choice.
+
+    Raises:
+        DMLTeachError: labels that are no integers, or a batch larger than the data.
     """
 
     needs_space: bool = False
 
     def __init__(self, labels: Tensor, batch_size: int, seed: int = 0):
-        self.labels = torch.as_tensor(labels).cpu()
+        self.labels = as_labels(labels).cpu()
+        if self.labels.ndim != 1:
+            raise DMLTeachError(
+                f"labels must be one integer for each image, not of shape {tuple(self.labels.shape)}."
+            )
         if batch_size < 1:
             raise DMLTeachError(f"batch_size must be at least 1, not {batch_size}.")
         if batch_size > len(self.labels):
@@ -157,7 +174,15 @@ class Loss(nn.Module):
     """A loss maps embeddings (N, D) and labels (N,) to a scalar.
 
     The keywords are ignored by every loss that does not name them in `uses`, so
-    `loss(embeddings, labels)` works in anybody's loop.
+    `loss(embeddings, labels)` works in anybody's loop. What holds for every loss:
+
+    - Labels are integers of any type, in a tensor beside the embeddings, an array or a list; words are
+      refused. Losses with something learned or kept per class take 0 … C-1, all others any integers.
+    - Shapes, dtypes, lengths and option values are checked. Values of labels are looked at on the CPU only:
+      on a device that would make every step wait, so there they are checked once, in the data set.
+    - A batch without rows has the loss 0, which can be differentiated.
+    - Finite embeddings up to a norm of 1e4 give a finite value and gradient; NaN gives NaN. All is computed
+      in fp32, or in float64 if that is given.
     """
 
     geometry: Literal["euclidean", "sphere"] = "euclidean"
@@ -203,8 +228,11 @@ class Loss(nn.Module):
             "active_tuples", the share that gives a gradient; "positive_distance" and
             "negative_distance", means over the pairs of the batch in the loss's geometry;
             "embedding_norm", the mean; "spread", the root mean squared distance from the mean
-            embedding in the loss's geometry: 0 is a collapse.
+            embedding in the loss's geometry: 0 is a collapse. Each is NaN for a batch without rows.
         """
+        labels = as_labels(labels)
+        if not len(labels):
+            return dict.fromkeys(STATS, embeddings.new_full((), torch.nan, dtype=torch.float32))
         z = normalize(embeddings) if self.geometry == "sphere" else embeddings.float()
         same = labels[:, None] == labels[None, :]
         other = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)

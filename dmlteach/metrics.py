@@ -1,15 +1,22 @@
-"""Exact retrieval and clustering metrics: Recall@K, R-precision, MAP@R, NMI."""
+"""Exact retrieval and clustering metrics: Recall@K, R-precision, MAP@R, NMI, F1 of clusters.
+
+Embeddings may be tensors or arrays; labels are integers in a tensor, an array, a list or a pandas column.
+"""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.neighbors import kmeans
+from dmlteach.inputs import as_embeddings, as_labels, check_finite
+from dmlteach.neighbors import kmeans, spread_rows
 from dmlteach.ranks import Sets, rank_matches
+
+MOST_STARTS, STARTS_FOR = 10, 10_000  # k-means starts of so many embeddings; of more, fewer
+ITERATIONS = 50  # of k-means, at most: it has mostly settled by then
 
 
 def retrieval_metrics(
@@ -27,7 +34,7 @@ def retrieval_metrics(
     Args:
         embeddings: (Q, D), compared by Euclidean distance.
         labels: (Q,) class of each.
-        ks: the K of Recall@K, each at most the number of items searched.
+        ks: the K of Recall@K, e.g. (1,), each at most the number of items searched.
         gallery_embeddings: (M, D), where the queries search another set.
         gallery_labels: (M,).
 
@@ -139,38 +146,107 @@ def r_precision(
     return retrieval_metrics(embeddings, labels, (), gallery_embeddings, gallery_labels)["r_precision"]
 
 
-def nmi(
+def clustering_metrics(
     embeddings: Tensor,
     labels: Tensor,
     num_clusters: int | None = None,
-    restarts: int = 1,
+    restarts: int | None = None,
     seed: int = 0,
-) -> float:
-    """Normalised mutual information of the classes and a k-means clustering, arithmetic averaging.
+) -> dict[str, float | int]:
+    """NMI and F1 of the classes and a k-means clustering: k-means++, the tightest of several starts.
+
+    With one start from random rows NMI can be several points lower: that says more of k-means than of
+    the embeddings. So beside a result say how many starts it has.
 
     Args:
         embeddings: (M, D).
         labels: (M,) class of each.
         num_clusters: of k-means; as many as there are classes, if not given.
-        restarts: k-means runs, of which the tightest counts. Say how many beside the result.
-        seed: of the first run; the others follow.
+        restarts: k-means starts, of which the tightest (smallest sum of squared distances from the
+            centroids) counts; default: ten up to 10,000 embeddings, of more in proportion fewer.
+        seed: of all starts; equal seeds give equal results.
+
+    Returns:
+        "nmi", see `nmi_from_assignments`; "f1", see `pairwise_f1`; "nmi_starts", how many starts there were.
 
     Raises:
-        DMLTeachError: shapes do not fit, or restarts is below 1.
+        DMLTeachError: shapes do not fit, values are not finite, or restarts is below 1.
+
+    Source: NMI and F1 are those of Song et al., CVPR 2016.
     """
-    labels = torch.as_tensor(labels)
-    if len(labels) != len(embeddings):
-        raise DMLTeachError(f"{len(embeddings)} embeddings with {len(labels)} labels; give one label each.")
-    if restarts < 1:
-        raise DMLTeachError(f"restarts must be at least 1, not {restarts}.")
+    embeddings, labels = _check_set(embeddings, labels, "embeddings")
     k = len(labels.unique()) if num_clusters is None else num_clusters
+    if not 1 <= k <= len(labels):
+        raise DMLTeachError(f"{k} clusters of {len(labels)} embeddings: choose 1 to {len(labels)}.")
+    starts = number_of_starts(len(labels), restarts)
     best_spread, best = float("inf"), torch.zeros_like(labels)
-    for restart in range(restarts):
-        centroids, clusters = kmeans(embeddings, k, seed + restart)
-        spread = (embeddings.float() - centroids[clusters]).square().sum().item()
+    for start in spread_rows(embeddings, k, starts, seed):
+        centroids, clusters = kmeans(embeddings, k, seed, ITERATIONS, start)
+        spread = (embeddings - centroids[clusters]).square().sum().item()
         if spread < best_spread:
             best_spread, best = spread, clusters
-    return nmi_from_assignments(labels, best)
+    return {
+        "nmi": nmi_from_assignments(labels, best), "f1": pairwise_f1(labels, best), "nmi_starts": starts,
+    }  # fmt: skip
+
+
+def number_of_starts(size: int, restarts: int | None = None) -> int:
+    """k-means starts for so many embeddings: those asked for, or ten up to 10,000 and of more fewer.
+
+    Args:
+        size: M.
+        restarts: asked for, or None.
+
+    Raises:
+        DMLTeachError: restarts is below 1.
+    """
+    if restarts is None:
+        return max(1, MOST_STARTS * STARTS_FOR // max(size, STARTS_FOR))
+    if restarts < 1:
+        raise DMLTeachError(f"restarts, the starts of k-means, must be at least 1, not {restarts}.")
+    return restarts
+
+
+def nmi(
+    embeddings: Tensor,
+    labels: Tensor,
+    num_clusters: int | None = None,
+    restarts: int | None = None,
+    seed: int = 0,
+) -> float:
+    """Normalised mutual information of the classes and a k-means clustering, arithmetic averaging.
+
+    Args:
+        embeddings, labels, num_clusters, restarts, seed: of `clustering_metrics`.
+
+    Raises:
+        DMLTeachError: as `clustering_metrics`.
+    """
+    return clustering_metrics(embeddings, labels, num_clusters, restarts, seed)["nmi"]
+
+
+def pairwise_f1(labels: Tensor, clusters: Tensor) -> float:
+    """F1 of the pairs of items: 2PR / (P + R).
+
+    P is the share of pairs in one cluster that are of one class, R that of the pairs of one class that are in
+    one cluster. 1 if there is no pair of either kind.
+
+    Args:
+        labels: (M,) class of each item.
+        clusters: (M,) cluster of each item.
+
+    Raises:
+        DMLTeachError: unequal lengths, or no items.
+    """
+    a, b = _partitions(labels, clusters)
+    of_class, in_cluster, both = (_pairs(part) for part in (a, b, a * (b.max() + 1) + b))
+    return 2 * both / (of_class + in_cluster) if of_class + in_cluster else 1.0
+
+
+def _pairs(parts: np.ndarray) -> int:
+    """How many pairs of items share a part."""
+    sizes = np.unique(parts, return_counts=True)[1]
+    return int((sizes * (sizes - 1) // 2).sum())
 
 
 def nmi_from_assignments(labels: Tensor, clusters: Tensor, average: str = "arithmetic") -> float:
@@ -186,16 +262,20 @@ def nmi_from_assignments(labels: Tensor, clusters: Tensor, average: str = "arith
     """
     if average not in ("arithmetic", "geometric"):
         raise unknown_name("average", average, ("arithmetic", "geometric"))
-    a, b = np.asarray(torch.as_tensor(labels).cpu()), np.asarray(torch.as_tensor(clusters).cpu())
-    if len(a) != len(b) or not len(a):
-        raise DMLTeachError(f"{len(a)} labels with {len(b)} clusters; give one of each per item.")
-    _, a = np.unique(a, return_inverse=True)
-    _, b = np.unique(b, return_inverse=True)
+    a, b = _partitions(labels, clusters)
     h_a, h_b, h_ab = _entropy(a), _entropy(b), _entropy(a * (b.max() + 1) + b)
     if h_a == 0 or h_b == 0:
         return float(h_a == h_b)
     mean = (h_a + h_b) / 2 if average == "arithmetic" else np.sqrt(h_a * h_b)
     return float(np.clip((h_a + h_b - h_ab) / mean, 0, 1))
+
+
+def _partitions(labels, clusters) -> tuple[np.ndarray, np.ndarray]:
+    """Both partitions numbered from 0, each (M,)."""
+    a, b = as_labels(labels).cpu().numpy(), as_labels(clusters, "clusters").cpu().numpy()
+    if a.shape != b.shape or a.ndim != 1 or not len(a):
+        raise DMLTeachError(f"{len(a)} labels with {len(b)} clusters; give one of each per item.")
+    return np.unique(a, return_inverse=True)[1], np.unique(b, return_inverse=True)[1]
 
 
 def _entropy(parts: np.ndarray) -> float:
@@ -222,23 +302,23 @@ def _check_sets(queries, query_labels, gallery, gallery_labels) -> Sets:
 
 
 def _check_set(embeddings, labels, name: str) -> tuple[Tensor, Tensor]:
-    embeddings, labels = torch.as_tensor(embeddings).detach(), torch.as_tensor(labels)
-    if embeddings.ndim != 2 or not len(embeddings) or labels.shape != embeddings.shape[:1]:
+    embeddings = as_embeddings(embeddings, name)
+    labels = as_labels(labels, name.replace("embeddings", "labels"))
+    if not len(embeddings) or labels.shape != embeddings.shape[:1]:
         raise DMLTeachError(
             f"{name} {tuple(embeddings.shape)} with labels {tuple(labels.shape)}: "
             "give at least one row (N, D) and one label per row (N,)."
         )
     if embeddings.device.type == "mps":  # which has no float64
         embeddings = embeddings.cpu()
-    if embeddings.dtype != torch.float64:
-        embeddings = embeddings.float()
-    if not torch.isfinite(embeddings.square().sum(1)).all():
-        raise DMLTeachError(f"{name} hold values that are not finite (NaN, infinite or above 1e19).")
+    check_finite(embeddings, name)
     return embeddings, labels.to(embeddings.device)
 
 
 def _check_ks(ks: Sequence[int], sets: Sets) -> None:
     searched = len(sets.gallery) - sets.single
+    if not isinstance(ks, Iterable) or any(k != int(k) for k in ks):
+        raise DMLTeachError(f"ks are whole numbers, the K of Recall@K, e.g. (1, 2, 4, 8), not {ks!r}.")
     for k in ks:
         if not 1 <= k <= searched:
             raise DMLTeachError(f"Recall@{k} of {searched} items searched: choose K from 1 to {searched}.")

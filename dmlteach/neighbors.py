@@ -1,10 +1,13 @@
 """k nearest neighbours and k-means: faiss where it can be imported, plain torch where not."""
 
+from math import log
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
+from dmlteach.inputs import check_finite
 
 BLOCK = 4096  # rows whose distances are held at once by the torch versions
 
@@ -24,12 +27,15 @@ def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
         Squared distances (Q, k) fp32 and gallery rows (Q, k) int64, on the queries' device.
 
     Raises:
-        DMLTeachError: k is larger than the gallery, or the widths differ.
+        DMLTeachError: k is larger than the gallery, the widths differ, or a row is not finite.
     """
     if queries.shape[1] != gallery.shape[1]:
         raise DMLTeachError(f"queries have {queries.shape[1]} dimensions, the gallery {gallery.shape[1]}.")
     if not 1 <= k <= len(gallery):
         raise DMLTeachError(f"k = {k} neighbours of a gallery of {len(gallery)}: choose 1 to {len(gallery)}.")
+    check_finite(queries, "queries")
+    if gallery is not queries:
+        check_finite(gallery, "rows of the gallery")
     mean = gallery.float().mean(0)  # distances stay, rounding shrinks
     q, g = queries.float() - mean, gallery.float() - mean
     faiss = import_faiss()
@@ -61,7 +67,9 @@ def nearest_others(x: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return d2[~itself].view(-1, k), found[~itself].view(-1, k)
 
 
-def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> tuple[Tensor, Tensor]:
+def kmeans(
+    x: Tensor, k: int, seed: int, iterations: int = 20, start: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Lloyd's k-means on all rows; equal seeds (and thread counts) give equal clusters.
 
     A cluster can end up empty where fewer than k rows differ.
@@ -70,7 +78,8 @@ def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> tuple[Tensor, 
         x: (M, D).
         k: number of clusters, at most M.
         seed: of the initial centroids.
-        iterations: of assigning rows and moving centroids.
+        iterations: of assigning rows and moving centroids, at most.
+        start: (k,) rows of x to start from, e.g. by `spread_rows`; default: drawn at random.
 
     Returns:
         Centroids (k, D) fp32 and the cluster of each row (M,) int64, on x's device.
@@ -80,16 +89,50 @@ def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> tuple[Tensor, 
     """
     if not 1 <= k <= len(x):
         raise DMLTeachError(f"{k} clusters of {len(x)} rows: choose 1 to {len(x)}.")
-    if not torch.isfinite(x).all():
-        raise DMLTeachError("k-means was given embeddings that are not finite: training has diverged.")
+    check_finite(x)
     mean = x.float().mean(0)
     z = x.float() - mean
     faiss = import_faiss()
     if faiss is None:
-        centroids, assignment = _kmeans_torch(z, k, seed, iterations)
+        centroids, assignment = _kmeans_torch(z, k, seed, iterations, start)
     else:
-        centroids, assignment = _kmeans_faiss(faiss, z, k, seed, iterations)
+        centroids, assignment = _kmeans_faiss(faiss, z, k, seed, iterations, start)
     return centroids.to(x.device) + mean, assignment.to(x.device)
+
+
+def spread_rows(x: Tensor, k: int, starts: int, seed: int) -> Tensor:
+    """Rows to start k-means from, drawn far from each other: greedy k-means++, for several starts at once.
+
+    Each next row is the best of 2 + ⌊ln k⌋ candidates that are drawn in proportion to the squared distance
+    from the rows chosen before: the one that leaves the smallest sum of squared distances.
+
+    Args:
+        x: (M, D), finite.
+        k: rows to choose, at most M.
+        starts: S, independent choices.
+        seed: of the draws; equal seeds give equal rows.
+
+    Returns:
+        (S, k) rows of x. Where fewer than k rows differ, some repeat.
+
+    Source: Arthur & Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    z = x.float() - x.float().mean(0)
+    sq, m, tries = z.square().sum(1), len(z), 2 + int(log(k))
+    rows = torch.randint(m, (starts, 1), generator=generator).to(z.device)  # (S, 1) candidates for the first
+    draws = torch.rand(k, starts, tries, generator=generator, dtype=torch.float64).to(z.device)
+    d2 = z.new_full((starts, m), torch.inf)  # (S, M) to the nearest row chosen so far
+    chosen = []
+    for draw in draws:
+        new = torch.addmm(sq + sq[rows.flatten(), None], z[rows.flatten()], z.T, alpha=-2).clamp_min_(0)
+        new = torch.minimum(new.view(starts, -1, m), d2[:, None])  # (S, candidates, M)
+        best = new.sum(2).argmin(1, keepdim=True)  # (S, 1)
+        chosen.append(rows.gather(1, best))
+        d2 = new.gather(1, best[:, :, None].expand(-1, 1, m))[:, 0].scatter(1, chosen[-1], 0)
+        mass = d2.double().cumsum(1)
+        rows = torch.searchsorted(mass, draw * mass[:, -1:], right=True).clamp_max(m - 1)
+    return torch.cat(chosen, 1)
 
 
 def import_faiss():
@@ -122,7 +165,9 @@ def _nearest_torch(q: Tensor, g: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.cat([d2 for d2, _ in found]), torch.cat([rows for _, rows in found])
 
 
-def _kmeans_faiss(faiss, z: Tensor, k: int, seed: int, iterations: int) -> tuple[Tensor, Tensor]:
+def _kmeans_faiss(
+    faiss, z: Tensor, k: int, seed: int, iterations: int, start: Tensor | None
+) -> tuple[Tensor, Tensor]:
     rows = _to_numpy(z)
     clustering = faiss.Kmeans(
         rows.shape[1],
@@ -133,17 +178,24 @@ def _kmeans_faiss(faiss, z: Tensor, k: int, seed: int, iterations: int) -> tuple
         max_points_per_centroid=len(rows),  # all rows, no sub-sample
         gpu=faiss.get_num_gpus() > 0,
     )
-    clustering.train(rows)
+    clustering.train(rows, init_centroids=None if start is None else rows[start.cpu().numpy()])
     _, assignment = clustering.index.search(rows, 1)
     return torch.from_numpy(clustering.centroids), torch.from_numpy(assignment[:, 0])
 
 
-def _kmeans_torch(z: Tensor, k: int, seed: int, iterations: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    centroids = z[torch.randperm(len(z), generator=generator)[:k].to(z.device)]
+def _kmeans_torch(
+    z: Tensor, k: int, seed: int, iterations: int, start: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    if start is None:
+        start = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:k]
+    centroids = z[start.to(z.device)]
+    before = None
     for _ in range(iterations):
         d2, assignment = _nearest_torch(z, centroids, 1)
         assignment = assignment[:, 0]
+        if before is not None and torch.equal(assignment, before):
+            break  # nothing would move any more
+        before = assignment
         size = torch.bincount(assignment, minlength=k)
         centroids = torch.zeros_like(centroids).index_add_(0, assignment, z) / size.clamp_min(1)[:, None]
         empty = (size == 0).nonzero()[:, 0]

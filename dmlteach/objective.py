@@ -14,7 +14,7 @@ class Objective(nn.Module):
     Args:
         loss: any loss.
         das: makes further embeddings of the batch. Tuples of the sampler then no longer fit, and
-            the loss chooses its own among real and made ones.
+            the loss chooses its own among real and made ones: as an anchor's targets never its own copies.
         auxiliary: with `das`, add the loss of the real embeddings alone (the paper does, for
             triplets on Stanford Online Products).
         memory: embeddings of earlier batches, each anchor's further positives and negatives.
@@ -53,7 +53,9 @@ class Objective(nn.Module):
         if self.das is None:
             total = self.loss(embeddings, labels, tuples=tuples, generator=generator)
         else:
-            total = self.loss(*self.das(embeddings, labels, generator), generator=generator)
+            among, their_labels = self.das(embeddings, labels, generator)
+            own = torch.arange(len(labels), device=labels.device).repeat(1 + self.das.copies)
+            total = self.loss(among, their_labels, tuples=Tuples(origins=own), generator=generator)
             if self.auxiliary:
                 total = total + self.loss(embeddings, labels, tuples=tuples, generator=generator)
         if self.memory is not None and use_memory:

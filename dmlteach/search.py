@@ -14,6 +14,7 @@ from dmlteach.data.pictures import NO_CLASS
 from dmlteach.distances import cosine_to, distance, squared_distances_to
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed
+from dmlteach.inputs import is_collapsed
 from dmlteach.models import Model
 
 BLOCK = 65_536  # pictures of the gallery compared at once: that bounds the memory
@@ -30,6 +31,7 @@ class Found:
         rows: of each query, (k,) rows of the gallery, nearest first.
         scores: of each query, (k,) cosines or distances.
         measure: "cosine", where the model's embeddings have one length, or "distance".
+        collapsed: whether all pictures, queries too, have one embedding, so that their order says nothing.
     """
 
     queries: ImageDataset
@@ -38,6 +40,7 @@ class Found:
     rows: list[Tensor]
     scores: list[Tensor]
     measure: str
+    collapsed: bool = False
 
     def class_name(self, label: int) -> str:
         """What a class of the gallery is called; "" for no class."""
@@ -73,7 +76,8 @@ def find(
         The neighbours; of equally near ones, the first by name comes first.
 
     Raises:
-        DMLTeachError: a file or folder that is missing, empty or no picture; no other picture to find.
+        DMLTeachError: a file or folder that is missing, empty or no picture; no other picture to find;
+            embeddings that are not finite.
     """
     if k < 1:
         raise DMLTeachError(f"k = {k} neighbours: choose 1 or more.")
@@ -83,7 +87,8 @@ def find(
     if any(len(rows) == len(searched) for rows in itself):
         raise DMLTeachError(f"{gallery} holds no picture but the query; put more pictures there.")
     queries = _embed_once(model, asked, device)  # first: a query that cannot be read is told at once
-    scores = _scores(model, queries, embed(model, searched, device, progress=progress))
+    places = embed(model, searched, device, progress=progress)
+    scores = _scores(model, queries, places)
     rows, kept = [], []
     for row_scores, own in zip(scores, itself, strict=True):
         order = row_scores.argsort(stable=True, descending=model.on_sphere)
@@ -91,7 +96,8 @@ def find(
         rows.append(nearest)
         kept.append(row_scores[nearest])
     classes = [_class_of(asked, i, searched, own) for i, own in enumerate(itself)]
-    return Found(asked, searched, classes, rows, kept, "cosine" if model.on_sphere else "distance")
+    measure = "cosine" if model.on_sphere else "distance"
+    return Found(asked, searched, classes, rows, kept, measure, is_collapsed(torch.cat([queries, places])))
 
 
 def table(found: Found) -> str:
@@ -101,6 +107,11 @@ def table(found: Found) -> str:
         found: by `find`.
     """
     blocks = []
+    if found.collapsed:
+        blocks.append(
+            f"All {len(found.queries) + len(found.gallery)} pictures have the same embedding: the network "
+            "does not tell them apart (it has collapsed), and their order says nothing."
+        )
     for query, (path, label) in enumerate(zip(found.queries.paths or [], found.classes, strict=True)):
         known = f"  (class {printable(found.class_name(label))})" if label != NO_CLASS else ""
         cells = [["", found.measure, "", "class", "picture"], *_cells(found, query)]

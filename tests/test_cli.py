@@ -247,6 +247,34 @@ def test_in_a_real_shell_an_error_goes_to_stderr_with_exit_code_2(tmp_path):
 # ── what the commands do ──────────────────────────────────────────────────────────────────────────────
 
 
+def test_random_weights_are_taken_where_they_are_advised(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    images(tmp_path / "pictures", 2)
+    query = next((tmp_path / "pictures").rglob("*.png"))
+    search = ("search", str(query), "--gallery", str(tmp_path / "pictures"), "--backbone", "resnet18")
+    search += ("--image-size", "32", "--output", str(tmp_path / "found.png"))
+    one_error(run(*search), "--weights none starts from random weights")
+    done = run(*search, "--weights", "none")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "found.png").is_file()
+    # The small network of drawings has no published weights: none need not be said.
+    done = run("evaluate", "--backbone", "omniglot_cnn", "--classes", "2")
+    assert done.exit_code == 0, done.output
+
+
+def test_evaluation_says_how_many_starts_nmi_and_f1_have(tmp_path):
+    models.save(models.create("omniglot_cnn", 8), tmp_path / "model.safetensors")
+    asked = ("evaluate", "--checkpoint", str(tmp_path / "model.safetensors"), "--classes", "3")
+    shown = run(*asked, "--nmi", "--nmi-starts", "2", "--output", str(tmp_path / "found.json"))
+    assert shown.exit_code == 0, shown.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["nmi_starts"] == 2
+    assert 0 < found["f1"] <= 1
+    assert f"f1             {found['f1']:.4f}" in shown.stdout
+    assert "nmi_starts     2" in shown.stdout
+    one_error(run(*asked, "--nmi-starts", "2"), "--nmi")
+
+
 def test_methods_shows_every_recipe_with_its_paper():
     from dmlteach import methods
 

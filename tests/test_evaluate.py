@@ -1,5 +1,7 @@
 """Running a model over a data set: rows in order, the right pixels, metrics of its embeddings."""
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 from PIL import Image
@@ -33,6 +35,32 @@ def test_embedding_leaves_the_training_mode_as_it_was(characters):
     assert model.training
 
 
+@pytest.mark.parametrize("outcome", ["it ends", "it raises"])
+def test_embedding_leaves_every_layer_in_its_mode_and_the_model_where_it_was(
+    characters, monkeypatch, outcome
+):
+    model = models.create("omniglot_cnn", 8).train()
+    layers = list(model.modules())
+    layers[3].training = False  # a layer that its user has frozen
+    modes, moves = [layer.training for layer in layers], []
+    monkeypatch.setattr(type(model), "to", lambda self, device: moves.append(str(device)) or self)
+    if outcome == "it raises":
+        monkeypatch.setattr(type(model), "forward", Mock(side_effect=MemoryError))
+        with pytest.raises(MemoryError):
+            embed(model, characters, "cpu")
+    else:
+        embed(model, characters, "cpu")
+    assert [layer.training for layer in layers] == modes
+    assert moves == ["cpu", "cpu"]  # to where it is asked for, and home
+
+
+def test_embeddings_that_are_not_finite_are_one_sentence_that_counts_them(characters):
+    model = models.create("omniglot_cnn", 8)
+    torch.nn.init.constant_(next(model.head.parameters()), torch.nan)
+    with pytest.raises(DMLTeachError, match="120 of 120 embeddings are not finite .*diverged"):
+        embed(model, characters, "cpu")
+
+
 def test_evaluation_is_the_metrics_of_the_embeddings(characters):
     model = models.create("omniglot_cnn", 8)
     z, y = embed(model, characters, "cpu"), characters.labels
@@ -40,6 +68,12 @@ def test_evaluation_is_the_metrics_of_the_embeddings(characters):
     assert result["recall@3"] == metrics.recall_at_k(z, y, (3,))[3]
     assert result["map@r"] == metrics.mean_average_precision_at_r(z, y)
     assert result["nmi"] == metrics.nmi(z, y)
+    clusters = metrics.clustering_metrics(z, y)
+    assert result.items() >= clusters.items() and clusters["nmi_starts"] == 10
+    chosen = evaluate(model, characters, with_nmi=True, nmi_starts=3, device="cpu")
+    assert chosen.items() >= metrics.clustering_metrics(z, y, restarts=3).items()
+    with pytest.raises(DMLTeachError, match="at least 1, not 0"):
+        evaluate(model, characters, with_nmi=True, nmi_starts=0, device="cpu")
 
 
 def test_queries_search_a_gallery(characters):

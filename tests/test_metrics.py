@@ -1,11 +1,14 @@
 """Every metric equals brute force: float64, explicit sorting, at equal distance the non-match first."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics.cluster import pair_confusion_matrix
 
 from dmlteach import metrics, ranks
 from dmlteach.errors import DMLTeachError
@@ -235,13 +238,128 @@ def test_nmi_takes_the_tightest_of_its_restarts(monkeypatch):
     x = torch.tensor([[0.0], [0.1], [5.0], [5.1]])
     good, bad = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
 
-    def fake_kmeans(x, k, seed):
-        clusters = good if seed == 1 else bad
+    def fake_kmeans(x, k, seed, iterations, start):
+        clusters = good if start[0] == 1 else bad
         return torch.stack([x[clusters == c].mean(0) for c in range(k)]), clusters
 
+    def fake_rows(x, k, starts, seed):
+        return torch.arange(starts)[:, None].expand(starts, k)
+
     monkeypatch.setattr(metrics, "kmeans", fake_kmeans)
+    monkeypatch.setattr(metrics, "spread_rows", fake_rows)
     assert metrics.nmi(x, y, restarts=3, seed=0) == pytest.approx(1)
     assert metrics.nmi(x, y, restarts=1, seed=0) == pytest.approx(0)
+
+
+def overlapping(num_classes=20, per_class=30, noise=0.8, dim=12):
+    random = torch.Generator().manual_seed(0)
+    y = torch.arange(num_classes * per_class) % num_classes
+    centers = torch.randn(num_classes, dim, generator=random)
+    return centers[y] + noise * torch.randn(len(y), dim, generator=random), y
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(-2, 3), st.integers(0, 4)), min_size=1, max_size=40))
+def test_f1_is_that_of_the_pairs_counted_one_by_one(items):
+    labels, clusters = torch.tensor(items).T
+    (_, false_positive), (false_negative, true_positive) = pair_confusion_matrix(labels, clusters)
+    wrong = false_positive + false_negative
+    expected = 2 * true_positive / (2 * true_positive + wrong) if true_positive + wrong else 1
+    assert metrics.pairwise_f1(labels, clusters) == pytest.approx(expected)
+
+
+def test_nmi_and_f1_of_ten_starts_are_those_of_scikit_learns_k_means():
+    """Its k-means++ with ten starts, an implementation of others; the clusters agree but for single rows."""
+    x, y = overlapping()
+    found = metrics.clustering_metrics(x, y)
+    theirs = torch.from_numpy(KMeans(20, n_init=10, random_state=0).fit_predict(x.numpy()))
+    assert found["nmi_starts"] == 10
+    assert found["nmi"] == pytest.approx(normalized_mutual_info_score(y, theirs), abs=0.02)
+    assert found["f1"] == pytest.approx(metrics.pairwise_f1(y, theirs), abs=0.04)
+    assert found["f1"] < 0.98  # else any clustering would do
+
+
+def test_equal_seeds_give_equal_clusters_whatever_the_global_seed():
+    x, y = overlapping(noise=2.0)
+    first = metrics.clustering_metrics(x, y, restarts=2, seed=5)
+    torch.manual_seed(99)
+    assert metrics.clustering_metrics(x, y, restarts=2, seed=5) == first
+    assert metrics.clustering_metrics(x, y, restarts=2, seed=6) != first
+
+
+def test_of_more_than_ten_thousand_embeddings_there_are_fewer_starts_and_the_result_says_how_many():
+    starts = {size: metrics.number_of_starts(size) for size in (1, 10_000, 10_001, 20_000, 60_502, 10**6)}
+    assert starts == {1: 10, 10_000: 10, 10_001: 9, 20_000: 5, 60_502: 1, 10**6: 1}
+    x, y = overlapping(3, 5)
+    assert metrics.clustering_metrics(x, y, restarts=4)["nmi_starts"] == 4
+
+
+AS_USERS_HAVE_THEM = {
+    "a list": lambda y: y.tolist(),
+    "NumPy": lambda y: y.numpy(),
+    "a column of a table": lambda y: pd.Series(y.numpy(), index=range(5, 5 + len(y))),
+    "a column that could miss values": lambda y: pd.Series(y.numpy()).astype("Int64"),
+    "whole floats": lambda y: y.numpy().astype(float),
+    "uint8": lambda y: y.to(torch.uint8),
+    "int16 of the other byte order": lambda y: y.numpy().astype(">i2"),
+    "labels from 101 on": lambda y: y + 101,
+}
+
+
+@pytest.mark.parametrize("labels_of", AS_USERS_HAVE_THEM.values(), ids=AS_USERS_HAVE_THEM)
+def test_arrays_lists_and_columns_are_taken_as_they_are(labels_of):
+    x, y = overlapping(4, 8)
+    given = labels_of(y)
+    assert metrics.retrieval_metrics(x.numpy(), given) == metrics.retrieval_metrics(x, y)
+    gallery = metrics.recall_at_k(x, given, (1,), x.numpy(), given)
+    assert gallery == metrics.recall_at_k(x, y, (1,), x, y)
+    assert metrics.clustering_metrics(x.tolist(), given, restarts=1) == metrics.clustering_metrics(
+        x, y, restarts=1
+    )
+    assert metrics.nmi_from_assignments(given, given) == metrics.pairwise_f1(given, given) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["fern", "moss", "fern", "moss"], "not 'fern'; words become numbers by numpy.unique"),
+        (np.array(["fern", "moss", "fern", "moss"]), "words become numbers"),
+        (pd.Series(["fern", "moss", "fern", "moss"], dtype="category"), "words become numbers"),
+        ([0, 1, None, 1], "not None"),
+        (np.array([1, 0.5, 0, 1]), "not 0.5"),
+        (torch.tensor([0, torch.nan, 0, 1]), "not fractions or NaN"),
+        ([[0, 1], [0]], "one for each row"),
+        ([2**70, 1, 2, 2], "more than 64 bits"),
+    ],
+)
+def test_labels_that_are_no_numbers_are_one_sentence(labels, message):
+    x = torch.randn(4, 3)
+    for call in (metrics.retrieval_metrics, metrics.nmi):
+        with pytest.raises(DMLTeachError, match=message):
+            call(x, labels)
+    with pytest.raises(DMLTeachError, match=message):
+        metrics.nmi_from_assignments(labels, torch.arange(4))
+
+
+def test_embeddings_that_are_no_table_of_numbers_are_one_sentence():
+    for wrong in (["a", "b"], torch.zeros(2, 3, dtype=torch.complex64), np.zeros(2), None):
+        with pytest.raises(DMLTeachError, match="must be numbers"):
+            metrics.retrieval_metrics(wrong, [0, 0])
+
+
+@pytest.mark.parametrize("ks", [1, (1.5,), 2.0])
+def test_ks_that_are_no_whole_numbers_are_one_sentence(ks):
+    with pytest.raises(DMLTeachError, match="whole numbers"):
+        metrics.retrieval_metrics(torch.randn(4, 3), [0, 0, 1, 1], ks)
+
+
+def test_it_is_said_how_many_rows_are_not_finite():
+    x = torch.randn(40, 3)
+    x[[3, 8, 9, 30], 1] = torch.nan
+    with pytest.raises(DMLTeachError, match=r"4 of 40 embeddings are not finite .* row 3, 8, 9, …"):
+        metrics.retrieval_metrics(x, torch.arange(40) % 4)
+    with pytest.raises(DMLTeachError, match="1 of 1 gallery_embeddings are not finite"):
+        metrics.recall_at_k(x[:2], [0, 0], (1,), torch.full((1, 3), torch.inf), [0])
 
 
 def test_nmi_refuses_what_it_cannot_do():

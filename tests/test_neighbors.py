@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.neighbors import import_faiss, kmeans, nearest, nearest_others
+from dmlteach.neighbors import import_faiss, kmeans, nearest, nearest_others, spread_rows
 
 
 @pytest.fixture(params=["faiss", "torch"])
@@ -99,6 +99,38 @@ def test_embeddings_that_are_not_finite_are_one_clear_error(backend):
     x[3, 1] = torch.nan
     with pytest.raises(DMLTeachError, match="not finite"):
         kmeans(x, 2, seed=0)
+
+
+@pytest.mark.parametrize("wrong", ["queries", "rows of the gallery"])
+def test_a_row_that_is_not_finite_has_no_neighbours_and_it_is_said_so(backend, wrong):
+    sets = {"queries": torch.randn(5, 2), "rows of the gallery": torch.randn(60, 2)}
+    sets[wrong][2, 1] = torch.nan
+    with pytest.raises(DMLTeachError, match=f"1 of {len(sets[wrong])} {wrong} are not finite .*row 2"):
+        nearest(*sets.values(), 1)
+
+
+def test_rows_to_start_from_are_one_of_each_far_blob():
+    x, of = blobs(num_blobs=6)
+    rows = spread_rows(x, 6, starts=20, seed=0)
+    assert rows.shape == (20, 6)
+    assert of[rows].sort(1).values.eq(torch.arange(6)).all()  # with rows at random 1.5 % of the starts do
+    assert len(rows[:, 0].unique()) > 10
+    assert torch.equal(rows, spread_rows(x, 6, starts=20, seed=0))
+
+
+def test_rows_to_start_from_repeat_only_where_too_few_differ():
+    x = torch.tensor([[0.0], [0.0], [1.0], [7.0]])
+    for rows in spread_rows(x, 3, starts=10, seed=0):
+        assert sorted(x[rows, 0].tolist()) == [0, 1, 7]
+    assert spread_rows(torch.ones(5, 2), 4, starts=2, seed=0).shape == (2, 4)
+
+
+def test_k_means_starts_from_the_rows_it_is_given(backend):
+    x = torch.tensor([[0.0], [0.2], [5.0], [5.2], [9.0], [9.2]])
+    start = torch.tensor([0, 2, 4])
+    centroids, cluster = kmeans(x, 3, seed=0, start=start)
+    assert cluster.tolist() == [0, 0, 1, 1, 2, 2]
+    torch.testing.assert_close(centroids, torch.tensor([[0.1], [5.1], [9.1]]))
 
 
 def test_nearest_others_are_the_nearest_without_the_row_itself(backend):

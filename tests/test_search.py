@@ -120,6 +120,26 @@ def test_a_gallery_of_the_query_alone_is_one_error(drawings, tmp_path):
         search.find(model(True), drawings, [only], 0, "cpu")
 
 
+@pytest.mark.parametrize("on_sphere", [True, False], ids=["cosine", "distance"])
+def test_a_collapsed_network_finds_everything_alike_and_the_table_says_so(drawings, on_sphere):
+    net = model(on_sphere)
+    for layer in net.head.modules():
+        if isinstance(layer, torch.nn.Linear):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.ones_(layer.bias)
+    query = [drawings / "sign 2" / "3.png"]
+    table = search.table(search.find(net, drawings, query, 3, "cpu"))
+    assert table.startswith(f"All {CLASSES * EACH + 1} pictures have the same embedding")
+    assert "same embedding" not in search.table(search.find(model(on_sphere), drawings, query, 3, "cpu"))
+
+
+def test_a_network_of_nan_is_one_sentence_and_no_ranking(drawings):
+    net = model(True)
+    torch.nn.init.constant_(next(net.head.parameters()), torch.nan)
+    with pytest.raises(DMLTeachError, match="1 of 1 embeddings are not finite"):
+        search.find(net, drawings, [drawings / "sign 2" / "3.png"], 3, "cpu")
+
+
 def test_the_table_has_a_line_for_each_neighbour(drawings):
     found = search.find(model(True), drawings, [drawings / "sign 2" / "0.png"], 3, "cpu")
     query, heading, *lines = search.table(found).splitlines()

@@ -16,6 +16,7 @@ FLOW = [
     "errors",
     "options",
     "files",
+    "inputs",
     "distances",
     "interfaces",
     "neighbors class_tree device",

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dmlteach.errors import DMLTeachError
+from dmlteach.inputs import as_labels
 
 Change = Callable[[Tensor], Tensor]
 
@@ -71,13 +72,20 @@ class ImageDataset(Dataset):
         together: int = 1,
     ):
         self.name, self.split, self.source = name, split, source
-        self.labels = torch.as_tensor(labels, dtype=torch.int64)
+        self.labels = as_labels(labels)
         self.class_names = list(class_names)
         self.shareable = shareable
         self.rows = torch.arange(len(source)) if rows is None else rows
         self.together = together
         if len(self.rows) != len(self.labels):
             raise DMLTeachError(f"{len(self.labels)} labels for {len(self.rows)} pictures of {name!r}.")
+        # Looked at here, once: in training the labels are on a device, where losses do not look at them.
+        if len(self.labels) and not -1 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            raise DMLTeachError(
+                f"labels of {name!r} from {int(self.labels.min())} to {int(self.labels.max())} for "
+                f"{len(self.class_names)} class names: labels must be 0 … {len(self.class_names) - 1}, "
+                "or -1 for no class."
+            )
 
     @property
     def num_classes(self) -> int:

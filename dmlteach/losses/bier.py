@@ -10,9 +10,10 @@ from torch.nn.functional import logsigmoid
 from dmlteach.distances import pairwise_cosine
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import pair_masks
 from dmlteach.losses.parts import check_dims, split_parts
-from dmlteach.losses.tuples import check_batch, masked_mean
+from dmlteach.losses.tuples import masked_mean
 
 Variant = Literal["paper", "code", "none"]
 
@@ -55,6 +56,7 @@ def boosting_weights(logits: list[Tensor], labels: Tensor, variant: Variant = "p
     return weights
 
 
+@loss_function
 def bier_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -87,7 +89,6 @@ def bier_loss(
     Raises:
         DMLTeachError: shapes or dtypes do not fit, or an option is out of range.
     """
-    check_batch(embeddings, labels)
     _check_options(alpha, negative_cost, variant)
     logits = pair_logits(embeddings, labels, dims, alpha, beta, negative_cost)
     weights = boosting_weights(logits, labels, variant)

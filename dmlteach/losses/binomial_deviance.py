@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs, has_both
 from dmlteach.losses.tuples import masked_mean, softplus
 
@@ -34,6 +35,7 @@ def deviance_exponents(
     return torch.where(is_positive, -x, negative_cost * x), is_positive, is_negative
 
 
+@loss_function
 def binomial_deviance_loss(
     embeddings: Tensor,
     labels: Tensor,

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs, has_both
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean, softplus
 from dmlteach.options import at_least
@@ -30,6 +31,7 @@ def circle_exponents(
     return exponents, has_both(is_positive, is_negative)
 
 
+@loss_function
 def circle_loss(
     embeddings: Tensor,
     labels: Tensor,

@@ -15,13 +15,14 @@ from torch import Tensor
 from dmlteach.distances import normalize, pairwise_distances, pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss, Space
-from dmlteach.losses.tuples import check_batch
+from dmlteach.losses.batch import loss_function
 
 PASSES = 5  # over all medoids, to refine the greedy choice; as the authors' code
 TIE = 1e-6  # rounding of fp32 distances
 TRIVIAL = 1e-9  # an entropy below this is that of one group
 
 
+@loss_function
 def clustering_loss(embeddings: Tensor, labels: Tensor, gamma: float, squared: bool = False) -> Tensor:
     """[max_S {F(S) + γ Δ(S)} − F̃]₊, where `violating_medoids` searches for S.
 
@@ -41,7 +42,6 @@ def clustering_loss(embeddings: Tensor, labels: Tensor, gamma: float, squared: b
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    check_batch(embeddings, labels)
     return facility_location_loss(_distances(embeddings, squared), labels, gamma)
 
 

@@ -7,6 +7,7 @@ from torch.nn.functional import threshold
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs, distance_pairs
 from dmlteach.losses.tuples import as_numbers, masked_mean
 
@@ -40,6 +41,7 @@ def pair_terms(
     return terms, is_positive, is_negative
 
 
+@loss_function
 def contrastive_loss(
     embeddings: Tensor,
     labels: Tensor,

@@ -7,8 +7,9 @@ from torch.nn.functional import pad
 from dmlteach.distances import distance, normalize, pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import pair_masks
-from dmlteach.losses.tuples import check_batch, masked_mean
+from dmlteach.losses.tuples import masked_mean
 
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -69,6 +70,7 @@ def ratio_triplet_loss(pairs: Pairs, margin: float) -> Tensor:
     return hinges.sum() / (is_positive.sum(1) * is_negative.sum(1)).sum().clamp_min(1)
 
 
+@loss_function
 def global_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -99,7 +101,6 @@ def global_loss(
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    check_batch(embeddings, labels)
     pairs = quarter_distances(embeddings, labels, triplets)
     value = variances(pairs) + lambda_ * overlap(pairs, threshold).relu()
     if triplet_weight:

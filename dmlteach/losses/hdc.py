@@ -10,8 +10,8 @@ from torch import Tensor
 from dmlteach.distances import normalize, pairwise_squared_distances
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.parts import check_dims, split_parts
-from dmlteach.losses.tuples import check_batch
 
 Mode = Literal["nested", "independent"]
 RankBy = Literal["previous", "own"]
@@ -89,6 +89,7 @@ def _hardest(losses: Tensor, members: Tensor, count: Tensor) -> Tensor:
     return members & (rank < count)
 
 
+@loss_function
 def hdc_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -121,7 +122,6 @@ def hdc_loss(
     Raises:
         DMLTeachError: shapes or dtypes do not fit, or an option is out of range.
     """
-    check_batch(embeddings, labels)
     _check_options(dims, hard_ratios, mode, rank_by, margin, neg_weight)
     terms, is_positive = pair_terms(embeddings, labels, dims, margin, neg_weight)
     kept = hard_sets(terms, is_positive, hard_ratios, mode, rank_by)

@@ -6,11 +6,13 @@ from torch import Tensor
 from dmlteach.class_tree import ClassTree, class_tree
 from dmlteach.distances import normalize, pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
+from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss, Space
+from dmlteach.losses.batch import check_batch, loss_function
 from dmlteach.losses.pairs import pair_masks
-from dmlteach.losses.tuples import check_batch
 
 
+@loss_function
 def hierarchical_triplet_loss(
     embeddings: Tensor, labels: Tensor, tree: ClassTree | None = None, beta: float = 0.1
 ) -> Tensor:
@@ -31,7 +33,7 @@ def hierarchical_triplet_loss(
         Scalar; a differentiable 0 if the batch holds no triplet.
 
     Raises:
-        DMLTeachError: shapes or dtypes do not fit.
+        DMLTeachError: shapes or dtypes do not fit, or a label (looked at on the CPU only) is no class.
     """
     values, weights, num_triplets = weighted_distances(embeddings, labels, tree, beta)
     return (values * weights).sum() / (2 * num_triplets.clamp_min(1))
@@ -50,7 +52,7 @@ def weighted_distances(
     Returns:
         Values (N, N), each row sorted; their weights (N, N); and the number of triplets, active or not.
     """
-    check_batch(embeddings, labels)
+    labels = check_batch(embeddings, labels)
     is_positive, is_negative = pair_masks(labels)  # (N, N)
     d2 = pairwise_squared_distances(normalize(embeddings))
     values, order = (d2 - margins(labels, tree, beta) * is_negative).sort(1)
@@ -64,6 +66,7 @@ def margins(labels: Tensor, tree: ClassTree | None, beta: float) -> Tensor | flo
     """α(a, n) = β + d_H(y_a, y_n) − s_{y_a}, (N, N); β without a tree."""
     if tree is None:
         return beta
+    check_classes(labels, len(tree.spreads))
     levels = tree.levels[labels[:, None], labels[None, :]]  # (N, N)
     return beta + tree.thresholds[levels.int()] - tree.spreads[labels][:, None]
 

@@ -6,8 +6,9 @@ from torch import Tensor
 from dmlteach.distances import pairwise_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import check_batch, loss_function
 from dmlteach.losses.pairs import pair_masks
-from dmlteach.losses.tuples import as_numbers, check_batch, masked_logsumexp, masked_mean
+from dmlteach.losses.tuples import as_numbers, masked_logsumexp, masked_mean
 
 
 def lifted_terms(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -19,13 +20,14 @@ def lifted_terms(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> tup
     Returns:
         J (N, N), and a mask (N, N) of the positive pairs.
     """
-    check_batch(embeddings, labels)
+    labels = check_batch(embeddings, labels)
     is_positive, is_negative = pair_masks(labels)
     d = pairwise_distances(embeddings)
     negatives = masked_logsumexp(margin - d, is_negative)  # (N,), -inf where there are none
     return torch.logaddexp(negatives[:, None], negatives[None, :]) + d, is_positive
 
 
+@loss_function
 def lifted_loss(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
     """Mean over positive pairs of ½[J]₊², J = log(Σ_k e^(m − d(i,k)) + Σ_l e^(m − d(j,l))) + d(i,j).
 

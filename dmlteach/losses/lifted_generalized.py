@@ -4,6 +4,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import distance_pairs, has_both
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean
 
@@ -27,6 +28,7 @@ def anchor_terms(
     return terms, has_both(is_positive, is_negative)
 
 
+@loss_function
 def lifted_generalized_loss(
     embeddings: Tensor,
     labels: Tensor,

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs, has_both, mine_pairs
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean
 
 
+@loss_function
 def lifted_modified_loss(
     embeddings: Tensor,
     labels: Tensor,

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from dmlteach.distances import normalize, pairwise_distances
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import pair_masks
-from dmlteach.losses.tuples import as_numbers, check_batch, has_any, masked_mean, raised, sunk
+from dmlteach.losses.tuples import as_numbers, has_any, masked_mean, raised, sunk
 
 SAMPLING = ("all", "distance")
 
@@ -114,13 +116,16 @@ def pair_hinges(
     """
     if isinstance(beta, Tensor):
         beta = beta.to(d)
-        beta = beta[labels][:, None] if beta.ndim else beta
+        if beta.ndim:
+            check_classes(labels, len(beta))
+            beta = beta[labels.long()][:, None]
     else:
         beta = d.new_full((), beta)
     sign = 2 * as_numbers(labels[:, None] == labels[None, :], d) - 1
     return (alpha + sign * (d - beta)).relu(), beta
 
 
+@loss_function
 def margin_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -155,9 +160,9 @@ def margin_loss(
         Scalar; a differentiable 0 if no hinge is above 0.
 
     Raises:
-        DMLTeachError: shapes or dtypes do not fit, or no such sampling.
+        DMLTeachError: shapes or dtypes do not fit, no such sampling, or, with a boundary per class, a label
+            (looked at on the CPU only) that is no class.
     """
-    check_batch(embeddings, labels)
     d = pairwise_distances(normalize(embeddings))  # (N, N)
     is_positive, is_negative = pair_masks(labels)
     if triplets is not None:

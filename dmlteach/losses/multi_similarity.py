@@ -4,10 +4,12 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs, mine_pairs
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean, softplus
 
 
+@loss_function
 def multi_similarity_loss(
     embeddings: Tensor,
     labels: Tensor,

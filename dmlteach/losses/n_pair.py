@@ -7,7 +7,8 @@ from torch.nn.functional import cross_entropy
 from dmlteach.distances import full_precision
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_mean, sunk
+from dmlteach.losses.batch import loss_function
+from dmlteach.losses.tuples import masked_mean, sunk
 
 
 def pair_up(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,6 +64,7 @@ def mean_square_norm(embeddings: Tensor, labels: Tensor) -> Tensor:
     return masked_mean(square_norms[anchors] + square_norms[positives], exists) / 2
 
 
+@loss_function
 def n_pair_loss(embeddings: Tensor, labels: Tensor, l2: float = 0.0) -> Tensor:
     """Mean over pairs (a, p) of log(1 + Σ_n exp(z_a·z_n − z_a·z_p)), n the positives of the other classes.
 
@@ -81,7 +83,6 @@ def n_pair_loss(embeddings: Tensor, labels: Tensor, l2: float = 0.0) -> Tensor:
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    check_batch(embeddings, labels)
     value = masked_mean(*n_pair_terms(embeddings, labels))
     return value + l2 / 2 * mean_square_norm(embeddings, labels) if l2 else value
 

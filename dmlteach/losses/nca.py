@@ -4,6 +4,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import squared_distance_pairs
 from dmlteach.losses.tuples import has_any, masked_logsumexp, masked_mean
 
@@ -34,6 +35,7 @@ def log_neighbor_probability(
     return (own_class - everyone).masked_fill(~has_positive, 0), has_positive
 
 
+@loss_function
 def nca_loss(
     embeddings: Tensor,
     labels: Tensor,

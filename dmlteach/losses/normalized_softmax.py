@@ -6,11 +6,13 @@ from torch.nn.functional import cross_entropy
 
 from dmlteach.distances import cosine_to
 from dmlteach.errors import DMLTeachError
+from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.class_vectors import point_at_class_means_
-from dmlteach.losses.tuples import check_batch
 
 
+@loss_function
 def normalized_softmax_loss(
     embeddings: Tensor, labels: Tensor, weight: Tensor, temperature: float = 0.05
 ) -> Tensor:
@@ -26,9 +28,9 @@ def normalized_softmax_loss(
         Scalar.
 
     Raises:
-        DMLTeachError: shapes or dtypes do not fit.
+        DMLTeachError: shapes or dtypes do not fit, or a label (looked at on the CPU only) is no class.
     """
-    check_batch(embeddings, labels)
+    check_classes(labels, len(weight))
     return cross_entropy(cosine_to(embeddings, weight) / temperature, labels)
 
 

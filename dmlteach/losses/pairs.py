@@ -12,7 +12,8 @@ from dmlteach.distances import (
     squared_distances_to,
 )
 from dmlteach.errors import DMLTeachError
-from dmlteach.losses.tuples import check_batch, has_any, raised, sunk
+from dmlteach.losses.batch import check_batch
+from dmlteach.losses.tuples import has_any, raised, sunk
 
 
 def pair_masks(labels: Tensor, reference_labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -56,7 +57,7 @@ def squared_distance_pairs(
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    check_batch(embeddings, labels)
+    labels = check_batch(embeddings, labels)
     if reference is None:
         return pairwise_squared_distances(embeddings), *pair_masks(labels)
     others, their_labels = _checked(reference, embeddings)
@@ -68,7 +69,7 @@ def distance_pairs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """d of each anchor to what it is compared with, and the masks: see `squared_distance_pairs`."""
     if reference is None:
-        check_batch(embeddings, labels)
+        labels = check_batch(embeddings, labels)
         return pairwise_distances(embeddings), *pair_masks(labels)
     d2, is_positive, is_negative = squared_distance_pairs(embeddings, labels, reference)
     return distance(d2), is_positive, is_negative
@@ -78,7 +79,7 @@ def cosine_pairs(
     embeddings: Tensor, labels: Tensor, reference: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """cos of each anchor with what it is compared with, and the masks: see `squared_distance_pairs`."""
-    check_batch(embeddings, labels)
+    labels = check_batch(embeddings, labels)
     if reference is None:
         return pairwise_cosine(embeddings), *pair_masks(labels)
     others, their_labels = _checked(reference, embeddings)
@@ -106,7 +107,9 @@ def mine_pairs(
 
 def _checked(reference: tuple[Tensor, Tensor], embeddings: Tensor) -> tuple[Tensor, Tensor]:
     others, their_labels = reference
-    check_batch(others, their_labels)
+    their_labels = check_batch(others, their_labels)
+    if not len(others):
+        raise DMLTeachError("the memory has no rows to compare with; leave reference out until it has.")
     if others.shape[1] != embeddings.shape[1]:
         raise DMLTeachError(
             f"the memory has {others.shape[1]} dimensions, the batch {embeddings.shape[1]}; they must agree."

@@ -5,12 +5,15 @@ from torch import Tensor, nn
 
 from dmlteach.distances import cosine_to
 from dmlteach.errors import DMLTeachError
+from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.class_vectors import point_at_class_means_
-from dmlteach.losses.tuples import check_batch, has_any, masked_logsumexp, masked_mean, softplus
+from dmlteach.losses.tuples import has_any, masked_logsumexp, masked_mean, softplus
 from dmlteach.options import at_least
 
 
+@loss_function
 def proxy_anchor_loss(
     embeddings: Tensor, labels: Tensor, proxies: Tensor, alpha: float = 32.0, margin: float = 0.1
 ) -> Tensor:
@@ -30,9 +33,9 @@ def proxy_anchor_loss(
         Scalar.
 
     Raises:
-        DMLTeachError: shapes or dtypes do not fit.
+        DMLTeachError: shapes or dtypes do not fit, or a label (looked at on the CPU only) is no class.
     """
-    check_batch(embeddings, labels)
+    check_classes(labels, len(proxies))
     s = cosine_to(embeddings, proxies)  # (N, C)
     is_own = labels[:, None] == torch.arange(len(proxies), device=labels.device)  # (N, C)
     # softplus(log Σ exp) = log(1 + Σ exp), 0 for a proxy without such examples

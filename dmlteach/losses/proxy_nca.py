@@ -11,13 +11,16 @@ from torch.nn.functional import cross_entropy
 
 from dmlteach.distances import cosine_to
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.class_vectors import point_at_class_means_
-from dmlteach.losses.tuples import check_batch, has_any, masked_logsumexp, masked_mean
+from dmlteach.losses.tuples import has_any, masked_logsumexp, masked_mean
 
 Variant = Literal["paper", "softmax"]
 
 
+@loss_function
 def proxy_nca_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -47,9 +50,9 @@ def proxy_nca_loss(
         Scalar; a differentiable 0 if there is no other class.
 
     Raises:
-        DMLTeachError: shapes or dtypes do not fit.
+        DMLTeachError: shapes or dtypes do not fit, or a label (looked at on the CPU only) is no class.
     """
-    check_batch(embeddings, labels)
+    check_classes(labels, len(proxies))
     # −d² = 2 x·p − ‖x‖² − ‖p‖², and the lengths, equal for all proxies, cancel in the ratio.
     similarity = 2 * scale * (scale if proxy_scale is None else proxy_scale) * cosine_to(embeddings, proxies)
     num_classes = len(proxies)

@@ -6,12 +6,14 @@ from torch.nn.functional import cross_entropy
 
 from dmlteach.distances import full_precision, normalize, pairwise_distances
 from dmlteach.errors import DMLTeachError
+from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.class_vectors import class_means
-from dmlteach.losses.tuples import check_batch
 from dmlteach.options import at_least
 
 
+@loss_function
 @full_precision
 def soft_triple_loss(
     embeddings: Tensor,
@@ -41,9 +43,9 @@ def soft_triple_loss(
         Scalar.
 
     Raises:
-        DMLTeachError: shapes or dtypes do not fit.
+        DMLTeachError: shapes or dtypes do not fit, or a label (looked at on the CPU only) is no class.
     """
-    check_batch(embeddings, labels)
+    check_classes(labels, len(centers))
     centers = normalize(centers.to(embeddings))
     s = class_similarity(embeddings, centers, gamma)  # (N, C)
     is_own = labels[:, None] == torch.arange(len(centers), device=labels.device)

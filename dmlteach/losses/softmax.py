@@ -5,11 +5,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from dmlteach.distances import full_precision
+from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.class_vectors import class_means
-from dmlteach.losses.tuples import check_batch
 
 
+@loss_function
 @full_precision
 def softmax_loss(embeddings: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Mean over the batch of −log softmax(W z + b) at the example's own class.
@@ -24,9 +26,9 @@ def softmax_loss(embeddings: Tensor, labels: Tensor, weight: Tensor, bias: Tenso
         Scalar.
 
     Raises:
-        DMLTeachError: shapes or dtypes do not fit.
+        DMLTeachError: shapes or dtypes do not fit, or a label (looked at on the CPU only) is no class.
     """
-    check_batch(embeddings, labels)
+    check_classes(labels, len(weight))
     return cross_entropy(linear(embeddings, weight.to(embeddings), bias.to(embeddings)), labels)
 
 

@@ -5,11 +5,16 @@ from torch import Tensor
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_mean, nearest_targets, softplus
+from dmlteach.losses.batch import loss_function
+from dmlteach.losses.tuples import masked_mean, nearest_targets, softplus
 
 
 def sst_exponents(
-    embeddings: Tensor, labels: Tensor, num_targets: int = 5, targets: Tensor | None = None
+    embeddings: Tensor,
+    labels: Tensor,
+    num_targets: int = 5,
+    targets: Tensor | None = None,
+    origins: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """u(a, p, n) = d²(a,p) − ½[d²(a,n) + d²(p,n)] of every anchor, target and example.
 
@@ -18,13 +23,14 @@ def sst_exponents(
         labels: (N,) class of each embedding.
         num_targets: k nearest positives per anchor, where they are chosen here.
         targets: (N, k) rows chosen elsewhere, -1 where missing.
+        origins: of `sst_loss`.
 
     Returns:
         u (N, k, N), and a mask (N, k, N) of the triplets that exist.
     """
     d2 = pairwise_squared_distances(embeddings)  # (N, N)
     if targets is None:
-        targets = nearest_targets(d2, labels, num_targets)  # (N, k)
+        targets = nearest_targets(d2, labels, num_targets, origins)  # (N, k)
     is_target = targets >= 0  # (N, k)
     targets = targets.clamp_min(0)
     is_impostor = labels[:, None] != labels[None, :]  # (N, N)
@@ -35,8 +41,13 @@ def sst_exponents(
     return u, is_target[:, :, None] & is_impostor[:, None, :]
 
 
+@loss_function
 def sst_loss(
-    embeddings: Tensor, labels: Tensor, num_targets: int = 5, targets: Tensor | None = None
+    embeddings: Tensor,
+    labels: Tensor,
+    num_targets: int = 5,
+    targets: Tensor | None = None,
+    origins: Tensor | None = None,
 ) -> Tensor:
     """Mean over triplets of log(1 + exp(d²(a,p) − ½[d²(a,n) + d²(p,n)])).
 
@@ -48,6 +59,8 @@ def sst_loss(
         labels: (N,) class of each embedding.
         num_targets: nearest positives per anchor, where they are chosen here.
         targets: (N, k) rows chosen elsewhere (epoch-start neighbourhoods), -1 where missing.
+        origins: (N,) image that each row shows, where made copies are among them; copies of its own image
+            are not chosen as an anchor's targets.
 
     Returns:
         Scalar; a differentiable 0 if the batch holds no triplet.
@@ -55,8 +68,7 @@ def sst_loss(
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    check_batch(embeddings, labels)
-    u, exists = sst_exponents(embeddings, labels, num_targets, targets)
+    u, exists = sst_exponents(embeddings, labels, num_targets, targets, origins)
     return masked_mean(softplus(u), exists)
 
 
@@ -73,9 +85,11 @@ class SST(Loss):
         self.num_targets = num_targets
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
-        return sst_loss(embeddings, labels, self.num_targets, tuples.targets if tuples else None)
+        targets, origins = (tuples.targets, tuples.origins) if tuples else (None, None)
+        return sst_loss(embeddings, labels, self.num_targets, targets, origins)
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of triplets that are pulled, with a weight sigmoid(u) above 0.01."""
-        u, exists = sst_exponents(embeddings, labels, self.num_targets, tuples.targets if tuples else None)
+        targets, origins = (tuples.targets, tuples.origins) if tuples else (None, None)
+        u, exists = sst_exponents(embeddings, labels, self.num_targets, targets, origins)
         return masked_mean((u.sigmoid() > 0.01).float(), exists)

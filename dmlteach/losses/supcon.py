@@ -4,10 +4,12 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs
 from dmlteach.losses.tuples import as_numbers, has_any, masked_logsumexp, masked_mean
 
 
+@loss_function
 def supcon_loss(
     embeddings: Tensor,
     labels: Tensor,

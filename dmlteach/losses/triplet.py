@@ -8,7 +8,8 @@ from torch import Tensor
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
-from dmlteach.losses.tuples import check_batch, masked_mean, nearest_targets
+from dmlteach.losses.batch import loss_function
+from dmlteach.losses.tuples import masked_mean, nearest_targets
 from dmlteach.options import at_least
 
 
@@ -18,6 +19,7 @@ def triplet_hinges(
     margin: float = 0.2,
     num_targets: int = 5,
     targets: Tensor | None = None,
+    origins: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """[m + d²(a,p) − d²(a,n)]₊ of every anchor, target and example.
 
@@ -27,13 +29,14 @@ def triplet_hinges(
         margin: m, in squared distance.
         num_targets: k nearest positives per anchor, where they are chosen here.
         targets: (N, k) rows chosen elsewhere, -1 where missing.
+        origins: of `triplet_loss`.
 
     Returns:
         Hinges (N, k, N), and a mask (N, k, N) of the triplets that exist.
     """
     d2 = pairwise_squared_distances(embeddings)  # (N, N)
     if targets is None:
-        targets = nearest_targets(d2, labels, num_targets)  # (N, k)
+        targets = nearest_targets(d2, labels, num_targets, origins)  # (N, k)
     is_target = targets >= 0
     is_impostor = labels[:, None] != labels[None, :]  # (N, N)
 
@@ -42,12 +45,14 @@ def triplet_hinges(
     return hinges, is_target[:, :, None] & is_impostor[:, None, :]
 
 
+@loss_function
 def triplet_loss(
     embeddings: Tensor,
     labels: Tensor,
     margin: float = 0.2,
     num_targets: int = 5,
     targets: Tensor | None = None,
+    origins: Tensor | None = None,
 ) -> Tensor:
     """Mean over all triplets, the satisfied ones included, of [m + d²(a,p) − d²(a,n)]₊.
 
@@ -57,6 +62,8 @@ def triplet_loss(
         margin: m, in squared distance.
         num_targets: nearest positives per anchor, where they are chosen here.
         targets: (N, k) rows chosen elsewhere (epoch-start neighbourhoods), -1 where missing.
+        origins: (N,) image that each row shows, where made copies are among them; copies of its own image
+            are not chosen as an anchor's targets.
 
     Returns:
         Scalar; a differentiable 0 if the batch holds no triplet.
@@ -64,8 +71,7 @@ def triplet_loss(
     Raises:
         DMLTeachError: shapes or dtypes do not fit.
     """
-    check_batch(embeddings, labels)
-    hinges, exists = triplet_hinges(embeddings, labels, margin, num_targets, targets)
+    hinges, exists = triplet_hinges(embeddings, labels, margin, num_targets, targets, origins)
     return masked_mean(hinges, exists)
 
 
@@ -84,11 +90,11 @@ class Triplet(Loss):
         self.num_targets = num_targets
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
-        targets = tuples.targets if tuples else None
-        return triplet_loss(embeddings, labels, self.margin, self.num_targets, targets)
+        targets, origins = (tuples.targets, tuples.origins) if tuples else (None, None)
+        return triplet_loss(embeddings, labels, self.margin, self.num_targets, targets, origins)
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of triplets inside the margin, those that give a gradient."""
-        targets = tuples.targets if tuples else None
-        hinges, exists = triplet_hinges(embeddings, labels, self.margin, self.num_targets, targets)
+        targets, origins = (tuples.targets, tuples.origins) if tuples else (None, None)
+        hinges, exists = triplet_hinges(embeddings, labels, self.margin, self.num_targets, targets, origins)
         return masked_mean((hinges > 0).float(), exists)

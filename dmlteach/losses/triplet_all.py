@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import distance_pairs, squared_distance_pairs
 from dmlteach.losses.tuples import as_numbers, raised
 
@@ -53,6 +54,7 @@ def number_of_triplets(is_positive: Tensor, is_negative: Tensor) -> Tensor:
     return (is_positive.sum(1) * is_negative.sum(1)).sum()
 
 
+@loss_function
 def triplet_all_loss(
     embeddings: Tensor,
     labels: Tensor,

@@ -6,6 +6,7 @@ from torch import Tensor
 from dmlteach.distances import row_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import distance_pairs, has_both
 from dmlteach.losses.tuples import masked_mean, raised, softplus, sunk
 
@@ -31,6 +32,7 @@ def hardest_differences(
     return difference, has_both(is_positive, is_negative)
 
 
+@loss_function
 def triplet_hard_loss(
     embeddings: Tensor,
     labels: Tensor,

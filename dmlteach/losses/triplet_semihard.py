@@ -8,6 +8,7 @@ from torch import Tensor
 from dmlteach.distances import normalize
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import squared_distance_pairs
 from dmlteach.losses.triplet_all import number_of_triplets, triplets_within
 from dmlteach.losses.tuples import masked_mean
@@ -45,6 +46,7 @@ def nearest_hinges(
     return (margin + d2 - d2.gather(1, negative)).relu(), is_positive & (num_negatives > 0)
 
 
+@loss_function
 def triplet_semihard_loss(
     embeddings: Tensor,
     labels: Tensor,

@@ -5,41 +5,26 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from dmlteach.errors import DMLTeachError
-
 NEGLIGIBLE = 1e-35  # a share of 1 that fp32 cannot add to the largest
 
 
-def check_batch(embeddings: Tensor, labels: Tensor) -> None:
-    """Raise on shapes and dtypes only: looking at values would make the device wait.
-
-    Raises:
-        DMLTeachError: embeddings are not (N, D) floats, or labels not (N,) integers.
-    """
-    if embeddings.ndim != 2 or not embeddings.is_floating_point():
-        raise DMLTeachError(
-            f"embeddings must be floats of shape (N, D), not {embeddings.dtype} {tuple(embeddings.shape)}."
-        )
-    if labels.shape != embeddings.shape[:1] or labels.is_floating_point():
-        raise DMLTeachError(
-            f"labels must be {len(embeddings)} integers, one per embedding, "
-            f"not {labels.dtype} {tuple(labels.shape)}."
-        )
-
-
-def nearest_targets(d2: Tensor, labels: Tensor, num_targets: int) -> Tensor:
+def nearest_targets(d2: Tensor, labels: Tensor, num_targets: int, origins: Tensor | None = None) -> Tensor:
     """The `num_targets` nearest same-class examples of every anchor, ties by index.
 
     Args:
         d2: (N, N) squared distances.
         labels: (N,) class of each row.
         num_targets: k, at most.
+        origins: (N,) image that each row shows; copies of the anchor's own image are no targets, or they,
+            the nearest of all, would take the place of other images.
 
     Returns:
         (N, k) rows of the batch, nearest first; -1 where the class has fewer.
     """
     is_positive = labels[:, None] == labels[None, :]
     is_positive.fill_diagonal_(False)
+    if origins is not None:
+        is_positive &= origins[:, None] != origins[None, :]
     # nan_to_num: a NaN would sort behind the infinities and leave the anchor without targets.
     d2 = d2.detach().nan_to_num().masked_fill(~is_positive, torch.inf)
     nearest = d2.argsort(dim=1, stable=True)[:, :num_targets]  # topk orders ties arbitrarily

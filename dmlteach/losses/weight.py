@@ -8,9 +8,11 @@ called it a weighted binomial deviance with mining, and its published form is th
 from torch import Tensor
 
 from dmlteach.interfaces import Loss
+from dmlteach.losses.batch import loss_function
 from dmlteach.losses.multi_similarity import check_steepness, mined_share, multi_similarity_loss
 
 
+@loss_function
 def weight_loss(
     embeddings: Tensor,
     labels: Tensor,

@@ -171,7 +171,7 @@ def load_weights(net: nn.Module, backbone: str, weights: str | Path) -> None:
 def _published_weights(backbone: str, weights: str | Path) -> dict[str, Tensor]:
     """ImageNet weights of a torchvision or timm backbone, from the local cache or its publisher."""
     if backbone == "omniglot_cnn":
-        raise DMLTeachError("omniglot_cnn has no ImageNet weights; leave weights out.")
+        raise DMLTeachError("omniglot_cnn has no ImageNet weights: leave weights out, or --weights none.")
     if backbone.startswith("timm/"):
         return _published_timm_weights(backbone.removeprefix("timm/"), weights)
     import torchvision.models as zoo

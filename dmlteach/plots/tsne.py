@@ -4,6 +4,7 @@ Source: van der Maaten, "Accelerating t-SNE using tree-based algorithms", JMLR 2
 (Poličar, Stražar, Zupan, JSS 2024).
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.colors import to_rgb
 from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
+from dmlteach.inputs import as_embeddings, check_finite, is_collapsed
 from dmlteach.neighbors import nearest
 from dmlteach.plots.style import CYCLE, GREY, MARKERS, PALE, Picture, place, styled
 
@@ -38,21 +40,31 @@ def tsne(
         iterations: of gradient descent, after 250 with exaggerated attraction.
 
     Returns:
-        (M, 2) positions.
+        (M, 2) positions; one place for all, and a warning, where all embeddings are equal.
 
     Raises:
-        DMLTeachError: the perplexity does not fit the number of points.
+        DMLTeachError: the perplexity does not fit the number of points, or an embedding is not finite.
 
     Source: van der Maaten, JMLR 2014.
     """
     from openTSNE import TSNE
 
-    z = np.ascontiguousarray(torch.as_tensor(embeddings).float().cpu().numpy())
+    embeddings = as_embeddings(embeddings)
+    check_finite(embeddings)
+    z = np.ascontiguousarray(embeddings.float().cpu().numpy())
     if not 1 <= perplexity < (len(z) - 1) / 3:
         raise DMLTeachError(
             f"perplexity {perplexity} does not fit {len(z)} points: choose less than {(len(z) - 1) / 3:.0f}, "
             "or more points."
         )
+    if is_collapsed(embeddings):
+        warnings.warn(
+            f"all {len(z)} embeddings are equal: the network has collapsed, and so does the map.",
+            stacklevel=2,
+        )
+        return np.zeros((len(z), 2))
+    if z.shape[1] == 1:  # the map starts from two directions
+        z = np.pad(z, ((0, 0), (0, 1)))
     mapping = TSNE(
         perplexity=perplexity,
         initialization=initialization,

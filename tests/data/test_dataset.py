@@ -109,3 +109,20 @@ def test_indices_count_from_the_end_and_stop_at_the_size():
     assert torch.equal(dataset[-1][0], dataset[19][0])
     with pytest.raises(IndexError):
         dataset[20]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 5, 1], "from 0 to 5 for 2 class names: labels must be 0 … 1"),
+        ([0, -2, 1], "from -2 to 1"),
+        (["a", "b", "a"], "words become numbers"),
+    ],
+)
+def test_labels_without_a_class_are_refused_before_a_device_could_see_them(labels, message):
+    drawings = load("omniglot", "test", classes=1).source.take(torch.arange(3))
+    with pytest.raises(DMLTeachError, match=message):
+        data.ImageDataset("mine", "train", drawings, labels, ["a", "b"], shareable=True)
+    assert (
+        data.ImageDataset("mine", "train", drawings, [1, 0, 1], ["a", "b"], shareable=True).num_classes == 2
+    )

@@ -19,6 +19,28 @@ def test_the_same_seed_draws_the_same_map(blob_map):
     assert np.array_equal(blob_map, tsne(BLOBS, perplexity=10, iterations=150))
 
 
+@pytest.mark.parametrize("start", ["pca", "random"])
+def test_equal_embeddings_are_drawn_as_one_place_and_it_is_said(start, tmp_path):
+    with pytest.warns(UserWarning, match="all 120 embeddings are equal: the network has collapsed"):
+        points = tsne(torch.ones(120, 16) + 1e-8 * BLOBS, perplexity=10, initialization=start)
+    assert points.shape == (120, 2) and np.ptp(points, axis=0).max() == 0
+    figure = tsne_map(points, LABELS, torch.zeros(120, 8, 8, dtype=torch.uint8), highlight=[1])
+    figure.savefig(tmp_path / "map.png")
+    tsne_panels({"collapsed": points}, LABELS).savefig(tmp_path / "panels.png")
+
+
+def test_embeddings_of_one_number_are_drawn():
+    points = tsne(BLOBS[:, :1], perplexity=10, iterations=20)
+    assert points.shape == (120, 2) and np.isfinite(points).all()
+
+
+def test_a_map_of_embeddings_that_are_not_finite_is_one_sentence():
+    wrong = BLOBS.clone()
+    wrong[5, 2] = torch.inf
+    with pytest.raises(DMLTeachError, match="1 of 120 embeddings are not finite .*row 5"):
+        tsne(wrong, perplexity=10)
+
+
 def test_another_random_start_draws_another_map():
     maps = [tsne(BLOBS, 10, seed, initialization="random", iterations=50) for seed in (0, 1)]
     assert not np.allclose(*maps, atol=0.1)

@@ -1,5 +1,6 @@
 """Random batches and what holds for every sampler."""
 
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -75,3 +76,32 @@ def test_a_batch_larger_than_the_data_is_one_clear_error():
     for name in samplers.names():
         with pytest.raises(DMLTeachError, match="larger than the data"):
             samplers.create(name, LABELS, 104)
+
+
+AS_USERS_HAVE_THEM = {
+    "a list": lambda y: y.tolist(),
+    "NumPy": lambda y: y.numpy(),
+    "a column of a table": lambda y: pd.Series(y.numpy(), index=range(7, 7 + len(y))),
+    "uint8": lambda y: y.to(torch.uint8),
+}
+
+
+@pytest.mark.parametrize("labels_of", AS_USERS_HAVE_THEM.values(), ids=AS_USERS_HAVE_THEM)
+@pytest.mark.parametrize("name", samplers.names())
+def test_labels_of_any_kind_give_the_same_batches(name, labels_of):
+    given, plain = (samplers.create(name, labels, 32) for labels in (labels_of(LABELS), LABELS))
+    assert epoch(given) == epoch(plain)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["fern", "moss"] * 10, "words become numbers by numpy.unique"),
+        ([0.5, 1] * 10, "whole numbers"),
+        ([[0, 1]] * 10, "one integer for each image"),
+    ],
+)
+@pytest.mark.parametrize("name", samplers.names())
+def test_labels_that_are_no_numbers_are_one_sentence(name, labels, message):
+    with pytest.raises(DMLTeachError, match=message):
+        samplers.create(name, labels, 8)
