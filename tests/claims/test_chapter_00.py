@@ -29,16 +29,32 @@ def test_an_untrained_network_finds_the_right_character_many_times_as_often_as_g
     assert mean_over_seeds(measure)["times"] > 10
 
 
-def test_classifier_and_sst_are_far_better_than_the_untrained_network(mean_over_seeds, unseen):
+def mistakes_left(reached: dict[str, float]) -> dict[str, float]:
+    """Mistakes of the classifier and of SST, as shares of the untrained network's; and who is ahead."""
+    left = {name: (1 - reached[name]) / (1 - reached["untrained"]) for name in ("softmax", "sst")}
+    return left | {"ahead": reached["softmax"] - reached["sst"]}
+
+
+def test_the_shipped_classifier_and_sst_are_far_better_than_an_untrained_network(mean_over_seeds, unseen):
     def measure(seed):
         of = unseen(seed)
-        reached = {name: recall(z, of.labels) for name, z in of.embeddings.items()}
-        left = {name: (1 - reached[name]) / (1 - reached["untrained"]) for name in ("softmax", "sst")}
-        return left | {"ahead": reached["softmax"] - reached["sst"]}
+        return mistakes_left({name: recall(z, of.labels) for name, z in of.embeddings.items()})
 
     mean = mean_over_seeds(measure)
-    assert mean["softmax"] < 0.8 and mean["sst"] < 0.8  # of the untrained network's mistakes
-    assert mean["ahead"] > -0.1  # the classifier is a strong competitor
+    assert mean["softmax"] < 0.5 and mean["sst"] < 0.5
+    assert mean["ahead"] > -0.05  # the classifier is a strong competitor
+
+
+def test_after_sixty_steps_classifier_and_sst_are_better_than_before(mean_over_seeds, unseen, trained):
+    def measure(seed):
+        of = unseen(seed)
+        embeddings = {name: embed(trained(name, seed).model, of.images) for name in ("softmax", "sst")}
+        embeddings["untrained"] = of.embeddings["untrained"]  # of the same seed, from which both start
+        return mistakes_left({name: recall(z, of.labels) for name, z in embeddings.items()})
+
+    mean = mean_over_seeds(measure)
+    assert mean["softmax"] < 0.95 and mean["sst"] < 0.95
+    assert mean["ahead"] > -0.2
 
 
 def test_what_helps_was_learned_on_others_they_mend_many_of_the_untrained_networks_mistakes(
