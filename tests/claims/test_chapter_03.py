@@ -1,5 +1,6 @@
 """What chapter 03, its explorer and its exercises claim about which images share a batch."""
 
+import json
 from functools import cache
 from itertools import pairwise
 from math import comb
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from dmlteach import data, samplers
+from dmlteach.course import CHECKOUT
 from dmlteach.exercises.batches import EXPECTED
 from dmlteach.interfaces import Space
 from dmlteach.plots.tsne import kept_neighbours, tsne
@@ -240,6 +242,26 @@ def test_early_in_a_training_anew_too_the_neighbourhoods_of_yesterday_are_not_th
 def kept_between(moments) -> list[float]:
     """Share of the ten nearest neighbours that were among the ten nearest at the moment before."""
     return [kept_neighbours(old.float(), new.float().numpy(), k=10) for old, new in pairwise(moments)]
+
+
+# --- does it pay?
+
+
+def test_the_recorded_verdict_local_sampling_does_not_pay_in_short_trainings_on_drawings():
+    content = json.loads((CHECKOUT / "benchmarks" / "comparison.json").read_text(encoding="utf-8"))
+    rows = {row["sampler"]: row for row in content["rows"] if row["loss"] == "sst"}
+    recall = {name: row["recall@1"] for name, row in rows.items()}  # mean, half of the 95 % interval
+
+    def overlap(a: str, b: str) -> bool:
+        return abs(recall[a][0] - recall[b][0]) < recall[a][1] + recall[b][1]
+
+    assert overlap("local", "class_balanced") and recall["local"][0] <= recall["class_balanced"][0]
+    assert 0.4 < rows["local"]["plan_share"] < 0.6
+    assert 1.5 < rows["local"]["train_seconds"][0] / rows["class_balanced"]["train_seconds"][0] < 2.5
+    assert max(recall, key=lambda name: recall[name][0]) == "local_classes"
+    assert overlap("local_classes", "class_balanced") and rows["local_classes"]["plan_share"] < 0.2
+    steps = data.load("omniglot", "train").labels.numel() // 256  # groups, and so batches, of an epoch
+    assert steps * content["epochs"] < content["steps"]
 
 
 # --- what exercises and tables say
