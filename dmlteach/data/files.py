@@ -14,14 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from dmlteach.data.cache import cache_folder, check_room
 from dmlteach.data.dataset import Change
-from dmlteach.data.decode import decode, size_of
+from dmlteach.data.decode import decode, pixels_of, size_of
 from dmlteach.errors import DMLTeachError
 
 
@@ -74,7 +73,7 @@ class FileSource:
     def read(self, rows: Tensor, change: Change | None = None) -> list[Tensor]:
         def one(row: int) -> Tensor:
             file = self.files[row]
-            pixels = torch.from_numpy(np.array(decode(file.read(), str(file))))  # (H, W, 3)
+            pixels = torch.from_numpy(pixels_of(decode(file.read(), str(file))))  # (H, W, 3)
             image = pixels.permute(2, 0, 1)[None]
             return change(image) if change else image
 
