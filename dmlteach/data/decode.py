@@ -14,6 +14,7 @@ from dmlteach.errors import DMLTeachError
 # Of the endings that data/folder.py takes. Pillow knows more, and would start other programs for some.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "TGA")
 MOST_PIXELS = 120_000_000  # of an image; the largest cameras make about 100 million
+_HUNGRY = {"WEBP", "JPEG2000", "AVIF"}  # their decoders take up to 25 bytes a pixel: a third of the pixels
 _WHITES = (1, 255, 1_023, 4_095, 16_383, 65_535)  # masks and shares, then 8, 10, 12, 14 and 16 bits
 _OVERSHOOT = 1.05  # resizing makes values that lie a little above white
 _BAND = 1 << 22  # pixels converted at once
@@ -46,7 +47,8 @@ def decode(content: bytes, name: str) -> Image.Image:
         name: of the file, for the error message.
 
     Raises:
-        DMLTeachError: the file is no image, a damaged one, or one of more than 120 million pixels.
+        DMLTeachError: the file is no image, a damaged one, or one of more than 120 million pixels
+            (40 million in WebP, JPEG 2000 and AVIF).
     """
     try:
         rgb, turn = _load(content)
@@ -86,8 +88,9 @@ def _open(content: bytes) -> Image.Image:
         warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
     image = Image.open(io.BytesIO(content), formats=[known for known in FORMATS if known in Image.OPEN])
     width, height = image.size
-    if width * height > MOST_PIXELS:
-        raise Image.DecompressionBombError(f"{width:,} × {height:,} pixels")
+    most = MOST_PIXELS // 3 if image.format in _HUNGRY else MOST_PIXELS
+    if width * height > most:
+        raise Image.DecompressionBombError(f"{width:,} × {height:,} pixels are more than {most:,}")
     return image
 
 
@@ -150,9 +153,7 @@ def _white(largest: float) -> float:
 
 def _damaged(name: str, error: Exception) -> DMLTeachError:
     if isinstance(error, Image.DecompressionBombError):
-        return DMLTeachError(
-            f"the image {name} has more than {MOST_PIXELS:,} pixels ({error}). Make it smaller, or remove it."
-        )
+        return DMLTeachError(f"the image {name} is too large: {error}. Make it smaller, or remove it.")
     unknown = isinstance(error, Image.UnidentifiedImageError)
     reason = "unknown or damaged format" if unknown else str(error) or type(error).__name__
     return DMLTeachError(f"cannot read the picture {name}: {reason}. Replace the file, or remove it.")
