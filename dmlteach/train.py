@@ -328,7 +328,8 @@ class Run:
         """Create the folder, or continue from its checkpoint."""
         identity = _identity(self.config)
         if self.saved is not None:
-            self._restore(self.saved, identity)
+            with checkpoint.restoring(self.folder):
+                self._restore(self.saved, identity)
         elif self.world.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
             checkpoint.write_json(
