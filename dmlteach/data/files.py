@@ -3,16 +3,14 @@
 import gzip
 import hashlib
 import os
-import shutil
 import stat
-import tarfile
 import uuid
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +19,8 @@ from tqdm.auto import tqdm
 from dmlteach.data.cache import cache_folder, check_room
 from dmlteach.data.dataset import Change
 from dmlteach.data.decode import decode, pixels_of, size_of
+from dmlteach.data.tars import open_tar
+from dmlteach.data.unpack import ALLOWANCE, MOST_TIMES
 from dmlteach.errors import DMLTeachError
 
 
@@ -119,13 +119,25 @@ def list_archive(path: Path) -> list[StoredFile]:
 
     Members are never written to disk under their own names, so an archive cannot place files anywhere.
     """
-    modified = path.stat().st_mtime_ns
-    plain = path if _is_plain_tar(path) else _decompress(path)
+    if _is_plain_tar(path):
+        return _members(path, path)
+    plain = _decompress(path)
     try:
-        with tarfile.open(plain, "r:") as archive:
+        return _members(plain, path)
+    except DMLTeachError:  # what was unpacked once may have been damaged since
+        plain.unlink(missing_ok=True)
+        return _members(_decompress(path), path)
+
+
+def _members(plain: Path, path: Path) -> list[StoredFile]:
+    """Files in an archive that is not compressed, or no longer; `path` is the user's."""
+    modified = path.stat().st_mtime_ns
+    try:
+        with open_tar(plain) as archive:
             members = [m for m in archive if m.isfile()]
-    except (tarfile.TarError, OSError) as error:
-        raise DMLTeachError(f"{path} is no complete tar archive ({error}); download it again.") from error
+    except Exception as error:  # a damaged archive raises nearly anything
+        reason = str(error) or type(error).__name__
+        raise DMLTeachError(f"{path} is no complete tar archive ({reason}); download it again.") from error
     files = [
         StoredFile(m.name.removeprefix("./"), plain, m.offset_data, m.size, modified)
         for m in members
@@ -162,13 +174,22 @@ def _decompress(path: Path) -> Path:
             gzip.open(counted) as unpacked,
             open(unfinished, "wb") as file,
         ):
-            shutil.copyfileobj(unpacked, file, 1 << 20)
+            _copy(unpacked, file, MOST_TIMES * (status.st_size + ALLOWANCE))
         os.replace(unfinished, target)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, OverflowError) as error:
         raise DMLTeachError(f"{path} cannot be unpacked in {home}: {error}") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return target
+
+
+def _copy(source: IO[bytes], target: IO[bytes], most: int) -> None:
+    """All of a file, if it is not longer than archives of pictures are."""
+    while block := source.read(1 << 20):
+        most -= len(block)
+        if most < 0:
+            raise OverflowError("it unpacks to far more than pictures would; do not trust it")
+        target.write(block)
 
 
 def _is_hidden(name: str) -> bool:
