@@ -333,7 +333,7 @@ def without_kernel(path: Path, links: str = "") -> bytes:
             if asked and "exercise" in cell["metadata"].get("tags", []):
                 cell["outputs"] = []  # "not answered yet" is no news on a page where nobody can answer
                 cells.append(_markdown(f"folded-{asked[1].replace('.', '-')}", folded(asked[1])))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise damaged(path, "a cell lacks what a notebook's cells have", cure) from error
     if links:
         cells.insert(1, _markdown("open-in", links))

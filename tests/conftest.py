@@ -16,6 +16,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=40,
         help="random degenerate batches per loss (tests/losses/test_every_loss.py); a thorough run: 10000",
     )
+    parser.addoption(
+        "--mutations",
+        type=int,
+        default=1000,
+        help="damaged files that are read (tests/test_damaged_files.py); a thorough run: 10000",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,9 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -183,7 +184,7 @@ def _decompress(path: Path) -> Path:
     return target
 
 
-def _copy(source: IO[bytes], target: IO[bytes], most: int) -> None:
+def _copy(source: BufferedIOBase, target: BufferedIOBase, most: int) -> None:
     """All of a file, if it is not longer than archives of pictures are."""
     while block := source.read(1 << 20):
         most -= len(block)
