@@ -123,11 +123,18 @@ def list_archive(path: Path) -> list[StoredFile]:
     if _is_plain_tar(path):
         return _members(path, path)
     plain = _decompress(path)
-    try:
-        return _members(plain, path)
-    except DMLTeachError:  # what was unpacked once may have been damaged since
-        plain.unlink(missing_ok=True)
-        return _members(_decompress(path), path)
+    with suppress(DMLTeachError):
+        if _is_whole(plain):
+            return _members(plain, path)
+    plain.unlink(missing_ok=True)  # it was unpacked once, and may have been damaged since
+    return _members(_decompress(path), path)
+
+
+def _is_whole(tar: Path) -> bool:
+    """Whether it ends as every archive ends, with two blocks of zeros: a cut, tarfile overlooks."""
+    with open(tar, "rb") as file:
+        file.seek(max(tar.stat().st_size - 1024, 0))
+        return file.read() == bytes(1024)
 
 
 def _members(plain: Path, path: Path) -> list[StoredFile]:
