@@ -23,6 +23,7 @@ from urllib.parse import quote
 from dmlteach import files
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.options import at_least
+from dmlteach.reading import damaged, read_json
 
 PACKAGE = Path(__file__).parent
 CHECKOUT = PACKAGE.parent
@@ -118,9 +119,9 @@ def hash_files(folder: Path) -> str:
 def is_current(task: dict[str, Any]) -> bool:
     """Whether the executed notebook is there and came from the same notebook, code and parameters."""
     try:
-        executed = json.loads(task["target"].read_text(encoding="utf-8"))
+        executed = read_json(task["target"], "")
         return executed["metadata"]["dmlteach"]["key"] == task["key"]
-    except (OSError, ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, IndexError):  # absent or damaged
         return False
 
 
@@ -326,14 +327,18 @@ def without_kernel(path: Path, links: str = "") -> bytes:
     """An executed notebook for readers who cannot ask: hints and a solution folded away below exercises."""
     from dmlteach.exercises import folded
 
-    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cure = "Remove it, and execute the notebook again: dmlteach course"
+    notebook = read_json(path, cure)
     cells = []
-    for cell in notebook["cells"]:
-        cells.append(cell)
-        asked = re.search(r'^check\("([\w.]+)"', "".join(cell["source"]), re.MULTILINE)
-        if asked and "exercise" in cell["metadata"].get("tags", []):
-            cell["outputs"] = []  # "not answered yet" is no news on a page where nobody can answer
-            cells.append(_markdown(f"folded-{asked[1].replace('.', '-')}", folded(asked[1])))
+    try:
+        for cell in notebook["cells"]:
+            cells.append(cell)
+            asked = re.search(r'^check\("([\w.]+)"', "".join(cell["source"]), re.MULTILINE)
+            if asked and "exercise" in cell["metadata"].get("tags", []):
+                cell["outputs"] = []  # "not answered yet" is no news on a page where nobody can answer
+                cells.append(_markdown(f"folded-{asked[1].replace('.', '-')}", folded(asked[1])))
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise damaged(path, "a cell lacks what a notebook's cells have", cure) from error
     if links:
         cells.insert(1, _markdown("open-in", links))
     return json.dumps(notebook | {"cells": cells}).encode()

@@ -1,5 +1,7 @@
 """Where the numbers are crunched: one function turns `--device` into a torch device."""
 
+from typing import Any, Protocol, TypeVar
+
 import torch
 
 from dmlteach.errors import DMLTeachError, unknown_name
@@ -30,6 +32,28 @@ def choose_device(name: str = "auto") -> torch.device:
             "Use --device auto or cpu."
         )
     return torch.device(name)
+
+
+class Movable(Protocol):
+    """A tensor, or what holds some."""
+
+    def to(self, device: torch.device, *, non_blocking: bool) -> Any: ...
+
+
+M = TypeVar("M", bound=Movable)
+
+
+def moved(value: M, device: torch.device) -> M:
+    """`value` on `device`, without waiting for the copy where that is safe: only CUDA lets it be.
+
+    CUDA stages what is not pinned, and keeps what is pinned, so the source may go at once. MPS reads it
+    later, from memory that may be another's by then.
+
+    Args:
+        value: a tensor or pixels, on the CPU.
+        device: where it is needed.
+    """
+    return value.to(device, non_blocking=device.type == "cuda")
 
 
 def _why_no_cuda() -> str:

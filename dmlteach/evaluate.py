@@ -13,7 +13,7 @@ from dmlteach import data, metrics, recall
 from dmlteach.data import ImageDataset
 from dmlteach.data.augment import Augmentation
 from dmlteach.data.cache import CachedImages, Mode, cached
-from dmlteach.device import choose_device
+from dmlteach.device import choose_device, moved
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import check_finite
@@ -86,7 +86,7 @@ def embed(
     with torch.no_grad(), _in_evaluation(model, target):
         for start in tqdm(starts, desc="embed", unit="batch", disable=not progress, leave=False):
             chosen = rows[start : min(start + batch_size, mine.stop)]
-            pixels = images.gather(chosen).to(target, non_blocking=True)
+            pixels = moved(images.gather(chosen), target)
             parts.append(model(center.apply(pixels, torch.empty(len(chosen), 0))).float())
     own = torch.cat(parts) if parts else torch.empty(0, sum(model.head.dims), device=target)
     embeddings = world.gather_rows(own, len(rows)).cpu()

@@ -21,6 +21,7 @@ from dmlteach.models import SHIPPED, Model
 from dmlteach.plots import curves, overview, retrieval, ternary, tsne
 from dmlteach.plots.style import Picture, save
 from dmlteach.pretrained import RECORDED, recordings
+from dmlteach.reading import read_json
 
 PACKAGE = Path(__file__).parent
 FOLDER, PRIVATE_FOLDER = "figures", "build/figures"
@@ -336,8 +337,12 @@ def _imports(file: Path) -> set[str]:
 
 
 def _read_hashes(folder: Path) -> dict[str, str]:
-    file = folder / HASHES
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    """What the figures were drawn from; nothing where the file is damaged, so that all are drawn again."""
+    try:
+        hashes = read_json(folder / HASHES, "")
+    except DMLTeachError:
+        return {}
+    return hashes if isinstance(hashes, dict) else {}
 
 
 def _record(folder: Path, name: str) -> None:

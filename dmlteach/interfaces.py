@@ -163,11 +163,27 @@ class Sampler:
         if not state["planned"]:
             self._batches = None
             return
-        parts = zip(state["rows"], state["seeds"], state["targets"], state["triplets"], strict=True)
+        parts = list(zip(state["rows"], state["seeds"], state["targets"], state["triplets"], strict=True))
+        if not all(_fits(rows, targets, triplets, len(self.labels)) for rows, _, targets, triplets in parts):
+            raise ValueError("the plan of the epoch names images that this data set does not have.")
         self._batches = [
             Batch(rows.tolist(), seed, Tuples(t, p) if t is not None or p is not None else None)
             for rows, seed, t, p in parts
         ]
+
+
+def _fits(rows: Tensor, targets: Tensor | None, triplets: Tensor | None, num_images: int) -> bool:
+    """Whether a planned batch names images that there are, and its tuples rows of it."""
+    n = len(rows)
+    if targets is not None and not (targets.ndim == 2 and len(targets) == n and _lie(targets, -1, n)):
+        return False
+    if triplets is not None and not (triplets.ndim == 2 and triplets.shape[1] == 3 and _lie(triplets, 0, n)):
+        return False
+    return rows.ndim == 1 and n > 0 and _lie(rows, 0, num_images)
+
+
+def _lie(rows: Tensor, least: int, end: int) -> bool:
+    return bool(((rows >= least) & (rows < end)).all())
 
 
 class Loss(nn.Module):

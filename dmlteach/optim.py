@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.methods import Group, Method
@@ -50,7 +50,14 @@ class Optimizers:
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         for part, state in zip(self.parts, states, strict=True):
+            kinds = [{name: type(value) for name, value in group.items()} for group in part.param_groups]
             part.load_state_dict(state)
+            for group, kind in zip(part.param_groups, kinds, strict=True):
+                if any(type(group[name]) is not kind[name] for name in kind):
+                    raise ValueError("the optimizer has other options")
+            for parameter, kept in part.state.items():
+                if any(isinstance(v, Tensor) and v.shape not in ((), parameter.shape) for v in kept.values()):
+                    raise ValueError("the optimizer knows parameters of another shape")
 
 
 def build(recipe: Method, model: Model, loss: nn.Module) -> Optimizers:

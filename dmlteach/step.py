@@ -81,15 +81,20 @@ def _cut(rows: slice, size: int) -> list[slice]:
 
 
 class DelayedScalar:
-    """A device scalar copied to the host in the background; reading it later does not stop the device."""
+    """A device scalar that is read later: on CUDA it is copied in the background, elsewhere when it is read.
+
+    Only CUDA has an event that says when a copy has arrived; so reading a value of one step ago need not stop
+    the device.
+    """
 
     def __init__(self, value: Tensor):
-        self.host = value.detach().to("cpu", non_blocking=True)
-        self.event = torch.cuda.Event() if value.is_cuda else None
-        if self.event is not None:
-            self.event.record()
+        self.value, self.arrived = value.detach(), None
+        if value.is_cuda:
+            self.value = self.value.to("cpu", non_blocking=True)
+            self.arrived = torch.cuda.Event()
+            self.arrived.record()
 
     def read(self) -> float:
-        if self.event is not None:
-            self.event.synchronize()
-        return float(self.host)
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return float(self.value)

@@ -436,7 +436,8 @@ class Run:
         """Create the folder, or continue from its checkpoint."""
         identity = _identity(self.config)
         if self.saved is not None:
-            self._restore(self.saved, identity)
+            with checkpoint.restoring(self.folder):
+                self._restore(self.saved, identity)
         self._check_time_to_plan()
         self.resumed, self.saved = self.saved is not None, None
         if not self.resumed:

@@ -37,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=3,
         help="seeds whose mean a claim is about (tests/claims); to measure a bound: 20, which prints a table",
     )
+    parser.addoption(
+        "--mutations",
+        type=int,
+        default=1000,
+        help="damaged files that are read (tests/test_damaged_files.py); a thorough run: 10000",
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

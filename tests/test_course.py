@@ -190,3 +190,22 @@ def test_links_of_a_named_repository_lead_to_the_same_notebook(checkout):
     assert "https://github.com/someone/dml/blob/HEAD/notebooks/00_first.ipynb" in links
     cells = json.loads(course.without_kernel(checkout / CHAPTER, links))["cells"]
     assert [cell["source"] == links for cell in cells] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[" * 100_000, "[]", "null", '{"metadata": 3}', '{"metadata": {"dmlteach": []}}']
+)
+def test_an_executed_notebook_that_is_damaged_is_executed_again(tmp_path, text):
+    (tmp_path / "00_a.ipynb").write_text(text)
+    assert not course.is_current({"target": tmp_path / "00_a.ipynb", "key": "k"})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"cells": [3]}', '{"cells": [{"source": 3, "metadata": {}}]}']
+)
+def test_an_executed_notebook_without_cells_is_one_sentence(tmp_path, text):
+    (tmp_path / "00_a.ipynb").write_text(text)
+    with pytest.raises(
+        DMLTeachError, match=r"00_a\.ipynb is damaged .*Remove it, and execute the notebook again"
+    ):
+        course.without_kernel(tmp_path / "00_a.ipynb")

@@ -1,10 +1,18 @@
 """The device by its name."""
 
+import importlib
+
 import pytest
 import torch
 
-from dmlteach.device import choose_device
+from dmlteach import data, models
+from dmlteach.data import augment
+from dmlteach.data.loader import prefetch
+from dmlteach.device import choose_device, moved
 from dmlteach.errors import DMLTeachError
+from dmlteach.step import DelayedScalar
+
+evaluate = importlib.import_module("dmlteach.evaluate")  # the name in the package is the function's
 
 
 def pretend(monkeypatch, cuda: bool, mps: bool) -> None:
@@ -46,3 +54,70 @@ def test_an_unknown_name_lists_those_there_are():
         DMLTeachError, match="unknown device 'cudda'; did you mean 'cuda'.*auto, cpu, cuda, mps"
     ):
         choose_device("cudda")
+
+
+# ── copies to and from a device ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def late_device(monkeypatch):
+    """A pretended MPS: what is copied to or from it without waiting is read too late, so it is lost.
+
+    Its tensors are ordinary ones of the CPU.
+    """
+    copy = torch.Tensor.to
+
+    def to(self, *args, **kwargs):
+        args = [torch.device("cpu") if str(a).startswith("mps") else a for a in args]
+        result = copy(self, *args, **kwargs)
+        does_not_wait = kwargs.get("non_blocking") or True in args[2:]
+        return torch.zeros_like(result) if does_not_wait else result
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    return torch.device("mps")
+
+
+def test_the_pretended_device_loses_what_is_copied_without_waiting(late_device):
+    assert torch.ones(3).to(late_device).sum() == 3
+    assert torch.ones(3).to(late_device, non_blocking=True).sum() == 0
+
+
+def test_pixels_embeddings_and_augmentation_survive_a_device_that_copies_late(late_device, monkeypatch):
+    images = data.cached(data.load("omniglot", "test", classes=2), 28, progress=False)
+    model = models.pretrained("sst")
+    expected = evaluate.embed(model, images, "cpu")
+    monkeypatch.setattr(evaluate, "choose_device", lambda name: late_device)
+    assert torch.equal(evaluate.embed(model, images), expected)
+
+    read = [pixels for _, pixels in prefetch([[0, 1], [2], [3, 4]], images.gather, late_device)]
+    assert torch.equal(torch.cat(read), images.gather(range(5)))
+
+
+def test_augmentation_moves_its_parameters_by_the_same_rule(monkeypatch):
+    asked = []
+    monkeypatch.setattr(augment, "moved", lambda tensor, device: asked.append(device) or tensor)
+    augmentation = data.Augmentation("crop", 28, (0.0,), (1.0,))
+    params = augmentation.draw(5, torch.Generator().manual_seed(0))
+    augmentation.apply(torch.zeros(5, 1, 28, 28, dtype=torch.uint8), params)
+    assert asked == [torch.device("cpu")]
+
+
+def test_packed_images_survive_a_device_that_copies_late(late_device):
+    images = data.cached(data.load("omniglot", "test", classes=2), 28, "short_side", progress=False)
+    packed = images.gather(range(5))
+    (_, moved_there), *_ = prefetch([range(5)], images.gather, late_device)
+    for name in ("data", "offsets", "sizes"):
+        assert torch.equal(getattr(moved_there, name), getattr(packed, name))
+
+
+def test_a_delayed_scalar_is_not_read_before_it_has_arrived(late_device):
+    assert DelayedScalar(torch.tensor(2.5)).read() == 2.5
+
+
+def test_only_cuda_is_copied_to_without_waiting():
+    class Recorder:
+        def to(self, device, *, non_blocking):
+            return device.type, non_blocking
+
+    for kind in ("cuda", "mps", "cpu", "xpu"):
+        assert moved(Recorder(), torch.device(kind)) == (kind, kind == "cuda")

@@ -158,3 +158,13 @@ def test_pictures_that_may_not_be_published_stay_out_of_the_committed_figures(tm
     written = figures.draw("retrieval_cub", root="r", checkpoint="c")
     assert {f.parent.as_posix() for f in written} == {"build/figures"}
     assert not (tmp_path / "build/figures/README.md").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 100_000, "null", "[1]", '"text"', '{"overview": 3}'])
+def test_damaged_hashes_mean_that_a_figure_is_drawn_again(tmp_path, text):
+    for kind in ("png", "svg", "alt.txt"):
+        (tmp_path / f"gradients_sst.{kind}").write_text("old")
+    (tmp_path / figures.HASHES).write_text(text)
+    assert not figures.is_current("gradients_sst", tmp_path)
+    figures.draw("gradients_sst", tmp_path)
+    assert figures.is_current("gradients_sst", tmp_path)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dmlteach.data.cache import Packed
+from dmlteach.device import moved
 from dmlteach.errors import DMLTeachError, unknown_name
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB in 0 … 1
@@ -92,11 +93,11 @@ class Augmentation:
             )
         self._check_mode(images)
         if isinstance(images, Packed):
-            p = params.to(images.data.device, non_blocking=True)
+            p = moved(params, images.data.device)
             boxes = centre_boxes(images, self.size) if self.kind == "none" else self.boxes(images.sizes, p)
             flip = torch.zeros(len(p), device=p.device) > 0 if self.kind == "none" else p[:, -1] < 0.5
             return self._normalise(crop_and_resize(images, boxes, flip, self.size))
-        p = params.to(images.device, non_blocking=True)
+        p = moved(params, images.device)
         transform = {"crop": self._crop, "drawing": self._transform_drawing, "none": self._crop_centre}
         return self._normalise(transform[self.kind](images, p))
 

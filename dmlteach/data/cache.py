@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 import uuid
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -39,7 +40,7 @@ class Packed:
     channels: int
     short_side: int  # asked for; smaller pictures are not enlarged
 
-    def to(self, device: torch.device | str, non_blocking: bool = True) -> "Packed":
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Packed":
         tensors = (self.data, self.offsets, self.sizes)
         data, offsets, sizes = (t.to(device, non_blocking=non_blocking) for t in tensors)
         return Packed(data, offsets, sizes, self.channels, self.short_side)
@@ -126,7 +127,7 @@ def cached(
     home = cache_folder(folder)
     key = hashlib.sha256(f"{_FORMAT} {dataset.source.fingerprint} {size} {mode}".encode()).hexdigest()[:20]
     finished = home / f"{dataset.name}-{size}-{mode}-{key}"
-    if not _is_complete(finished):
+    if not _is_complete(finished, dataset.source, size, mode):
         _build(dataset, size, mode, finished, progress)
     return CachedImages(dataset, finished, size, mode)
 
@@ -136,12 +137,22 @@ def cache_folder(folder: str | Path | None = None) -> Path:
     return Path(folder or os.environ.get("DMLTEACH_CACHE") or platformdirs.user_cache_dir("dmlteach"))
 
 
-def _is_complete(folder: Path) -> bool:
-    """Renaming made it appear whole; a size that differs means that someone changed it since."""
+def _is_complete(folder: Path, source: Source, size: int, mode: Mode) -> bool:
+    """Renaming made it appear whole; what does not fit together means that someone changed it since."""
     try:
-        expected = json.loads((folder / "cache.json").read_text())["bytes"]
-        return (folder / "images.bin").stat().st_size == expected and (folder / "shapes.npy").exists()
-    except (OSError, ValueError, KeyError):
+        written = json.loads((folder / "cache.json").read_text())
+        checksum = zlib.crc32((folder / "shapes.npy").read_bytes())
+        shapes = np.load(folder / "shapes.npy", mmap_mode="r")  # never more than the file holds
+        total = (folder / "images.bin").stat().st_size
+        return (
+            written["bytes"] == total
+            and written.get("shapes", checksum) == checksum  # older caches have none
+            and (shapes.dtype, shapes.shape) == (np.int64, (len(source), 2))
+            and 0 < shapes.min() <= shapes.max() < 2**31
+            and (mode != "square" or bool((shapes == size).all()))
+            and float(shapes.prod(1).sum(dtype=np.float64)) * source.channels == total
+        )
+    except Exception:  # a damaged file raises nearly anything
         return False
 
 
@@ -157,7 +168,7 @@ def _build(dataset: ImageDataset, size: int, mode: Mode, finished: Path, progres
         if progress:
             print(f"{_what(dataset)}: {readable(need)} in {finished.parent}", file=sys.stderr)
         _write(dataset, size, mode, building, progress)
-        _publish(building, finished)
+        _publish(building, finished, dataset.source, size, mode)
     except OSError as error:
         raise DMLTeachError(
             f"the picture cache cannot be written in {finished.parent}: {error}. "
@@ -181,18 +192,22 @@ def _write(dataset: ImageDataset, size: int, mode: Mode, building: Path, progres
                 shapes += [block.shape[2:]] * len(block)
             bar.update(len(rows))
     np.save(building / "shapes.npy", np.array(shapes, dtype=np.int64))
-    total = (building / "images.bin").stat().st_size
-    (building / "cache.json").write_text(json.dumps({"bytes": total, "images": len(source)}))
+    facts = {
+        "bytes": (building / "images.bin").stat().st_size,
+        "images": len(source),
+        "shapes": zlib.crc32((building / "shapes.npy").read_bytes()),
+    }
+    (building / "cache.json").write_text(json.dumps(facts))
 
 
-def _publish(building: Path, finished: Path) -> None:
+def _publish(building: Path, finished: Path, source: Source, size: int, mode: Mode) -> None:
     """Rename into place. Where another builder was first, its cache is as good as ours."""
     for _ in range(3):
         try:
             os.replace(building, finished)
             return
         except OSError:
-            if _is_complete(finished):
+            if _is_complete(finished, source, size, mode):
                 return
             shutil.rmtree(finished, ignore_errors=True)  # damaged since it was built
     os.replace(building, finished)

@@ -7,7 +7,7 @@ Source: Krause, Stark, Deng, Fei-Fei, "3D object representations for fine-graine
 from pathlib import Path
 from typing import Any
 
-from dmlteach.data import listed
+from dmlteach.data import listed, matlab
 from dmlteach.data.dataset import ImageDataset
 from dmlteach.data.download import Remote
 from dmlteach.data.files import list_folder
@@ -99,48 +99,51 @@ def _read(root: str | Path | None) -> tuple[Path, Files, dict[str, Part]]:
 
 def _from_annotations(place: Path) -> tuple[list[tuple[str, int]], list[str]]:
     """Pictures with their classes 1 … 196, and the classes' names, from cars_annos.mat."""
-    content = _matlab(place / "cars_annos.mat", "annotations", "class_names")
-    return _rows(content, "relative_im_path", ""), _names(content)
+    path = place / "cars_annos.mat"
+    return _rows(path, "relative_im_path", ""), _names(path)
 
 
 def _from_devkit(place: Path) -> tuple[list[tuple[str, int]], list[str]]:
     """The same from the devkit, whose test classes are in a file of their own."""
     devkit, tests = place / "devkit", "cars_test_annos_withlabels.mat"
     folder = devkit if (devkit / tests).is_file() else place
-    train = _matlab(devkit / "cars_train_annos.mat", "annotations")
-    test = _matlab(folder / tests, "annotations")
-    rows = _rows(train, "fname", "cars_train/") + _rows(test, "fname", "cars_test/")
-    return rows, _names(_matlab(devkit / "cars_meta.mat", "class_names"))
+    train = _rows(devkit / "cars_train_annos.mat", "fname", "cars_train/")
+    test = _rows(folder / tests, "fname", "cars_test/")
+    return train + test, _names(devkit / "cars_meta.mat")
 
 
-def _matlab(path: Path, *variables: str) -> dict[str, Any]:
-    """Variables of a .mat file."""
-    from scipy.io import loadmat
-
+def _matlab(path: Path, variable: str) -> list[Any]:
+    """A struct or cell array of a .mat file."""
     if not path.is_file():
         raise DMLTeachError(f"{path.name} is missing in {path.parent}.\n{_LAYOUT}")
     try:
-        content = loadmat(path, squeeze_me=True)
-        return {name: content[name] for name in variables}
-    except Exception as error:  # scipy raises many kinds on damaged files
-        raise DMLTeachError(f"{path} is damaged ({error}); get it again.\n{_LAYOUT}") from error
+        found = matlab.read(path, fields=("relative_im_path", "fname", "class")).get(variable)
+    except (ValueError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(found, list):
+        raise _damaged(path, f"it holds no list {variable!r}")
+    return found
 
 
-def _rows(content: dict[str, Any], file_field: str, folder: str) -> list[tuple[str, int]]:
-    table = content["annotations"]
+def _rows(path: Path, file_field: str, folder: str) -> list[tuple[str, int]]:
+    """Pictures with their classes."""
+    table = _matlab(path, "annotations")
     try:
-        return [(f"{folder}{row[file_field]}", int(row["class"])) for row in table]
-    except (ValueError, IndexError, TypeError) as error:
-        raise DMLTeachError(
-            f"the annotations hold no {file_field!r} or 'class' ({error}).\n{_LAYOUT}"
-        ) from None
+        return [(f"{folder}{row[file_field]}", int(row["class"].item())) for row in table]
+    except (AttributeError, KeyError, TypeError, OverflowError, ValueError) as error:
+        raise _damaged(path, f"a row holds no {file_field!r} or no number 'class'") from error
 
 
-def _names(content: dict[str, Any]) -> list[str]:
-    names = [str(name) for name in content["class_names"]]
+def _names(path: Path) -> list[str]:
+    """What the classes are called."""
+    names = [str(name) for name in _matlab(path, "class_names")]
     if len(names) != 196:
-        raise DMLTeachError(f"the annotations name {len(names)} classes, expected 196.\n{_LAYOUT}")
+        raise _damaged(path, f"it names {len(names)} classes, expected 196")
     return names
+
+
+def _damaged(path: Path, reason: str) -> DMLTeachError:
+    return DMLTeachError(f"{path} is damaged ({reason}); get it again.\n{_LAYOUT}")
 
 
 def _once(name: str) -> str:

@@ -89,8 +89,8 @@ def _table(name: str, place: Path, files: Files, numbers: bool = False) -> list[
         raise DMLTeachError(f"{name} is missing in {place}.\n{_LAYOUT}")
     lines = files[name].read().decode("utf-8", "replace").splitlines()
     rows = [line.split(maxsplit=1) for line in lines if line.strip()]
-    table = [(int(row[0]), row[1].strip()) for row in rows if len(row) == 2 and row[0].isdigit()]
-    if len(table) != len(rows) or (numbers and not all(value.isdigit() for _, value in table)):
+    table = [(int(row[0]), row[1].strip()) for row in rows if len(row) == 2 and listed.is_number(row[0])]
+    if len(table) != len(rows) or (numbers and not all(listed.is_number(value) for _, value in table)):
         raise DMLTeachError(f"{name} in {place} is damaged; unpack the archive again.\n{_LAYOUT}")
     return table
 

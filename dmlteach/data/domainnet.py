@@ -128,7 +128,12 @@ def _read_list(place: Path, domain: str, half: str) -> Part:
     rows = listed.read_table(path, columns=2, heading=0, layout=_LAYOUT, number=1)
     pictures, labels = [picture for picture, _ in rows], [int(label) for _, label in rows]
     if labels and max(labels) >= CLASSES:
-        raise DMLTeachError(f"{path} is damaged: it has class {max(labels)}, the last one is {CLASSES - 1}.")
+        raise DMLTeachError(
+            f"{path} is damaged: it has class {max(labels)}, the last one is {CLASSES - 1}.\n{_LAYOUT}"
+        )
+    loose = [picture for picture in pictures if "/" not in picture]
+    if loose:
+        raise DMLTeachError(f"{path} is damaged: {loose[0][:80]!r} lies in no folder.\n{_LAYOUT}")
     folders = {label: picture.split("/")[-2] for picture, label in zip(pictures, labels, strict=True)}
     # a list need not have every class; the index stays the same
     names = [folders.get(label, f"class {label}").replace("_", " ") for label in range(CLASSES)]

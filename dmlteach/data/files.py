@@ -3,25 +3,25 @@
 import gzip
 import hashlib
 import os
-import shutil
 import stat
-import tarfile
 import uuid
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from io import BufferedIOBase
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from dmlteach.data.cache import cache_folder
 from dmlteach.data.dataset import Change
-from dmlteach.data.decode import decode, size_of
+from dmlteach.data.decode import decode, pixels_of, size_of
+from dmlteach.data.tars import open_tar
+from dmlteach.data.unpack import ALLOWANCE, MOST_TIMES
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import check_room
 
@@ -75,7 +75,7 @@ class FileSource:
     def read(self, rows: Tensor, change: Change | None = None) -> list[Tensor]:
         def one(row: int) -> Tensor:
             file = self.files[row]
-            pixels = torch.from_numpy(np.array(decode(file.read(), str(file))))  # (H, W, 3)
+            pixels = torch.from_numpy(pixels_of(decode(file.read(), str(file))))  # (H, W, 3)
             image = pixels.permute(2, 0, 1)[None]
             return change(image) if change else image
 
@@ -121,13 +121,32 @@ def list_archive(path: Path) -> list[StoredFile]:
 
     Members are never written to disk under their own names, so an archive cannot place files anywhere.
     """
+    if _is_plain_tar(path):
+        return _members(path, path)
+    plain = _decompress(path)
+    with suppress(DMLTeachError):
+        if _is_whole(plain):
+            return _members(plain, path)
+    plain.unlink(missing_ok=True)  # it was unpacked once, and may have been damaged since
+    return _members(_decompress(path), path)
+
+
+def _is_whole(tar: Path) -> bool:
+    """Whether it ends as every archive ends, with two blocks of zeros: a cut, tarfile overlooks."""
+    with open(tar, "rb") as file:
+        file.seek(max(tar.stat().st_size - 1024, 0))
+        return file.read() == bytes(1024)
+
+
+def _members(plain: Path, path: Path) -> list[StoredFile]:
+    """Files in an archive that is not compressed, or no longer; `path` is the user's."""
     modified = path.stat().st_mtime_ns
-    plain = path if _is_plain_tar(path) else _decompress(path)
     try:
-        with tarfile.open(plain, "r:") as archive:
+        with open_tar(plain) as archive:
             members = [m for m in archive if m.isfile()]
-    except (tarfile.TarError, OSError) as error:
-        raise DMLTeachError(f"{path} is no complete tar archive ({error}); download it again.") from error
+    except Exception as error:  # a damaged archive raises nearly anything
+        reason = str(error) or type(error).__name__
+        raise DMLTeachError(f"{path} is no complete tar archive ({reason}); download it again.") from error
     files = [
         StoredFile(m.name.removeprefix("./"), plain, m.offset_data, m.size, modified)
         for m in members
@@ -165,13 +184,22 @@ def _decompress(path: Path) -> Path:
             gzip.open(counted) as unpacked,
             open(unfinished, "wb") as file,
         ):
-            shutil.copyfileobj(unpacked, file, 1 << 20)
+            _copy(unpacked, file, MOST_TIMES * (status.st_size + ALLOWANCE))
         os.replace(unfinished, target)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, OverflowError) as error:
         raise DMLTeachError(f"{path} cannot be unpacked in {home}: {error}") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return target
+
+
+def _copy(source: BufferedIOBase, target: BufferedIOBase, most: int) -> None:
+    """All of a file, if it is not longer than archives of pictures are."""
+    while block := source.read(1 << 20):
+        most -= len(block)
+        if most < 0:
+            raise OverflowError("it unpacks to far more than pictures would; do not trust it")
+        target.write(block)
 
 
 def _is_hidden(name: str) -> bool:

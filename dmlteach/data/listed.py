@@ -82,9 +82,14 @@ def read_table(
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[heading:]
     table = [line.split() for line in lines if line.strip()]
     for row in table:
-        if len(row) != columns or (number is not None and not row[number].isdigit()):
+        if len(row) != columns or (number is not None and not is_number(row[number])):
             raise DMLTeachError(f"{path} is damaged: a line reads {' '.join(row)[:80]!r}.\n{layout}")
     return table
+
+
+def is_number(text: str) -> bool:
+    """Whether a field is a whole number: other scripts have digits too, and a damaged list endless ones."""
+    return text.isascii() and text.isdigit() and len(text) < 18
 
 
 def compare(
@@ -108,6 +113,9 @@ def compare(
             problems.append(
                 f"{name}: {len(missing):,} pictures missing or empty: {', '.join(missing[:5])}{more}"
             )
+        twice = len(part.pictures) - len(set(part.pictures))
+        if twice:
+            problems.append(f"{name}: {twice:,} pictures are listed more than once")
         listed = (len(part.pictures), len(part.class_names))
         if listed != (images, classes):
             problems.append(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dmlteach.data.cache import Packed
+from dmlteach.device import moved
 
 B = TypeVar("B")
 Pixels = Tensor | Packed  # a batch of pictures, as `CachedImages.gather` gives them
@@ -36,4 +37,4 @@ def prefetch(
             pixels = waiting.popleft().result()
             if i + AHEAD < len(batches):
                 waiting.append(reader.submit(read, batches[i + AHEAD]))
-            yield batch, pixels.to(device)
+            yield batch, moved(pixels, device)

@@ -8,7 +8,6 @@ import sys
 import tarfile
 import uuid
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,10 +15,11 @@ from typing import IO, NamedTuple
 
 from tqdm.auto import tqdm
 
+from dmlteach.data.tars import open_tar
 from dmlteach.errors import DMLTeachError
 
-_MOST = 20  # times the archive's size that its content may take: pictures hardly compress
-_ALLOWANCE = 10_000_000  # bytes beside that, for small archives of text
+MOST_TIMES = 20  # times the archive's size that its content may take: pictures hardly compress
+ALLOWANCE = 10_000_000  # bytes beside that, for small archives of text
 _PER_MEMBER = 512  # bytes that each member counts at least, for archives of countless empty files
 
 
@@ -51,19 +51,22 @@ def unpack(archive: Path, holds: str, root: Path, progress: bool = True) -> None
         if not (unfinished / holds).is_dir():
             raise DMLTeachError(f"{archive} holds no folder {holds!r}; it is not the published archive.")
         os.replace(unfinished / holds, root / holds)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as error:
-        raise DMLTeachError(
-            f"{archive} is cut off or damaged ({error}); delete it and get it again."
-        ) from error
+    except DMLTeachError:
+        raise
     except OSError as error:
         raise DMLTeachError(f"{archive} cannot be unpacked in {root}: {error.strerror or error}.") from error
+    except Exception as error:  # a damaged archive raises nearly anything
+        reason = str(error) or type(error).__name__
+        raise DMLTeachError(
+            f"{archive} is cut off or damaged ({reason}); delete it and get it again."
+        ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write_members(archive: Path, holds: str, folder: Path, progress: bool) -> None:
     """Check each member before it is written; what was written before a bad one is thrown away."""
-    limit = _MOST * archive.stat().st_size + _ALLOWANCE
+    limit = MOST_TIMES * archive.stat().st_size + ALLOWANCE
     total = 0
     bar = tqdm(desc=f"Unpacking {archive.name}", unit=" files", disable=not progress, file=sys.stderr)
     with bar:
@@ -72,8 +75,8 @@ def _write_members(archive: Path, holds: str, folder: Path, progress: bool) -> N
             total += max(member.size, _PER_MEMBER)
             if total > limit:
                 raise DMLTeachError(
-                    f"{archive} would unpack to more than {limit:,} bytes, {_MOST} times its size; that is "
-                    "no archive of pictures, and nothing was unpacked."
+                    f"{archive} would unpack to more than {limit:,} bytes, {MOST_TIMES} times its size; that "
+                    "is no archive of pictures, and nothing was unpacked."
                 )
             if member.kind == "folder" or path.parts[:1] != (holds,):
                 continue
@@ -106,7 +109,7 @@ def _members(archive: Path) -> Iterator[_Member]:
                     )
                 yield _Member(entry.filename, entry.file_size, _kind_in_zip(entry), partial(file.open, entry))
     else:
-        with tarfile.open(archive, "r:*") as tar:
+        with open_tar(archive) as tar:
             for info in tar:
                 yield _Member(info.name, info.size, _kind_in_tar(info), partial(_content, tar, info))
 

@@ -149,7 +149,7 @@ def _parse() -> dict[str, Record]:
             return {id: _record(entry) for id, entry in entries.items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise _Damaged from error
     raise DMLTeachError(
         f"{file()} was written by a newer dmlteach and is left as it is; update dmlteach, or name another "

@@ -1,6 +1,5 @@
 """Exercises of chapter 08: a bottleneck, a broken run, batch size against rate, two processes."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import Any
 
 from dmlteach.exercises.kinds import Artefact, Choice, Exercise, Function, Option
 from dmlteach.exercises.replies import NOT_YET, RIGHT, Reply
+from dmlteach.reading import read_json
 from dmlteach.train import Run, TrainConfig, fit
 
 # --- the bottleneck
@@ -67,18 +67,23 @@ BOTTLENECK = Artefact(
 # --- break and resume
 
 WHERE_AND_WHEN = ("output", "resume", "save_every")  # settings that change no number
+UNREADABLE = (AttributeError, LookupError, OverflowError, TypeError, ValueError)  # what a damaged run gives
 WHAT_TRAINING_COMPUTES = ("loss", "active_tuples", "steps", "images")
 
 
 def _epochs(folder: Any) -> list[dict]:
     """What training computed in each epoch of a run, without what the clock said."""
-    rows = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))["epochs"]
+    rows = _kept(folder, "metrics.json", "epochs")
     return [{name: row[name] for name in WHAT_TRAINING_COMPUTES if name in row} for row in rows]
 
 
 def _settings(folder: Any) -> dict:
-    config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["config"]
+    config = _kept(folder, "config.json", "config")
     return {name: value for name, value in config.items() if name not in WHERE_AND_WHEN}
+
+
+def _kept(folder: Any, file: str, part: str) -> Any:
+    return read_json(Path(folder) / file, "Train this run again.")[part]
 
 
 def inspect_runs(answer: Any) -> Reply:
@@ -91,7 +96,7 @@ def inspect_runs(answer: Any) -> Reply:
     try:
         first, second = (_epochs(folder) for folder in answer)
         settings = [_settings(folder) for folder in answer]
-    except (OSError, TypeError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         return Reply(NOT_YET, f"A folder holds no run: {error}.", expected)
     other = sorted(name for name in settings[0] if settings[0][name] != settings[1].get(name))
     if other:
@@ -101,7 +106,7 @@ def inspect_runs(answer: Any) -> Reply:
         return Reply(NOT_YET, "One has more epochs than the other; resume it to its end.", expected, epochs)
     for number, (one, two) in enumerate(zip(first, second, strict=True), 1):
         if one != two:
-            case = {f"loss of epoch {number}, first": one["loss"], "second": two["loss"]}
+            case = {f"loss of epoch {number}, first": one.get("loss"), "second": two.get("loss")}
             return Reply(NOT_YET, "They differ; were both on the same number of threads?", expected, case)
     return Reply(RIGHT, "The two agree to the last bit, in every epoch.", case=epochs)
 
@@ -207,15 +212,15 @@ def inspect_halves(answer: Any) -> Reply:
     for name, asked in HALVES.items():
         try:
             settings = _settings(answer[name])
-            rows = json.loads((Path(answer[name]) / "metrics.json").read_text(encoding="utf-8"))["epochs"]
-            recall[f"Recall@1 on val, {name}"] = rows[-1]["val"]["recall@1"]
-        except (OSError, TypeError, ValueError, KeyError) as error:
+            rows = _kept(answer[name], "metrics.json", "epochs")
+            recall[f"Recall@1 on val, {name}"] = float(rows[-1]["val"]["recall@1"])
+        except UNREADABLE as error:
             return Reply(
                 NOT_YET, f"{name}: the folder holds no run with a Recall@1 on val: {error}.", expected
             )
         for setting, value in asked.items():
-            if settings[setting] != value:
-                words = f"{name}: {setting} is {settings[setting]}, not {value or 'left as it was'}."
+            if settings.get(setting) != value:
+                words = f"{name}: {setting} is {settings.get(setting)}, not {value or 'left as it was'}."
                 return Reply(NOT_YET, words, expected)
     details = (
         "Compare the difference with that between seeds in the chapter: is it larger?",

@@ -11,6 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from dmlteach.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.models.weights import fitting, read
 
 
 class OmniglotCNN(nn.Module):
@@ -155,17 +156,15 @@ def load_weights(net: nn.Module, backbone: str, weights: str | Path) -> None:
         DMLTeachError: weights that are missing or do not fit.
     """
     published = weights in ("imagenet", "cached")
-    state = _published_weights(backbone, weights) if published else _read_file(weights)
-    own = net.state_dict()
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
-    misfit = [k for k in own if k in state and state[k].shape != own[k].shape]
-    if missing or misfit:
+    content = _published_weights(backbone, weights) if published else read(weights)
+    state = fitting(content, net.state_dict(), backbone, str(weights))
+    try:
+        net.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # a sparse or quantized tensor of the right shape
+        reason = str(error).strip().splitlines()[-1].strip()
         raise DMLTeachError(
-            f"{weights} does not hold weights of {backbone}: "
-            f"{len(missing)} tensors missing, {len(misfit)} of another shape (e.g. {(missing + misfit)[0]}). "
-            "Choose the backbone the file was made for."
-        )
-    net.load_state_dict({k: state[k] for k in own if k in state}, strict=False)
+            f"{weights} holds weights that cannot be put into {backbone} ({reason}); save plain tensors."
+        ) from None
 
 
 def _published_weights(backbone: str, weights: str | Path) -> dict[str, Tensor]:
@@ -179,7 +178,7 @@ def _published_weights(backbone: str, weights: str | Path) -> dict[str, Tensor]:
     entry = next(iter(zoo.get_model_weights(backbone)))
     file = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
     if file.exists():
-        return _read_file(file)
+        return read(file)
     cure = f"Put {file.name} into {file.parent}, or give its path as weights"
     if weights == "cached":
         raise DMLTeachError(
@@ -207,20 +206,3 @@ def _published_timm_weights(name: str, weights: str | Path) -> dict[str, Tensor]
     raise DMLTeachError(
         f"timm/{name} needs the path of its weights file (weights=FILE); weights='imagenet' downloads it."
     )
-
-
-def _read_file(path: str | Path) -> dict[str, Tensor]:
-    path = Path(path)
-    if not path.is_file():
-        raise DMLTeachError(f"no weights file {path}; give the path of a .safetensors or .pth file.")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise DMLTeachError(
-            f"{path} is not a readable weights file ({type(error).__name__}); expected .safetensors or .pth."
-        ) from None
-    return state.get("state_dict", state)

@@ -1,17 +1,22 @@
 """Models as files: weights and spec in one safetensors file, and the networks that are shipped."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, fields
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from dmlteach import files
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.models.backbones import build_backbone
-from dmlteach.models.model import Model, Spec, assemble
+from dmlteach.models.model import HEADS, Model, Spec, assemble
 
+MOST_PIXELS = 4_096  # of the side of an image
 SHIPPED = ("untrained", "softmax", "triplet", "sst")
 
 
@@ -48,24 +53,103 @@ def load(path: str | Path) -> Model:
     file = path / "model.safetensors" if path.is_dir() else path
     if not file.is_file():
         raise DMLTeachError(f"no checkpoint at {path}; give a run's folder or its model.safetensors.")
-    from safetensors import SafetensorError, safe_open
-
+    metadata, state = _read(file)
     try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = (opened.metadata() or {}).get("dmlteach")
-            state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-    except SafetensorError:
-        metadata = None
-    if metadata is None:
+        spec = _spec(json.loads(metadata))
+        rows = sum(len(tensor) for tensor in state.values() if tensor.ndim)
+        if (
+            max(spec.embedding_dim or 0, spec.head_options.get("hidden", 0)) > rows
+        ):  # before room is made for it
+            raise ValueError("its head is larger than all of its tensors")
+        net, num_features, _, _ = build_backbone(spec.backbone)
+        model = assemble(net, num_features, spec)
+        own = model.state_dict()
+        wrong = own.keys() ^ state.keys() | {
+            k for k in own.keys() & state.keys() if own[k].shape != state[k].shape
+        }
+        if wrong:
+            raise ValueError(f"{len(wrong)} tensors do not fit its network, e.g. {min(wrong)}")
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except Exception as error:  # an odd value fails wherever it is used first
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DMLTeachError(
+            f"{file} cannot be rebuilt: {reason.rstrip('.')}. If it is damaged, copy it again or train anew; "
+            "if a newer dmlteach wrote it, update dmlteach."
+        ) from error
+    return model.eval()
+
+
+def _read(file: Path) -> tuple[str, dict[str, Tensor]]:
+    """What a model file says of itself, and its tensors."""
+    from safetensors import safe_open
+
+    metadata, state = None, {}
+    with suppress(Exception), safe_open(file, framework="pt") as opened:  # a damaged file raises many kinds
+        metadata = (opened.metadata() or {}).get("dmlteach")
+        state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    if metadata is None or not state:
         raise DMLTeachError(
             f"{file} is not a dmlteach checkpoint; expected the model.safetensors of `dmlteach train`."
         )
-    saved = json.loads(metadata)
+    return metadata, state
+
+
+def _spec(saved: Any) -> Spec:
+    """What a network was built for, with every value in its range: a wrong one could take all the memory.
+
+    Raises:
+        ValueError: something is missing, unknown or out of its range.
+    """
+    if not isinstance(saved, dict):
+        raise ValueError("its description is no table")
+    unknown = sorted(set(saved) - {field.name for field in fields(Spec)})
+    if unknown:
+        raise ValueError(f"a newer dmlteach wrote it, whose networks have {unknown[0]!r}")
+    missing = [f.name for f in fields(Spec) if f.default is f.default_factory and f.name not in saved]
+    if missing:
+        raise ValueError(f"it does not say {missing[0]!r} of its network")
+    for name, value in saved.items():
+        if not _ALLOWED[name](value):
+            raise ValueError(f"it says {name} = {str(value)[:40]!r} of its network")
     spec = Spec(**{**saved, "mean": tuple(saved["mean"]), "std": tuple(saved["std"])})
-    net, num_features, _, _ = build_backbone(spec.backbone)
-    model = assemble(net, num_features, spec)
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    return model.eval()
+    if not len(spec.mean) == len(spec.std) == spec.channels or spec.image_size > spec.resize:
+        raise ValueError("what it says of its images does not fit together")
+    if spec.backbone == "omniglot_cnn" and not 25 <= spec.image_size <= 31:
+        raise ValueError(f"it says image_size = {spec.image_size} of a network for drawings of 28")
+    return spec
+
+
+def _whole(least: int, most: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e6
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(_is_number(value) for value in values)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+_ALLOWED: dict[str, Callable[[Any], bool]] = {
+    "backbone": lambda value: isinstance(value, str),
+    "embedding_dim": lambda value: value is None or _whole(1, 2**31)(value),
+    "image_size": _whole(1, MOST_PIXELS),
+    "resize": _whole(1, 2 * MOST_PIXELS),
+    "channels": _whole(1, 3),
+    "mean": _are_numbers,
+    "std": lambda values: _are_numbers(values) and all(value > 0 for value in values),
+    "normalize": _is_bool,
+    "freeze_batch_norm": _is_bool,
+    "keep_aspect": _is_bool,
+    "head": lambda value: value in list(HEADS),
+    "head_options": lambda value: isinstance(value, dict) and len(str(value)) < 10_000,
+    "feature_scale": _is_number,
+}
 
 
 def pretrained(name: str) -> Model:

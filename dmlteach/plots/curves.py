@@ -1,6 +1,5 @@
 """Curves of training runs, and a comparison of several runs with intervals over seeds."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,9 @@ from matplotlib.axes import Axes
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.plots.style import CYCLE, LOSS_COLOURS, MARKERS, Picture, styled
+from dmlteach.reading import damaged, read_json
+
+RESUME = "Resume the run with --resume: it writes the file anew from its checkpoint."
 
 
 class Curve(NamedTuple):
@@ -32,8 +34,9 @@ def read_curve(run: Any) -> Curve:
         Epochs counted from 1, loss, Recall@1 on val, minutes of training.
 
     Raises:
-        DMLTeachError: the folder holds no metrics.json, or no epoch is finished.
+        DMLTeachError: the folder holds no metrics.json, or a damaged one, or no epoch is finished.
     """
+    file = None
     if isinstance(run, Curve):
         return run
     if hasattr(run, "recall"):
@@ -46,16 +49,33 @@ def read_curve(run: Any) -> Curve:
             raise DMLTeachError(
                 f"{run} is no run folder: it has no metrics.json. Train first: dmlteach train."
             )
-        run = json.loads(file.read_text(encoding="utf-8"))
-    rows = run["epochs"]
-    if not rows:
+        run = read_json(file, RESUME)
+    try:
+        return _curve(run["epochs"])
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, DMLTeachError):
+            raise
+        reason = f"it holds no list of epochs with their numbers: {type(error).__name__} {error}"
+        raise damaged(file or Path("metrics.json"), reason, RESUME) from error
+
+
+def _curve(rows: list[dict[str, Any]]) -> Curve:
+    if len(rows) == 0:
         raise DMLTeachError("the run has not finished an epoch yet: there is nothing to draw.")
+    seconds = [_number(row["seconds"]) + _number(row.get("plan_seconds", 0)) for row in rows]
     return Curve(
-        epochs=[row["epoch"] + 1 for row in rows],
-        loss=[row["loss"] for row in rows],
-        recall=[row.get("val", {}).get("recall@1", np.nan) for row in rows],
-        minutes=(np.cumsum([row["seconds"] + row.get("plan_seconds", 0) for row in rows]) / 60).tolist(),
+        epochs=[_number(row["epoch"]) + 1 for row in rows],
+        loss=[_number(row["loss"]) for row in rows],
+        recall=[_number(row.get("val", {}).get("recall@1", np.nan)) for row in rows],
+        minutes=(np.cumsum(seconds) / 60).tolist(),
     )
+
+
+def _number(value: Any) -> float:
+    """NaN, or a number that can be drawn."""
+    if not isinstance(value, int | float) or abs(value) > 1e12:
+        raise ValueError(f"{str(value)[:40]!r} is no number of a training")
+    return float(value)
 
 
 @styled
@@ -81,7 +101,7 @@ def training_curves(runs: Mapping[str, Any], evaluated_on: str = "val classes") 
     axes = figure.subplots(1, panels)
     several = len(curves) > 1
     for i, (name, curve) in enumerate(curves.items()):
-        loss = np.array(curve.loss) / (_known(curve.loss)[0] if several else 1)
+        loss = np.array(curve.loss) / ([*_known(curve.loss), 1][0] if several else 1)
         _line(axes[0], curve.epochs, loss, name, i)
         _line(axes[1], curve.epochs, curve.recall, name, i)
         if timed:
@@ -115,7 +135,11 @@ def _alt(curves: Mapping[str, Curve], evaluated_on: str, timed: bool) -> str:
     parts = []
     for name, curve in curves.items():
         losses = _known(curve.loss)
-        part = f"{name}: the loss goes from {losses[0]:.3g} to {losses[-1]:.3g}"
+        part = (
+            f"{name}: the loss goes from {losses[0]:.3g} to {losses[-1]:.3g}"
+            if losses
+            else f"{name}: no loss"
+        )
         if recalls := _known(curve.recall):
             part += f", Recall@1 from {recalls[0]:.3f} to {recalls[-1]:.3f}"
         parts.append(part + f" in {curve.epochs[-1]:g} epochs")

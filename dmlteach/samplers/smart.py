@@ -227,4 +227,5 @@ class Smart(Sampler):
     def load_state_dict(self, state: dict) -> None:
         """Continue with the plan and κ of a checkpoint."""
         super().load_state_dict(state)
-        self.kappa, self.trace = state["kappa"], list(state["trace"])
+        self.kappa = float(state["kappa"])
+        self.trace = [(float(kappa), float(loss)) for kappa, loss in state["trace"]]

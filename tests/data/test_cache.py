@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -111,6 +112,54 @@ def test_a_damaged_cache_is_built_again(drawings, tmp_path):
     (folder,) = finished_caches(tmp_path)
     with open(folder / "images.bin", "r+b") as file:
         file.truncate(1000)
+    assert torch.equal(cached(drawings, 28, folder=tmp_path).gather(range(60)), good)
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]
+
+
+def parts(pixels) -> list[torch.Tensor]:
+    """The tensors of a gathered batch."""
+    return [pixels] if isinstance(pixels, torch.Tensor) else [pixels.data, pixels.offsets, pixels.sizes]
+
+
+DAMAGE = {
+    "no shapes": ("shapes.npy", lambda content: b""),
+    "shapes cut off": ("shapes.npy", lambda content: content[:-8]),
+    "shapes with one bit changed": ("shapes.npy", flipped),
+    "shapes that announce more": ("shapes.npy", lambda content: content.replace(b", 2), }", b"9, 2), }")),
+    "shapes of another order": ("shapes.npy", lambda content: content.replace(b"False", b"True ")),
+    "shapes that are no array": ("shapes.npy", lambda content: b"PK\x03\x04" + content),
+    "facts that are a list": ("cache.json", lambda content: b"[1, 2]"),
+    "facts that are no JSON": ("cache.json", lambda content: b"[" * 100_000),
+    "facts of another size": ("cache.json", lambda content: content.replace(b'"bytes": ', b'"bytes": 1')),
+    "images and facts of another size": ("images.bin", lambda content: content + b"\0"),
+}
+
+
+@pytest.mark.parametrize("mode", ["square", "short_side"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_whatever_is_damaged_in_a_cache_it_is_built_again(photos, tmp_path, mode, damage):
+    dataset = load("folder", "train", photos)
+    home = tmp_path / "cache"
+    good = cached(dataset, 16, mode, home).gather(range(len(dataset)))
+    (folder,) = finished_caches(home)
+    name, change = DAMAGE[damage]
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(change(content))
+    again = cached(dataset, 16, mode, home).gather(range(len(dataset)))
+    assert all(torch.equal(one, other) for one, other in zip(parts(good), parts(again), strict=True))
+    assert (folder / name).read_bytes() == content
+
+
+def test_a_cache_made_before_it_had_a_checksum_is_used(drawings, tmp_path, monkeypatch):
+    good = cached(drawings, 28, folder=tmp_path).gather(range(60))
+    (folder,) = finished_caches(tmp_path)
+    facts = json.loads((folder / "cache.json").read_text())
+    del facts["shapes"]
+    (folder / "cache.json").write_text(json.dumps(facts))
+    monkeypatch.setattr(cache_module, "_build", lambda *a: pytest.fail("built again"))
     assert torch.equal(cached(drawings, 28, folder=tmp_path).gather(range(60)), good)
 
 

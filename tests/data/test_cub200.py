@@ -161,6 +161,8 @@ def test_a_missing_list_is_named(miniature, without):
         ("classes.txt", "1 only one\n", r"classes\.txt lists 1 classes, expected 1 … 200"),
         ("classes.txt", "one two\n", r"classes\.txt .* is damaged"),
         ("image_class_labels.txt", "1 bird\n", r"image_class_labels\.txt .* is damaged"),
+        ("image_class_labels.txt", "1 ²\n", r"image_class_labels\.txt .* is damaged"),
+        ("images.txt", "9" * 5000 + " a.jpg\n", r"images\.txt .* is damaged"),
         ("image_class_labels.txt", "1 1\n", "list different images"),
     ],
 )

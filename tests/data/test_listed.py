@@ -93,6 +93,36 @@ def test_a_damaged_list_is_one_clear_error(copy):
         assert path.name in str(error.value) or "listed" in str(error.value)
 
 
+def test_a_picture_that_is_listed_twice_is_told(copy):
+    kind, name, folder = copy
+    path = folder / A_LIST[kind]
+    if path.suffix != ".txt":
+        return  # the annotations of cars
+    lines = path.read_text().splitlines(keepends=True)
+    lines[-1] = lines[-2]
+    path.write_text("".join(lines))
+    with pytest.raises(DMLTeachError, match="1 pictures are listed more than once"):
+        for split in ("train", "test"):
+            load(name, split, folder)
+
+
+@pytest.mark.parametrize("number", ["²", "١", "9" * 5000, "-1", "1.0", "nan"])
+def test_a_label_that_is_no_plain_number_is_told(layouts, small, tmp_path, number):
+    small("domainnet")
+    folder = shutil.copytree(layouts("domainnet"), tmp_path / "copy")
+    (folder / "real_train.txt").write_text(f"real/airplane/a.jpg {number}\n")
+    with pytest.raises(DMLTeachError, match=r"real_train\.txt is damaged"):
+        load("domainnet", "train", folder)
+
+
+def test_a_picture_of_domainnet_in_no_folder_is_told(layouts, small, tmp_path):
+    small("domainnet")
+    folder = shutil.copytree(layouts("domainnet"), tmp_path / "copy")
+    (folder / "real_train.txt").write_text("a.jpg 1\n")
+    with pytest.raises(DMLTeachError, match=r"real_train\.txt is damaged: 'a\.jpg' lies in no folder"):
+        load("domainnet", "train", folder)
+
+
 def test_a_missing_list_is_named(copy):
     kind, name, folder = copy
     (folder / A_LIST[kind]).unlink()

@@ -107,7 +107,7 @@ def test_a_bomb_is_refused_before_it_bursts(folder, kind):
 
 
 def test_a_bomb_of_many_small_members_is_refused(folder, monkeypatch):
-    monkeypatch.setattr("dmlteach.data.unpack._ALLOWANCE", 100_000)
+    monkeypatch.setattr("dmlteach.data.unpack.ALLOWANCE", 100_000)
     members = {f"pictures/{i}": b"" for i in range(1000)}
     refused(make_tar(folder / "bomb.tgz", members), "would unpack to more than")
 

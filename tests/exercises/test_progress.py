@@ -80,7 +80,8 @@ def test_a_process_that_dies_while_it_writes_leaves_the_old_file_whole(progress_
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", "null", '{"version": 1}', '{"version": 1, "exercises": {"a": 3}}', "\xff\xfe",
-     '{"version": 1, "exercises": {"a": {"tries": "many"}}}', '{"version": 1, "exercises": [1, 2]}'],
+     '{"version": 1, "exercises": {"a": {"tries": "many"}}}', '{"version": 1, "exercises": [1, 2]}',
+     '{"version": Infinity, "exercises": {}}', "[" * 100_000],
 )  # fmt: skip
 def test_a_damaged_file_is_kept_aside_and_said_once(progress_file, content):
     progress_file.parent.mkdir()

@@ -79,3 +79,39 @@ def test_one_seed_gives_no_interval():
     assert mean_and_interval([0.5]) == (0.5, float("inf"))
     figure = comparison({("sst", "local"): [0.5], ("sst", "random"): [0.5, 0.6]})
     assert "sst with local 0.500 (1 seed)" in figure.alt and "± 0.635 (2 seeds)" in figure.alt
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[",
+        "[" * 100_000,
+        "null",
+        "[]",
+        "{}",
+        '{"epochs": 3}',
+        '{"epochs": {}}',
+        '{"epochs": [1]}',
+        '{"epochs": [{}]}',
+        '{"epochs": [{"epoch": 0, "loss": "low", "seconds": 1}]}',
+        '{"epochs": [{"epoch": 0, "loss": null, "seconds": 1}]}',
+        '{"epochs": [{"epoch": 0, "loss": 1, "seconds": 1e999}]}',
+        '{"epochs": [{"epoch": 1e300, "loss": 1, "seconds": 1}]}',
+        '{"epochs": [{"epoch": 0, "loss": 1, "seconds": 1, "val": 3}]}',
+        "\udcff",
+    ],
+)
+def test_a_damaged_metrics_file_is_named_with_the_cure(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(DMLTeachError) as error:
+        read_curve(tmp_path)
+    if "not finished an epoch" not in str(error.value):
+        assert str(tmp_path / "metrics.json") in str(error.value)
+        assert "Resume the run with --resume" in str(error.value)
+
+
+def test_a_run_whose_losses_are_all_unknown_is_drawn():
+    rows = [{"epoch": i, "loss": float("nan"), "seconds": 1, "val": {"recall@1": 0.5}} for i in range(2)]
+    figure = training_curves({"one": {"epochs": rows}, "two": METRICS})
+    assert "one: no loss" in figure.alt
