@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from typer.core import TyperGroup
 from dmlteach.errors import DMLTeachError, unknown_name
 
 if TYPE_CHECKING:
+    from dmlteach.data import CheckReport
     from dmlteach.exercises.progress import Record
     from dmlteach.models import Model
 
@@ -584,17 +586,26 @@ def data_list() -> None:
 def data_check(
     name: Annotated[str, typer.Argument(help="Data set; `dmlteach data list` lists them.")],
     root: Root = None,
+    quick: Annotated[
+        bool, option("Your own images: read only their heads, which finds most that are damaged, not all.")
+    ] = False,
+    dataset_option: DatasetOption = [],  # noqa: B006
 ) -> None:
     """Compare a data set on disk with the published one and name what is missing.
 
+    A folder of your own images is looked through image by image: what is damaged or left out, which classes
+    are for training and which for the test, and whatever a training with default options would refuse.
+
     \b
     Example:
+        dmlteach data check folder --root my_images
         dmlteach data check cub200 --root ~/data/CUB_200_2011
     """
     from dmlteach import data
 
-    report = data.check(name, root)
-    typer.echo(str(report))
+    options = _pairs(dataset_option)
+    report = data.check(name, root, quick=quick, progress=sys.stderr.isatty(), **options)
+    _print_report(report)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -622,7 +633,7 @@ def data_get(
         typer.echo(HOW_TO_GET[name])
         return
     report = data.get(name, root, progress)
-    typer.echo(str(report))
+    _print_report(report)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -737,6 +748,23 @@ def _print_metrics(numbers: dict[str, Any]) -> None:
             typer.echo(f"{name:<14} {value:.4f}" if isinstance(value, float) else f"{name:<14} {value}")
 
 
+def _print_report(report: "CheckReport") -> None:
+    """A sentence a line; where the terminal is narrower, the next lines are indented."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    typer.echo(str(report).partition("\n")[0])
+    for sentence in report.sentences():
+        first, *more = sentence.splitlines()
+        typer.echo(textwrap.fill(
+            first, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False,
+            break_on_hyphens=False,
+        ))  # fmt: skip
+        for line in more:
+            typer.echo(f"    {line}")
+
+
 def _print_progress() -> None:
     """A table by chapter, and the place of the file."""
     from dmlteach.exercises import CHAPTERS, progress
@@ -802,6 +830,11 @@ def _first_line(dataset: str) -> str:
 
 def main() -> None:
     """Entry point of the `dmlteach` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a name that the terminal cannot show stops nothing
     app()
 
 

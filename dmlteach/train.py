@@ -211,6 +211,7 @@ class Run:
         train_split = "fit" if config.eval_every else "train"
         dataset = self._load(train_split, {**recipe.train_options, **config.dataset_options})
         _check_classes(dataset)
+        self.recipe = recipe = self._with_batch_that_fits(len(dataset))
         # Loaded (not decoded) now: a test split that is missing must not be found out after the training.
         plain = {k: v for k, v in config.dataset_options.items() if k not in recipe.train_options}
         self.val = self._load("val", plain) if config.eval_every else None
@@ -256,6 +257,16 @@ class Run:
         if count is None or count >= dataset.num_classes:
             return dataset
         return dataset.subset_classes(range(count))
+
+    def _with_batch_that_fits(self, num_images: int) -> Method:
+        """The recipe; where nobody named a batch size, its batches are no larger than the data."""
+        recipe = self.recipe
+        whole_groups = "images_per_class" in samplers.options(recipe.sampler)
+        if self.config.batch_size or whole_groups or recipe.batch_size <= num_images:
+            return recipe
+        if self.config.progress and self.world.is_main:
+            print(f"batches of {num_images} images, all there are; the recipe has {recipe.batch_size}")
+        return replace(recipe, batch_size=num_images)
 
     def _build_model(self, channels: int) -> Model:
         config, recipe = self.config, self.recipe

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,10 +95,10 @@ def load(
         _check_domain(name, domain)
         own["domain"] = domain
 
-    part = "train" if split in ("fit", "val") else split
-    dataset = module.load(part, root, **own)
-    if split in ("fit", "val"):
-        dataset = fit_or_val(dataset, split, **divide)
+    if split in getattr(module, "SPLITS", ()) or split not in ("fit", "val"):
+        dataset = module.load(split, root, **own)
+    else:
+        dataset = fit_or_val(module.load("train", root, **own), split, **divide)
     if classes is not None:
         dataset = dataset.subset_classes(_labels_of(classes))
     return dataset
@@ -141,36 +141,60 @@ def domains(name: str) -> Domains:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check` found; `str(report)` is made for reading."""
+    """What `check` found; `str(report)` is made for reading.
+
+    Attributes:
+        name: the data set.
+        found: what is there.
+        problems: what is missing or cannot be used.
+        notes: what else is worth knowing.
+    """
 
     name: str
     found: list[str]
     problems: list[str]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         return not self.problems
 
     def __str__(self) -> str:
-        verdict = "complete" if self.ok else "NOT complete"
-        lines = [f"{self.name}: {verdict}", *self.found, *(f"problem: {p}" for p in self.problems)]
-        return "\n  ".join(lines)
+        return "\n  ".join([f"{self.name}: {'complete' if self.ok else 'NOT complete'}", *self.sentences()])
+
+    def sentences(self) -> list[str]:
+        """What was found, then notes and problems, each called so."""
+        return [*self.found, *(f"note: {n}" for n in self.notes), *(f"problem: {p}" for p in self.problems)]
 
 
-def check(name: str, root: str | Path | None = None) -> CheckReport:
+def check(
+    name: str, root: str | Path | None = None, *, quick: bool = False, progress: bool = False, **options
+) -> CheckReport:
     """Compare a data set on disk with the published one and name what is missing.
+
+    Of a folder of one's own images, every image is decoded; the report says which classes are for training
+    and for the test, what was left out, and what a training with default options would refuse.
 
     Args:
         name: one of `names()`.
         root: where the data set is; Omniglot needs none.
+        quick: read only the heads of one's own images; those that are cut off are not found then.
+        progress: show a bar.
+        **options: of a folder, as of `load`: test_fraction, val_fraction, seed.
 
     Returns:
-        A report: `ok`, `found` and `problems`.
+        A report: `ok`, `found`, `problems` and `notes`.
 
     Raises:
-        DMLTeachError: an unknown name, or nothing at `root`.
+        DMLTeachError: an unknown name or option, or nothing at `root`.
     """
-    return CheckReport(name, *_module(name).check(root))
+    module = _module(name)
+    accepted = list(inspect.signature(module.check).parameters)[1:]  # after root
+    for option in options:
+        if option not in accepted:
+            raise unknown_name(f"option of the check of {name!r}", option, accepted)
+    given = {"quick": quick, "progress": progress, **options}
+    return CheckReport(name, *module.check(root, **{k: v for k, v in given.items() if k in accepted}))
 
 
 def get(name: str, root: str | Path, progress: bool = True) -> CheckReport:
