@@ -58,6 +58,8 @@ def load(
         every = [file for images in sides.classes("train").values() for file in images]
     row = {file: i for i, file in enumerate(every)}
     rows = torch.tensor([row[file] for file in files])
+    if layout.parts:  # names are relative to ROOT/train and so on
+        every = [file._replace(name=file.name.partition("/")[2]) for file in every]
     return ImageDataset("folder", split, FileSource(every), labels, list(classes), shareable=False, rows=rows)
 
 

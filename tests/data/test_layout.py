@@ -124,7 +124,7 @@ def test_a_val_folder_is_val_and_train_is_both(tmp_path):
         "val": ["c", "d"],
         "test": ["e", "f"],
     }
-    assert found["val"].paths == ["val/c/1.png", "val/d/1.png"]
+    assert found["val"].paths == ["c/1.png", "d/1.png"]
 
 
 @pytest.mark.parametrize(
