@@ -3,6 +3,9 @@
 import json
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +30,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; turn mistakes of the user or the environment into exit codes."""
         try:
-            return super().invoke(ctx)
+            with _warnings_in_one_line():
+                return super().invoke(ctx)
         except DMLTeachError as error:
             raise _failed(str(error)) from None
         except ModuleNotFoundError as error:
@@ -42,6 +46,21 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             typer.secho("interrupted", fg="yellow", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """What the package warns of is for the user, who has no use for the place in its code."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        if Path(filename).is_relative_to(Path(__file__).parent):
+            typer.secho(f"note: {message}", fg="yellow", err=True)
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        shown, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def _failed(message: str) -> typer.Exit:
@@ -89,6 +108,10 @@ Backbone = Annotated[
 ]
 BackboneWeights = Annotated[str, option("Of --backbone: imagenet (downloads), cached or a file.", "NAME")]
 BackboneSize = Annotated[int | None, option("Of --backbone: side of the images in pixels.", "N", "224")]
+RecallAt = Annotated[
+    str | None,
+    option("K of Recall@K, separated by commas.", "K,K,…", "1,2,4,8 or as published, as far as they fit"),
+]
 Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")]
 MaxMinutes = Annotated[
     float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")
@@ -160,6 +183,7 @@ def train(
     eval_every: Annotated[
         int, option("Epochs between evaluations on held-out classes; 0 trains on all of them.", "N")
     ] = 1,
+    recall_at: RecallAt = None,
     early_stopping: Annotated[
         int | None, option("Stop after so many epochs without a better training loss.", "N", RECIPE)
     ] = None,
@@ -203,7 +227,7 @@ def evaluate(
     weights: BackboneWeights = "cached",
     image_size: BackboneSize = None,
     split: Split = "test",
-    recall_at: Annotated[str, option("K of Recall@K, separated by commas.", "K,K,…")] = "1,2,4,8",
+    recall_at: RecallAt = None,
     nmi: Annotated[bool, option("Also cluster the embeddings and report NMI.")] = False,
     across: Annotated[
         str | None,
@@ -226,10 +250,10 @@ def evaluate(
     """
     if across not in (None, "forward", "reverse"):
         raise unknown_name("direction across domains", across, ("forward", "reverse"))
-    from dmlteach import data, evaluate_domains
+    from dmlteach import data, evaluate_domains, recall
     from dmlteach import evaluate as measure
 
-    ks = tuple(_positive(k, "recall-at") for k in recall_at.split(","))
+    ks = None if recall_at is None else recall.parse(recall_at)
     model = _trained_or_backbone(checkpoint, backbone, weights, image_size)
     what = {"model": checkpoint or backbone, "image_size": model.spec.image_size, "dataset": dataset}
     progress = sys.stderr.isatty()
@@ -708,12 +732,6 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _positive(text: str, option: str) -> int:
-    if not (text.strip().isdigit() and int(text) > 0):
-        raise DMLTeachError(f"--{option} takes whole numbers from 1, separated by commas, not {text!r}.")
-    return int(text)
 
 
 def _refuse_beside(ctx: typer.Context, option: str, others: list[str]) -> None:
