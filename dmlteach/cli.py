@@ -270,14 +270,12 @@ def evaluate(
             _write_json(Path(output), {**what, **found})
         return
     options = {"classes": classes, **_pairs(dataset_option)}
-    if split == "test":
-        images, gallery = data.load_test(dataset, root, **options)
-    else:
-        images, gallery = data.load(dataset, split, root, **options), None
+    images, gallery, notes = data.load_for_run(checkpoint, dataset, split, root, **options)
+    _print_notes(notes)
     numbers = measure(model, images, gallery, ks=ks, with_nmi=nmi, device=device, progress=progress)
     _print_metrics(numbers)
     if output:
-        _write_json(Path(output), {**what, "split": split, **numbers})
+        _write_json(Path(output), {**what, "split": split, **numbers, **({"notes": notes} if notes else {})})
 
 
 @app.command()
@@ -318,7 +316,9 @@ def embed(
     if images:
         pictures = data.pictures.load(images, model.spec.channels)
     else:
-        pictures = data.load(dataset, split, root, classes=classes, **_pairs(dataset_option))
+        options = {"classes": classes, **_pairs(dataset_option)}
+        pictures, _, notes = data.load_for_run(checkpoint, dataset, split, root, **options)
+        _print_notes(notes)
     z = embedded(model, pictures, device, progress=sys.stderr.isatty())
     embeddings.write(output, z, pictures)
     typer.echo(f"{len(z):,} embeddings of {z.shape[1]} numbers: {output}")
@@ -764,6 +764,12 @@ def _print_metrics(numbers: dict[str, Any]) -> None:
     for name, value in numbers.items():
         if isinstance(value, int | float):
             typer.echo(f"{name:<14} {value:.4f}" if isinstance(value, float) else f"{name:<14} {value}")
+
+
+def _print_notes(notes: list[str]) -> None:
+    """What has to be known beside the numbers, apart from them."""
+    for note in notes:
+        typer.secho(f"note: {note}", fg="yellow", err=True)
 
 
 def _print_report(report: "CheckReport") -> None:

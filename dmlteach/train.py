@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from dmlteach import checkpoint, das, data, distributed, losses, methods, models, optim, recall, samplers
 from dmlteach.cross_batch_memory import CrossBatchMemory
+from dmlteach.data import provenance
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
 from dmlteach.device import choose_device
@@ -214,15 +215,21 @@ class Run:
         self.recipe = recipe = resolve(config)
         self.folder = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
         self.saved = self._read_checkpoint()
+        known = None if self.saved is None else provenance.read(self.folder)
+        chosen = {**config.dataset_options, **provenance.division(known, config.dataset)}
 
         train_split = "fit" if config.eval_every else "train"
-        dataset = self._load(train_split, {**recipe.train_options, **config.dataset_options})
+        dataset = self._load(train_split, {**recipe.train_options, **chosen})
         _check_classes(dataset)
         self.recipe = recipe = self._with_batch_that_fits(len(dataset))
         # Loaded (not decoded) now: a test split that is missing must not be found out after the training.
-        plain = {k: v for k, v in config.dataset_options.items() if k not in recipe.train_options}
+        plain = {k: v for k, v in chosen.items() if k not in recipe.train_options}
         self.val = self._load_val(plain) if config.eval_every else None
         self.test = self._load_test(plain)
+        self.data = self._describe_data(train_split, dataset)
+        if self.saved is not None:
+            for note in provenance.check_resumed(self.folder, known, self.data, config.root):
+                warnings.warn(note, stacklevel=2)
         self.model = self._build_model(dataset.channels)
         self._check_batch_statistics()
         self.sampler = samplers.create(
@@ -266,6 +273,13 @@ class Run:
         queries, gallery = data.load_test(self.config.dataset, self.config.root, **options)
         gallery = None if gallery is None else self._first_classes(gallery)
         return held_out(self._first_classes(queries), gallery, self.config.recall_at)
+
+    def _describe_data(self, train_split: str, dataset: data.ImageDataset) -> provenance.Record:
+        """What the run keeps of its data, so that it is measured on the same classes later."""
+        config = self.config
+        held_out = {"val": self.val and self.val.queries, "test": self.test.queries}
+        datasets = {train_split: dataset, **held_out, "gallery": self.test.gallery}
+        return provenance.describe(cast(Any, datasets), config.root, config.dataset_options)
 
     def _first_classes(self, dataset: data.ImageDataset) -> data.ImageDataset:
         count = self.config.classes
@@ -360,6 +374,7 @@ class Run:
             checkpoint.write_json(
                 self.folder / "config.json", {"config": asdict(self.config), "recipe": asdict(self.recipe)}
             )
+            checkpoint.write_json(self.folder / provenance.FILE, self.data)
         if self.saved is None:
             self._initialize_heads()
             self._imprint()

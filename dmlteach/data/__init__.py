@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from dmlteach.data import cars196, cub200, domainnet, download, folder, inshop, omniglot, pictures, sop
+from dmlteach.data import (
+    cars196,
+    cub200,
+    domainnet,
+    download,
+    folder,
+    inshop,
+    omniglot,
+    pictures,
+    provenance,
+    sop,
+)
 from dmlteach.data.augment import Augmentation
 from dmlteach.data.cache import CachedImages, Packed, cached
 from dmlteach.data.dataset import ImageDataset
@@ -18,6 +29,7 @@ __all__ = [
     "CachedImages",
     "CheckReport",
     "Domains",
+    "ForRun",
     "ImageDataset",
     "Packed",
     "cached",
@@ -25,9 +37,11 @@ __all__ = [
     "domains",
     "get",
     "load",
+    "load_for_run",
     "load_test",
     "names",
     "pictures",
+    "provenance",
 ]
 
 _DATASETS = {
@@ -63,7 +77,7 @@ def load(
     are class-disjoint parts of train. Query and gallery, where a data set has them, share one index of
     classes. Options of every data set: `val_fraction` (share of train's classes in val, default 0.2) and
     `seed` (of that division, default 0). Omniglot takes `rotations` (turned characters as extra classes),
-    folder takes `test_fraction`.
+    folder takes `test_fraction` and `division`, see `folder.load`.
 
     Args:
         name: one of `names()`.
@@ -120,6 +134,52 @@ def load_test(
     splits = getattr(_module(name), "TESTED_AS", ("test",))
     queries, *gallery = (load(name, split, root, **options) for split in splits)
     return queries, gallery[0] if gallery else None
+
+
+class ForRun(NamedTuple):
+    """Images that a run is measured on.
+
+    Attributes:
+        images, gallery: as `load_test` gives them; the gallery is None for other splits than test.
+        notes: sentences about what has changed since the run was made, or is not known; most often none.
+    """
+
+    images: ImageDataset
+    gallery: ImageDataset | None
+    notes: list[str]
+
+
+def load_for_run(
+    run: str | Path | None,
+    name: str,
+    split: str = "test",
+    root: str | Path | None = None,
+    *,
+    classes: int | Sequence[int] | None = None,
+    **options,
+) -> ForRun:
+    """Load a split as a run knows it: its own classes, though the folder may have gained others since.
+
+    Options that ask for another division of a folder than the run's are obeyed.
+
+    Args:
+        run: folder of the run, or a model file; None: as `load` and `load_test`.
+        name, split, root, classes: as of `load`; split test is what `load_test` gives.
+        **options: as of `load`.
+
+    Raises:
+        DMLTeachError: as `load`; the run's data.json is damaged.
+    """
+    options = provenance.options_for(run, name, split, root, options)
+    if split == "test":
+        images, gallery = load_test(name, root, **options)
+    else:
+        images, gallery = load(name, split, root, **options), None
+    notes = [] if run is None else provenance.tested(run, images, split, root, options)
+    if classes is not None:
+        images = images.subset_classes(_labels_of(classes))
+        gallery = gallery and gallery.subset_classes(_labels_of(classes))
+    return ForRun(images, gallery, notes)
 
 
 class Domains(NamedTuple):
