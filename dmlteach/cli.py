@@ -665,9 +665,10 @@ def data_get(
 HOW_TO_GET = {
     "omniglot": "omniglot is embedded in the package; there is nothing to download.",
     "folder": (
-        "folder is your own images: a folder with one folder of images per class,\n"
+        "folder is your own images: a folder with one folder of images per class, six classes or more, or\n"
+        "DIR/train, DIR/test (and DIR/val) with such folders. What can be used, and how it is divided, tells\n"
         "    dmlteach data check folder --root DIR\n"
-        "    dmlteach train --dataset folder --root DIR"
+        "Then: dmlteach train --dataset folder --root DIR"
     ),
     "cub200": (
         "CUB-200-2011 (Caltech; for non-commercial research and education), 1.2 GB:\n"
