@@ -72,7 +72,7 @@ app = typer.Typer(
     name="dmlteach",
     cls=Commands,
     help="Learn, use and reproduce deep metric learning.",
-    epilog="Start with: dmlteach doctor, then dmlteach train --method sst --dataset omniglot --max-minutes 1",
+    epilog="Start with: dmlteach doctor, then dmlteach train --method semihard --classes 200 --epochs 2",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # plain help: half the time of a framed one
@@ -100,7 +100,12 @@ Device = Annotated[str, option("auto, cpu, cuda or mps.", "NAME")]
 Output = Annotated[str | None, option("Folder of the run.", "DIR", "runs/METHOD-DATASET-SEED")]
 Resume = Annotated[bool, option("Continue the run in --output where its checkpoint stands.")]
 Checkpoint = Annotated[
-    str | None, option("Run folder or model file whose weights to start from.", "PATH", "none")
+    str | None,
+    option(
+        "Run folder or model file to start from; its network cannot be changed by --backbone and the like.",
+        "PATH",
+        "none",
+    ),
 ]
 Trained = Annotated[str | None, option("Run folder or model file.", "PATH", "none")]
 Backbone = Annotated[
@@ -114,9 +119,17 @@ RecallAt = Annotated[
 ]
 Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")]
 MaxMinutes = Annotated[
-    float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")
+    float | None, option("End this start after so many minutes of training.", "MINUTES", "no limit")
 ]
-Classes = Annotated[int | None, option("Only the first so many classes, for quick trials.", "N", "all")]
+Classes = Annotated[
+    int | None,
+    option(
+        "Only the first so many classes of every split, the test too: numbers of other --classes cannot be "
+        "compared.",
+        "N",
+        "all",
+    ),
+]
 DatasetOption = Annotated[
     list[str], option("Option of the data set, e.g. rotations=true; repeatable.", "NAME=VALUE", False)
 ]
@@ -197,7 +210,8 @@ def train(
 
     \b
     Example:
-        dmlteach train --method sst --dataset omniglot --seed 0 --max-minutes 5
+        dmlteach train --method semihard --classes 200 --epochs 2
+        dmlteach train --method sst --dataset omniglot --seed 0 --max-minutes 30
         dmlteach train --dataset cub200 --root ~/data/cub --backbone timm/tf_efficientnet_lite0 \\
             --weights tf_efficientnet_lite0.safetensors --image-size 128 --precision bf16
     """
@@ -213,8 +227,11 @@ def train(
     if os.environ.get("RANK", "0") == "0":  # of several processes, one draws and speaks
         from dmlteach.plots import curves, style
 
-        style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
-        _print_metrics(result.metrics["final"])
+        if result.metrics["epochs"]:  # a time limit may have come inside the first
+            style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
+        _print_metrics(result.metrics["final"], result.metrics.get("untrained"))
+        if not progress:  # with progress it stands above the numbers
+            typer.echo(f"training has ended: {result.metrics['final']['ended']}")
         typer.echo(f"run: {result.path}")
 
 
@@ -242,6 +259,8 @@ def evaluate(
 ) -> None:
     """Exact retrieval metrics of a trained model, or of a pre-trained backbone's features, on a data set.
 
+    Of a run's folder, on the test images of the run, also those of its network before the first step.
+
     \b
     Example:
         dmlteach evaluate --checkpoint runs/sst-omniglot-0 --dataset omniglot --output metrics.json
@@ -250,7 +269,7 @@ def evaluate(
     """
     if across not in (None, "forward", "reverse"):
         raise unknown_name("direction across domains", across, ("forward", "reverse"))
-    from dmlteach import data, evaluate_domains, recall
+    from dmlteach import baseline, data, evaluate_domains, recall
     from dmlteach import evaluate as measure
 
     ks = None if recall_at is None else recall.parse(recall_at)
@@ -266,16 +285,27 @@ def evaluate(
         for direction, numbers in [*found["domains"].items(), ("average", found["average"])]:
             typer.echo(f"\n{direction}")
             _print_metrics(numbers)
+        if checkpoint:
+            typer.echo(
+                "\nuntrained      not known: a run measures it on its test images, not across domains."
+            )
         if output:
             _write_json(Path(output), {**what, **found})
         return
-    options = {"classes": classes, **_pairs(dataset_option)}
-    images, gallery, notes = data.load_for_run(checkpoint, dataset, split, root, **options)
+    options = _pairs(dataset_option)
+    images, gallery, notes = data.load_for_run(checkpoint, dataset, split, root, classes=classes, **options)
     _print_notes(notes)
     numbers = measure(model, images, gallery, ks=ks, with_nmi=nmi, device=device, progress=progress)
-    _print_metrics(numbers)
+    before, unknown = None, ""
+    if checkpoint:
+        before, unknown = baseline.untrained(checkpoint, numbers, dataset, split, options)
+    _print_metrics(numbers, before)
+    if unknown:
+        typer.echo(f"untrained      not known: {unknown}")
     if output:
-        _write_json(Path(output), {**what, "split": split, **numbers, **({"notes": notes} if notes else {})})
+        known = {"untrained": before} if before else {}
+        said = {"notes": notes} if notes else {}
+        _write_json(Path(output), {**what, "split": split, **numbers, **known, **said})
 
 
 @app.command()
@@ -760,11 +790,18 @@ def _trained_or_backbone(
     )
 
 
-def _print_metrics(numbers: dict[str, Any]) -> None:
-    """One line per number; fractions with four decimals."""
+def _print_metrics(numbers: dict[str, Any], untrained: dict[str, Any] | None = None) -> None:
+    """One line per number; fractions with four decimals, beside those of the untrained network if known."""
+    if untrained:
+        typer.echo(f"{'':<14} {'untrained':>10} {'trained':>10}")
     for name, value in numbers.items():
-        if isinstance(value, int | float):
-            typer.echo(f"{name:<14} {value:.4f}" if isinstance(value, float) else f"{name:<14} {value}")
+        if not isinstance(value, int | float):
+            continue
+        shown = f"{value:.4f}" if isinstance(value, float) else str(value)
+        if untrained:
+            before = untrained.get(name) if isinstance(value, float) else None
+            shown = f"{'' if before is None else format(before, '.4f'):>10} {shown:>10}"
+        typer.echo(f"{name:<14} {shown}")
 
 
 def _print_notes(notes: list[str]) -> None:

@@ -27,7 +27,7 @@ FLOW = [
     "metrics ranks recall",
     "distributed checkpoint meter optim step",
     "evaluate",
-    "held_out",
+    "held_out baseline time_limit",
     "embeddings search export",
     "train",
     "pretrained",

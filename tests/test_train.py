@@ -193,22 +193,6 @@ def test_a_nan_stops_the_run_before_it_is_saved(tmp_path):
     assert len(json.loads((tmp_path / "run" / "nan_batches.json").read_text())[-1]["images"]) == 48
 
 
-def test_max_minutes_ends_a_run_in_good_order(tmp_path):
-    result = fit(tiny(tmp_path, epochs=1000, max_minutes=0.02))
-    done = result.metrics["final"]["epochs"]
-    assert done < 1000
-    assert (result.path / "model.safetensors").exists()
-    resumed = fit(
-        tiny(
-            tmp_path,
-            epochs=1000,
-            max_minutes=result.metrics["final"]["train_seconds"] / 60 + 0.02,
-            resume=True,
-        )
-    )
-    assert resumed.metrics["final"]["epochs"] > done
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

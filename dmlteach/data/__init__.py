@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dmlteach.data import (
     cars196,
@@ -142,11 +142,13 @@ class ForRun(NamedTuple):
     Attributes:
         images, gallery: as `load_test` gives them; the gallery is None for other splits than test.
         notes: sentences about what has changed since the run was made, or is not known; most often none.
+        options: of the data set, those of the run included where its own classes were taken.
     """
 
     images: ImageDataset
     gallery: ImageDataset | None
     notes: list[str]
+    options: dict[str, Any]
 
 
 def load_for_run(
@@ -179,7 +181,8 @@ def load_for_run(
     if classes is not None:
         images = images.subset_classes(_labels_of(classes))
         gallery = gallery and gallery.subset_classes(_labels_of(classes))
-    return ForRun(images, gallery, notes)
+    options.pop("division", None)
+    return ForRun(images, gallery, notes, options)
 
 
 class Domains(NamedTuple):

@@ -234,7 +234,7 @@ def options_for(
     elif any(options[name] != kept["options"].get(name) for name in _DIVIDE if name in options):
         own = {}
     else:
-        own = division(kept, dataset)
+        own = {**kept["options"], **division(kept, dataset)}
     names = own.get("division", {}).get(split, ())
     if names and not set(names) & set(folder.class_names(folder.existing(root))):
         own = {}  # another folder
