@@ -293,7 +293,9 @@ def evaluate(
             _write_json(Path(output), {**what, **found})
         return
     options = _pairs(dataset_option)
-    images, gallery, notes = data.load_for_run(checkpoint, dataset, split, root, classes=classes, **options)
+    images, gallery, notes, options = data.load_for_run(
+        checkpoint, dataset, split, root, classes=classes, **options
+    )
     _print_notes(notes)
     numbers = measure(model, images, gallery, ks=ks, with_nmi=nmi, device=device, progress=progress)
     before, unknown = None, ""
@@ -347,7 +349,7 @@ def embed(
         pictures = data.pictures.load(images, model.spec.channels)
     else:
         options = {"classes": classes, **_pairs(dataset_option)}
-        pictures, _, notes = data.load_for_run(checkpoint, dataset, split, root, **options)
+        pictures, _, notes, _ = data.load_for_run(checkpoint, dataset, split, root, **options)
         _print_notes(notes)
     z = embedded(model, pictures, device, progress=sys.stderr.isatty())
     embeddings.write(output, z, pictures)
@@ -696,7 +698,7 @@ HOW_TO_GET = {
     "omniglot": "omniglot is embedded in the package; there is nothing to download.",
     "folder": (
         "folder is your own images: a folder with one folder of images per class, six classes or more, or\n"
-        "DIR/train, DIR/test (and DIR/val) with such folders. What can be used, and how it is divided, tells\n"
+        "DIR/train, DIR/test (and DIR/val) with such folders. What can be used, and how it is divided:\n"
         "    dmlteach data check folder --root DIR\n"
         "Then: dmlteach train --dataset folder --root DIR"
     ),

@@ -55,7 +55,7 @@ def resumed(run: Path, root: Path) -> list[str]:
 
 
 def test_an_unchanged_folder_gives_the_same_classes_and_no_word(run, root):
-    images, gallery, notes = data.load_for_run(run, "folder", root=root)
+    images, gallery, notes, _ = data.load_for_run(run, "folder", root=root)
     assert (images.class_names, gallery, notes) == (data.load("folder", "test", root).class_names, None, [])
     assert resumed(run, root) == []
     again = data.load_for_run(run / "model.safetensors", "folder", root=root)
@@ -74,7 +74,7 @@ def test_a_folder_that_was_copied_is_unchanged(run, root, tmp_path):
 def test_classes_that_came_since_are_told_and_change_no_split(run, root, split):
     before = data.load_for_run(run, "folder", split, root)
     grow(root, *(f"new{i}" for i in range(12)))
-    images, _, notes = data.load_for_run(run, "folder", split, root)
+    images, _, notes, _ = data.load_for_run(run, "folder", split, root)
     assert images.class_names == before.images.class_names
     assert len(notes) == 1 and "12 classes more than when the run was made" in notes[0]
     (said,) = resumed(run, root)
@@ -88,7 +88,7 @@ def test_test_classes_that_moved_in_the_division_were_not_trained_on(tmp_path):
     run = write(tmp_path / "run", root)
     trained = {*data.load("folder", "fit", root).class_names}
     grow(root, *(f"other{c}" for c in range(9)))
-    images, _, notes = data.load_for_run(run, "folder", root=root)
+    images, _, notes, _ = data.load_for_run(run, "folder", root=root)
     assert not trained & set(images.class_names)
     assert not any("trained on" in note for note in notes)
 
@@ -96,7 +96,7 @@ def test_test_classes_that_moved_in_the_division_were_not_trained_on(tmp_path):
 def test_another_division_is_obeyed_and_what_was_trained_on_is_counted(run, root):
     trained = {*data.load("folder", "fit", root).class_names}
     seed = next(s for s in range(1, 9) if trained & {*data.load("folder", "test", root, seed=s).class_names})
-    images, _, notes = data.load_for_run(run, "folder", root=root, seed=seed)
+    images, _, notes, _ = data.load_for_run(run, "folder", root=root, seed=seed)
     both = trained & set(images.class_names)
     assert images.class_names == data.load("folder", "test", root, seed=seed).class_names
     (note,) = notes
@@ -110,6 +110,7 @@ def test_options_of_the_run_need_not_be_repeated_and_may_be(tmp_path, root):
     for options in ({}, {"seed": 3}, {"seed": 3, "test_fraction": 0.4}):
         found = data.load_for_run(run, "folder", root=root, **options)
         assert (found.images.class_names, found.notes) == (expected, [])
+        assert found.options == {"seed": 3, "test_fraction": 0.4}
 
 
 def test_images_that_changed_are_told(run, root):
@@ -135,7 +136,7 @@ def test_an_image_in_the_place_of_another_of_the_same_size_is_noticed(run, root)
 def test_classes_that_are_gone_are_told(run, root):
     test = data.load("folder", "test", root).class_names
     shutil.rmtree(root / test[0])
-    images, _, notes = data.load_for_run(run, "folder", root=root)
+    images, _, notes, _ = data.load_for_run(run, "folder", root=root)
     assert images.class_names == test[1:]
     assert f"1 class of test is gone ({test[0]})" in notes[0]
 
@@ -158,7 +159,7 @@ def test_a_run_made_before_says_that_it_does_not_know(tmp_path, root):
     old.mkdir()
     options = {"dataset": "folder", "dataset_options": {"seed": 2}}
     (old / "config.json").write_text(json.dumps({"config": options}))
-    images, _, notes = data.load_for_run(old, "folder", root=root)
+    images, _, notes, _ = data.load_for_run(old, "folder", root=root)
     # as folders were divided then: by a permutation of the sorted names
     order = np.random.default_rng(2).permutation(16)
     assert images.class_names == [f"class{i:02}" for i in sorted(order[:8])]
@@ -170,7 +171,7 @@ def test_a_run_made_before_says_that_it_does_not_know(tmp_path, root):
 
 def test_a_model_file_by_itself_does_not_know_either(tmp_path, root):
     (tmp_path / "model.safetensors").write_bytes(b"")
-    images, _, notes = data.load_for_run(tmp_path / "model.safetensors", "folder", root=root)
+    images, _, notes, _ = data.load_for_run(tmp_path / "model.safetensors", "folder", root=root)
     assert images.class_names == data.load("folder", "test", root).class_names
     assert len(notes) == 1 and "not known" in notes[0]
 
@@ -178,7 +179,7 @@ def test_a_model_file_by_itself_does_not_know_either(tmp_path, root):
 def test_another_folder_has_its_own_division(run, tmp_path):
     other = tmp_path / "other"
     grow(other, *(f"kind{c}" for c in range(12)))
-    images, _, notes = data.load_for_run(run, "folder", root=other)
+    images, _, notes, _ = data.load_for_run(run, "folder", root=other)
     assert (images.class_names, notes) == (data.load("folder", "test", other).class_names, [])
 
 
@@ -189,7 +190,7 @@ def test_a_folder_divided_beforehand_keeps_the_classes_of_the_run(tmp_path):
     run = write(tmp_path / "run", root)
     shutil.move(root / "train" / "a", root / "test" / "a")
     grow(root / "test", "m")
-    images, _, notes = data.load_for_run(run, "folder", root=root)
+    images, _, notes, _ = data.load_for_run(run, "folder", root=root)
     assert images.class_names == list("ijkl")
     assert len(notes) == 1 and "1 class more" in notes[0] and "(m)" in notes[0]
 
@@ -197,7 +198,7 @@ def test_a_folder_divided_beforehand_keeps_the_classes_of_the_run(tmp_path):
 def test_published_data_have_a_record_that_agrees(tmp_path):
     splits = {"fit": data.load("omniglot", "fit"), "test": data.load("omniglot", "test")}
     (tmp_path / provenance.FILE).write_text(json.dumps(provenance.describe(splits)))
-    images, _, notes = data.load_for_run(tmp_path, "omniglot")
+    images, _, notes, _ = data.load_for_run(tmp_path, "omniglot")
     assert (len(images), notes) == (13_180, [])
     assert data.load_for_run(tmp_path, "omniglot", classes=5).notes == []
     record = provenance.read(tmp_path)
