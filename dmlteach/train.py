@@ -291,9 +291,8 @@ class Run:
         self.val = self._load_val(plain) if config.eval_every else None
         self.test = self._load_test(plain)
         self.data = self._describe_data(train_split, dataset)
-        if self.saved is not None:
-            for note in provenance.check_resumed(self.folder, known, self.data, config.root):
-                warnings.warn(note, stacklevel=2)
+        for note in self._notes_on_data(known):
+            warnings.warn(note, stacklevel=2)
         self.model = self._build_model(started_from, dataset.channels)
         self._check_batch_statistics()
         self.sampler = samplers.create(
@@ -347,6 +346,15 @@ class Run:
         held_out = {"val": self.val and self.val.queries, "test": self.test.queries}
         datasets = {train_split: dataset, **held_out, "gallery": self.test.gallery}
         return provenance.describe(cast(Any, datasets), config.root, config.dataset_options)
+
+    def _notes_on_data(self, known: provenance.Record | None) -> list[str]:
+        """What has changed since the run, or the one whose weights it starts from, was made."""
+        if self.saved is not None:
+            return provenance.check_resumed(self.folder, known, self.data, self.config.root)
+        if self.config.checkpoint is None:
+            return []
+        test = cast(data.ImageDataset, self.test.queries)
+        return provenance.tested(self.config.checkpoint, test, "test", self.config.root, {})
 
     def _first_classes(self, dataset: data.ImageDataset) -> data.ImageDataset:
         count = self.config.classes

@@ -55,7 +55,8 @@ def load(
     # fit and val show rows of train's images, so that the three share a cache
     every = files
     if split in ("fit", "val"):
-        every = [file for images in sides.classes("train").values() for file in images]
+        train = [file for images in sides.classes("train").values() for file in images]
+        every = list(dict.fromkeys([*train, *files]))
     row = {file: i for i, file in enumerate(every)}
     rows = torch.tensor([row[file] for file in files])
     if layout.parts:  # names are relative to ROOT/train and so on

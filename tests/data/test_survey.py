@@ -181,7 +181,7 @@ def refusal(root: Path, network) -> str | None:
         run = Run(config, choose_device("cpu"), World())
         space = Space(torch.randn(len(run.labels), 8), run.dataset.labels)
         assert run.sampler.plan(0, space, None)["batches"] > 0
-        for images in (run.val, run.test):
+        for images in (run.val.queries, run.test.queries):
             retrieval_metrics(torch.randn(len(images), 8), images.labels, ks=(1,))
     except DMLTeachError as error:
         return str(error)
@@ -191,7 +191,7 @@ def refusal(root: Path, network) -> str | None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("divided", [False, True], ids=["one folder per class", "train and test"])
 def test_what_check_calls_complete_a_default_training_accepts(tmp_path, monkeypatch, network, divided):
-    monkeypatch.setattr(Run, "_build_model", lambda run, channels: network)
+    monkeypatch.setattr(Run, "_build_model", lambda run, *_: network)
     monkeypatch.setenv("DMLTEACH_CACHE", str(tmp_path / "cache"))
     image = photo(tmp_path / "image.png", size=4)
     rng = np.random.default_rng(0)

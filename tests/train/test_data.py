@@ -102,6 +102,19 @@ def test_evaluate_and_embed_take_the_classes_of_the_run(config, tmp_path):
     assert other.exit_code == 0 and "trained on" in other.stderr
 
 
+def test_weights_that_have_seen_the_test_are_told(config, tmp_path):
+    """Another division than that of the run whose weights a training starts from."""
+    first = fit(replace(config, epochs=1)).path
+    trained = set(json.loads((first / "data.json").read_text())["splits"]["fit"]["classes"])
+    seed = next(
+        s for s in range(1, 9) if trained & {*data.load("folder", "test", config.root, seed=s).class_names}
+    )
+    further = {"checkpoint": str(first), "output": str(tmp_path / "further"), "epochs": 1}
+    network = dict.fromkeys(("backbone", "weights", "image_size", "embedding_dim"))
+    with pytest.warns(UserWarning, match="of the test w(as|ere) trained on"):
+        fit(replace(config, **further, **network, dataset_options={"seed": seed}))
+
+
 def test_a_default_batch_is_no_larger_than_the_data(config, capsys):
     result = fit(replace(config, batch_size=None, batches_per_epoch=None, epochs=1, progress=True))
     number = len(data.load("folder", "fit", config.root))
