@@ -4,6 +4,7 @@ Source: van der Maaten, "Accelerating t-SNE using tree-based algorithms", JMLR 2
 (Poličar, Stražar, Zupan, JSS 2024).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,13 +18,15 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.neighbors import nearest
 from dmlteach.plots.style import CYCLE, GREY, MARKERS, PALE, Picture, place, styled
 
+PERPLEXITY = 30  # where there are points enough
+FEWEST = 5  # points of a map: of fewer, no perplexity from 1 fits
 EXACT = 10_000  # up to here neighbours are searched exactly: equal on every machine, and fast enough
 MAX_HIGHLIGHTS = len(CYCLE)  # more colours could not be told apart
 
 
 def tsne(
     embeddings: Tensor,
-    perplexity: float = 30,
+    perplexity: float | None = None,
     seed: int = 0,
     initialization: str = "pca",
     iterations: int = 500,
@@ -31,8 +34,9 @@ def tsne(
     """A map of the embedding in two dimensions by Barnes-Hut t-SNE; equal arguments give equal maps.
 
     Args:
-        embeddings: (M, D).
-        perplexity: about how many neighbours each point tries to keep; less than (M − 1) / 3.
+        embeddings: (M, D), five points or more.
+        perplexity: about how many neighbours each point tries to keep; less than (M − 1) / 3. By default
+            30, or what fits where there are fewer than 92 points.
         seed: of the starting positions.
         initialization: "pca" starts from the two widest directions, "random" from noise.
         iterations: of gradient descent, after 250 with exaggerated attraction.
@@ -41,17 +45,21 @@ def tsne(
         (M, 2) positions.
 
     Raises:
-        DMLTeachError: the perplexity does not fit the number of points.
+        DMLTeachError: fewer than five points, or a perplexity that does not fit their number.
 
     Source: van der Maaten, JMLR 2014.
     """
     from openTSNE import TSNE
 
     z = np.ascontiguousarray(torch.as_tensor(embeddings).float().cpu().numpy())
+    if len(z) < FEWEST:
+        raise DMLTeachError(f"a t-SNE map needs {FEWEST} points or more, not {len(z)}.")
+    if perplexity is None:
+        perplexity = min(PERPLEXITY, fitting_perplexity(len(z)))
     if not 1 <= perplexity < (len(z) - 1) / 3:
         raise DMLTeachError(
-            f"perplexity {perplexity} does not fit {len(z)} points: choose less than {(len(z) - 1) / 3:.0f}, "
-            "or more points."
+            f"perplexity {perplexity} does not fit {len(z)} points: choose from 1 to "
+            f"{fitting_perplexity(len(z))}, or more points."
         )
     mapping = TSNE(
         perplexity=perplexity,
@@ -63,6 +71,15 @@ def tsne(
         random_state=seed,
     )
     return np.asarray(mapping.fit(z))
+
+
+def fitting_perplexity(points: int) -> int:
+    """The largest whole perplexity that fits so many points: less than a third of the others.
+
+    Args:
+        points: M, five or more.
+    """
+    return math.ceil((points - 1) / 3) - 1
 
 
 def kept_neighbours(embeddings: Tensor, points: np.ndarray, k: int = 10) -> float:
