@@ -24,7 +24,7 @@ FLOW = [
     "objective",
     "models",
     "methods published",
-    "metrics ranks",
+    "metrics ranks query_statistics",
     "distributed checkpoint meter optim step",
     "evaluate",
     "embeddings search export",
