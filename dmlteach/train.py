@@ -20,7 +20,7 @@ from dmlteach import checkpoint, das, data, distributed, losses, methods, models
 from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
-from dmlteach.device import choose_device
+from dmlteach.device import choose_device, environment
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.evaluate import cached_for, embed, evaluate
 from dmlteach.interfaces import Batch, Space
@@ -331,9 +331,8 @@ class Run:
             self._restore(self.saved, identity)
         elif self.world.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
-            checkpoint.write_json(
-                self.folder / "config.json", {"config": asdict(self.config), "recipe": asdict(self.recipe)}
-            )
+            made = {"config": asdict(self.config), "recipe": asdict(self.recipe)}
+            checkpoint.write_json(self.folder / "config.json", made | {"made_with": environment(self.device)})
         if self.saved is None:
             self._initialize_heads()
             self._imprint()

@@ -114,6 +114,7 @@ def tsne_map(
     title: str = "",
     cells: int = 34,
     size: float = 7.5,
+    names: Sequence[str] | None = None,
 ) -> Picture:
     """Points of a map, some classes highlighted by colour and shape, with thumbnails where there is room.
 
@@ -128,6 +129,7 @@ def tsne_map(
         title: of the figure.
         cells: thumbnails along each side at most.
         size: of the figure, in inches.
+        names: of the classes, for the key where no images are shown.
 
     Returns:
         The figure.
@@ -135,7 +137,7 @@ def tsne_map(
     Raises:
         DMLTeachError: more highlights than can be told apart.
     """
-    key_width = 1.1 * bool(len(highlight))
+    key_width = (2.0 if names and images is None else 1.1) * bool(len(highlight))
     points = _square(points)
     width, height = np.minimum(np.ptp(points, axis=0) + 0.07, 1)  # no empty border on the longer side
     figure = Picture(size * width + key_width, size * height)
@@ -153,7 +155,7 @@ def tsne_map(
     _bare(axes, title)
     axes.set(xlim=(0.5 - width / 2, 0.5 + width / 2), ylim=(0.5 - height / 2, 0.5 + height / 2))
     if key:
-        _draw_key(key[0], known, images, highlight)
+        _draw_key(key[0], known, images, highlight, names)
     figure.alt = (
         f"Two-dimensional t-SNE map of {len(points)} images of {len(np.unique(known))} classes"
         + f", with {shown} thumbnails where there is room" * bool(shown)
@@ -241,15 +243,27 @@ def _compose(
     return canvas
 
 
-def _draw_key(axes: Axes, labels: np.ndarray, images: Tensor | None, highlight: Sequence[int]) -> None:
-    """Colour and shape of each highlighted class, beside its first image (or its number)."""
+def _draw_key(
+    axes: Axes,
+    labels: np.ndarray,
+    images: Tensor | None,
+    highlight: Sequence[int],
+    names: Sequence[str] | None,
+) -> None:
+    """Colour and shape of each highlighted class, beside its first image (or its name or number)."""
     for row, (label, colour, marker) in enumerate(zip(highlight, CYCLE, MARKERS, strict=False)):
         axes.scatter(0.3, -row, s=70, color=colour, marker=marker)
         if images is None:
-            axes.text(0.7, -row, f"class {label}", va="center")
+            name = names[label] if names else f"class {label}"
+            axes.text(0.7, -row, name if len(name) < 18 else f"{name[:16]}…", va="center", fontsize=9)
         else:
             place(axes, images[int(np.flatnonzero(labels == label)[0])], 0.75, -row - 0.4, 0.8)
-    axes.set(xlim=(0, 2), ylim=(-MAX_HIGHLIGHTS + 0.5, 0.5), aspect="equal", anchor="NW")
+    axes.set(
+        xlim=(0, 4 if names and images is None else 2),
+        ylim=(-MAX_HIGHLIGHTS + 0.5, 0.5),
+        aspect="equal",
+        anchor="NW",
+    )
     axes.axis("off")
 
 
