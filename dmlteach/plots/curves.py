@@ -112,7 +112,7 @@ def training_curves(
 
 def _from_zero(low: float, high: float) -> tuple[float, float]:
     """The same axis with 0 on it: some losses are negative."""
-    return (min(low, 0), max(high, 0)) if low < 0 else (0, high)
+    return (min(low, 0), max(high, 0)) if low < 0 else (0, 1.05 * high)
 
 
 def _line(axes: Axes, x: Sequence[float], y: Any, name: str, i: int) -> None:

@@ -145,7 +145,8 @@ def tsne_map(
     axes, *key = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
     known = np.asarray(labels)
     opaque = images is not None and images.ndim == 4 and images.shape[1] > 1  # photographs hide what is below
-    _scatter(axes, points, known, highlight, size=26 if images is None else 14, above=5 if opaque else 3)
+    dot = 26 if len(points) > 200 else 60
+    _scatter(axes, points, known, highlight, size=dot if images is None else 14, above=5 if opaque else 3)
     shown = 0
     if images is not None:
         chosen = place_thumbnails(points, cells)

@@ -222,7 +222,7 @@ def embedding_map(
     figure = tsne_map(points, labels, pixels, colored, names=queries.class_names)
     k = min(NEIGHBOURS, max(1, (len(rows) - 1) // 4))
     kept, by_chance = kept_neighbours(measured.queries[rows], points, k), k / (len(rows) - 1)
-    every = "all" if len(rows) == len(queries) else f"{len(rows):,} of the {len(queries):,}"
+    every = f"{len(rows):,} of the " * (len(rows) < len(queries)) + f"{len(queries):,}"
     said = Text(
         f"A point is an image: {every} test images, of {len(labels.unique())} classes; "
         f"{len(colored)} of them have a colour and a shape. Of the {k} nearest in the embedding the map "

@@ -17,6 +17,7 @@ from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed, evaluate
 from dmlteach.models import Model
 from dmlteach.query_statistics import mean_interval
+from dmlteach.reports import commands
 from dmlteach.train import RECALL_AT, Run, TrainConfig, fit
 
 OMNIGLOT_CLASSES = 659  # of the whole test
@@ -68,7 +69,9 @@ def train(config: TrainConfig) -> Path:
     folder = Path(str(config.output))
     if read_json(folder / "metrics.json").get("final") and (folder / "model.safetensors").is_file():
         _check_same(folder, config)
+        further = f"{commands.training(asdict(config))} --resume --output {folder.absolute()}"
         print(f"The training in {folder.absolute()} has ended: it is evaluated and drawn only.")
+        print(f"To train on after a time limit: {further}")
     else:
         fit(config, after_epoch=_note_untrained)
     return folder

@@ -1,8 +1,6 @@
 """What a report says: every number and every direction in its sentences is computed here."""
 
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
 from datetime import date
 from typing import Any
 
@@ -11,14 +9,11 @@ import torch
 from dmlteach import data, metrics, published
 from dmlteach.course import Text
 from dmlteach.device import choose_device, environment
+from dmlteach.reports import commands
 from dmlteach.reports.subject import Measured, Row, Subject, TestSet
-from dmlteach.train import TrainConfig
 
 UNKNOWN = "not known"
 FEW_CLASSES = 20  # below, a bootstrap over classes is rough
-# Parameters of the report that are no options of a training, with their defaults in the notebook.
-OWN = {"baseline": None, "num_queries": 6, "map_points": 2000, "show_images": "permitted"}
-OPTIONS = ("method", "dataset", "root", "checkpoint", "epochs", "max_minutes", "batch_size", "seed", "device")
 SETTINGS = (
     "paper", "loss", "loss_options", "sampler", "sampler_options", "das", "das_options", "memory", "imprint",
     "backbone", "head", "embedding_dim", "normalize", "batch_size", "batches_per_epoch", "epochs",
@@ -323,8 +318,11 @@ def provenance(subject: Subject, test: TestSet, chosen: Mapping[str, Any]) -> Te
     rows |= {f"this report: {name}": value for name, value in _made_with(here).items()}
     rows |= {"seed": f"{subject.config['seed']}" if "seed" in subject.config else UNKNOWN}
     rows |= splits(subject, test, chosen["root"])
-    rows |= {"to repeat the training": f"`{_training_command(subject)}`"} if subject.config else {}
-    rows |= {"to repeat this report": f"`{command(chosen)}`"}
+    if subject.shipped:
+        rows |= {"to repeat the training": f"`python -m dmlteach.pretrained {subject.shipped}`"}
+    elif subject.config:
+        rows |= {"to repeat the training": f"`{commands.training(subject.config)}`"}
+    rows |= {"to repeat this report": f"`{commands.report(chosen)}`"}
     return Text(
         "\n".join(
             ["| what | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
@@ -377,46 +375,6 @@ def splits(subject: Subject, test: TestSet, root: str | None) -> dict[str, str]:
     gallery = f", gallery of {len(test.gallery):,} images" if test.gallery is not None else ""
     rows["test"] = f"{len(test.queries):,} images of {test.queries.num_classes:,} classes{gallery}"
     return rows
-
-
-def command(chosen: Mapping[str, Any]) -> str:
-    """The command line that makes this report again.
-
-    Args:
-        chosen: all parameters of the report.
-    """
-    defaults = {field.name: field.default for field in fields(TrainConfig)} | OWN
-    shown = ("dataset",) if chosen.get("checkpoint") else ("method", "dataset")
-    words = ["dmlteach", "report"]
-    for name, value in chosen.items():
-        if name not in shown and (value is None or value == defaults.get(name)):
-            continue
-        option = f"--{name.replace('_', '-')}"
-        words += [option, str(value)] if name in OPTIONS else ["--parameter", f"{name}={value}"]
-    return shlex.join(words)
-
-
-def _training_command(subject: Subject) -> str:
-    """The command line that makes the network again."""
-    if subject.shipped:
-        return f"python -m dmlteach.pretrained {subject.shipped}"
-    words = ["dmlteach", "train"]
-    for field in fields(TrainConfig):
-        value = subject.config.get(field.name)
-        default = {} if field.default is MISSING else field.default
-        if field.name in ("output", "resume", "progress") or value is None:
-            continue
-        if value == default and field.name not in ("method", "dataset"):
-            continue
-        option = f"--{field.name.replace('_', '-')}"
-        if isinstance(value, Mapping):
-            one = option.removesuffix("s")
-            words += [word for name, given in value.items() for word in (one, f"{name}={given}")]
-        elif isinstance(value, bool):
-            words.append(option if value else f"--no-{option[2:]}")
-        else:
-            words += [option, str(value)]
-    return shlex.join(words)
 
 
 # ── wording ───────────────────────────────────────────────────────────────────────────────────────────
