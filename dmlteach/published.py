@@ -86,7 +86,10 @@ def beside(dataset: str, method: str, recall: float, others: int = 10, backbone:
     own = [row for row in rows if row.method_id.removesuffix("+das") == method]
     rest = sorted((row for row in rows if row not in own), key=lambda row: -row.value)[:others]
     lines = [
-        (100 * recall, f"| **{method}, this run** | {backbone or '–'} | **{100 * recall:.1f} %** | this report |")
+        (
+            100 * recall,
+            f"| **{method}, this run** | {backbone or '–'} | **{100 * recall:.1f} %** | this report |",
+        )
     ]
     for row in own + rest:
         network = f"{row.backbone}, D = {row.dim}" if row.dim else row.backbone

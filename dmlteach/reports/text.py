@@ -232,7 +232,8 @@ def training_sentence(subject: Subject) -> Text:
     """
     if not subject.recipe:
         return Text("No training is recorded beside this network.")
-    length = ", ".join(f"{value} {name}" for name, value in _length(subject).items() if value != UNKNOWN)
+    known = {name: value for name, value in _length(subject).items() if value != UNKNOWN}
+    length = ", ".join(f"{value} {name.removesuffix('s' * (value == '1'))}" for name, value in known.items())
     ended = subject.metrics.get("final", {}).get("ended")
     sentences = [f"Trained for {length}." if length else "How long it was trained is not recorded."]
     if ended:
