@@ -56,7 +56,9 @@ def measured(embeddings, labels):
     one = object.__new__(subject.Measured)
     one.queries = one.gallery = torch.as_tensor(embeddings).float()
     one.labels = torch.as_tensor(labels)
-    one.scores = retrieval_metrics(one.queries, one.labels, (1, 2))
+    one.scores = retrieval_metrics(one.queries, one.labels, (1, 2)) | {
+        "num_classes": len(one.labels.unique())
+    }
     one.places = first_match_ranks(one.queries, one.labels)
     return one
 
@@ -198,24 +200,23 @@ def test_run_says_why_it_ended_and_after_how_many_steps(tmp_path):
     )
 
 
-UNTRAINED = {"recall@1": 0.3, "r_precision": 0.2, "map@r": 0.1, "num_queries": 118, "num_left_out": 2}
+UNTRAINED = {"recall@1": 0.3, "r_precision": 0.2, "map@r": 0.1, "num_queries": 120, "num_left_out": 0}
+NOT_RECORDED = "its run has not recorded it on these images"
 
 
 @pytest.mark.parametrize(
     ("recorded", "note", "known"),
     [
         (UNTRAINED | {"num_classes": 30}, "before the first step", True),
-        (UNTRAINED | {"num_classes": 29}, "its run recorded it on another test set", False),
-        (
-            UNTRAINED | {"num_queries": 50, "num_classes": 30},
-            "its run recorded it on another test set",
-            False,
-        ),
-        (None, "not recorded in this run", False),
+        (UNTRAINED | {"num_classes": 29}, NOT_RECORDED, False),
+        (UNTRAINED | {"num_classes": 30, "num_queries": 50}, NOT_RECORDED, False),
+        ({"recall@2": 0.4, "num_queries": 120, "num_left_out": 0, "num_classes": 30}, NOT_RECORDED, False),
+        (None, NOT_RECORDED, False),
     ],
 )
 def test_untrained_number_counts_only_where_it_is_of_the_same_test_set(tmp_path, recorded, note, known):
-    run = run_folder(tmp_path, {"untrained": recorded} if recorded else {"epochs": []})
+    metrics = {"untrained": recorded} if recorded else {"epochs": []}
+    run = run_folder(tmp_path, metrics, dataset="made_up", dataset_options={})
     _, row, classifier = subject.rows_of(run, GOOD, TEST, None, "cpu")
     assert row.note == note and (row.found is not None) == known
     assert classifier.found is None and "baseline=RUN" in classifier.note

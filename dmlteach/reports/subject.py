@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dmlteach import data, metrics, models, pretrained
+from dmlteach import data, metrics, models, pretrained, recall
+from dmlteach.baseline import untrained
 from dmlteach.checkpoint import write_json
 from dmlteach.data import CachedImages, ImageDataset
 from dmlteach.errors import DMLTeachError
@@ -18,7 +19,7 @@ from dmlteach.evaluate import cached_for, embed, evaluate
 from dmlteach.models import Model
 from dmlteach.query_statistics import mean_interval
 from dmlteach.reports import commands
-from dmlteach.train import RECALL_AT, Run, TrainConfig, fit
+from dmlteach.train import Run, TrainConfig, fit
 
 OMNIGLOT_CLASSES = 659  # of the whole test
 BEFORE = "val_before_training.json"  # beside a run: Recall@1 of the untrained network on the val classes
@@ -81,7 +82,7 @@ def _note_untrained(run: Run) -> None:
     """Before the first step: Recall@1 on the val classes, where the curve begins."""
     if run.val is None or run.epoch or run.step or not run.world.is_main:
         return
-    scores = evaluate(run.model, run.val, ks=(1,), device=run.device.type)
+    scores = evaluate(run.model, run.val.queries, ks=(1,), device=run.device.type)
     write_json(run.folder / BEFORE, {"recall@1": scores["recall@1"]})
 
 
@@ -178,6 +179,17 @@ def _name(config: Mapping[str, Any]) -> str:
     return config["method"] + f" with {' and '.join(changed)}" * bool(changed)
 
 
+def options_of_test(subject: Subject) -> dict[str, Any]:
+    """Options of the data set with which a training's test images were loaded.
+
+    Args:
+        subject: the trained network.
+    """
+    of_training = subject.recipe.get("train_options", {})
+    given = subject.config.get("dataset_options", {})
+    return {name: value for name, value in given.items() if name not in of_training}
+
+
 class TestSet(NamedTuple):
     """What is searched for, and in what: a gallery of its own, or the other queries (None)."""
 
@@ -202,9 +214,7 @@ def test_set(
     """
     options: dict[str, Any] = {}
     if subject is not None and subject.dataset == dataset:
-        of_training = subject.recipe.get("train_options", {})
-        given = subject.config.get("dataset_options", {})
-        options = {name: value for name, value in given.items() if name not in of_training}
+        options = options_of_test(subject)
         classes = classes or subject.config.get("classes")
     queries, gallery = data.load_test(dataset, root, **options)
     if classes is not None and classes < queries.num_classes:
@@ -224,7 +234,7 @@ class Measured:
 
     Attributes:
         queries, gallery: embeddings (Q, D) and (M, D); of one set, both are the same.
-        scores: of `metrics.retrieval_metrics`.
+        scores: what `evaluate` returns.
         places: (Q,) where each query finds its first right image; 0 where it has none to find.
     """
 
@@ -236,6 +246,7 @@ class Measured:
             self.gallery = embed(model, test.gallery, device)
             others = (self.gallery, test.gallery.labels)
         self.scores = metrics.retrieval_metrics(self.queries, self.labels, ks, *others)
+        self.scores["num_classes"] = len(self.labels.unique())
         self.places = metrics.first_match_ranks(self.queries, self.labels, *others)
 
     @cached_property
@@ -283,7 +294,7 @@ def rows_of(
     """
     rows = [Row(subject.name, measured, "this report")]
     if subject.shipped != "untrained":
-        rows.append(_untrained(subject, test, device))
+        rows.append(_untrained(subject, measured, test, device))
     if baseline is not None:
         rows.append(Row(f"the baseline {baseline.name}", Measured(baseline.model, test, device, (1,))))
     elif test.queries.name == "omniglot" and test.queries.num_classes == OMNIGLOT_CLASSES:
@@ -295,17 +306,17 @@ def rows_of(
     return rows
 
 
-def _untrained(subject: Subject, test: TestSet, device: str) -> Row:
+def _untrained(subject: Subject, measured: Measured, test: TestSet, device: str) -> Row:
+    """The network before its first step, by what its run recorded of the same images."""
     name = "the untrained network"
     if subject.shipped:
         return Row(name, Measured(models.pretrained("untrained"), test, device, (1,)), "random weights")
-    found = subject.metrics.get("untrained")
-    if not found:
-        return Row(name, None, "not recorded in this run")
-    classes = len(test.queries.labels.unique())
-    counted = found["num_queries"] + found["num_left_out"]
-    if (counted, found.get("num_classes", classes)) != (len(test.queries), classes):
-        return Row(name, None, "its run recorded it on another test set")
+    if subject.run is None:
+        return Row(name, None, "a model file alone has not recorded it")
+    options = options_of_test(subject)
+    found, _ = untrained(subject.run, measured.scores, test.queries.name, "test", options)
+    if found is None or "recall@1" not in found:
+        return Row(name, None, "its run has not recorded it on these images")
     return Row(name, found, "before the first step")
 
 
@@ -316,7 +327,7 @@ def ks_that_fit(dataset: str, searched: int) -> tuple[tuple[int, ...], tuple[int
         dataset: its name.
         searched: images that each query is compared with.
     """
-    published = RECALL_AT.get(dataset, (1, 2, 4, 8))
+    published = recall.published(dataset)
     return tuple(k for k in published if k <= searched), tuple(k for k in published if k > searched)
 
 

@@ -10,7 +10,7 @@ from dmlteach import data, metrics, published
 from dmlteach.course import Text
 from dmlteach.device import choose_device, environment
 from dmlteach.reports import commands
-from dmlteach.reports.subject import Measured, Row, Subject, TestSet
+from dmlteach.reports.subject import Measured, Row, Subject, TestSet, options_of_test
 
 UNKNOWN = "not known"
 FEW_CLASSES = 20  # below, a bootstrap over classes is rough
@@ -363,7 +363,7 @@ def splits(subject: Subject, test: TestSet, root: str | None) -> dict[str, str]:
     if subject.dataset == test.queries.name:
         config = subject.config
         options = {**subject.recipe.get("train_options", {}), **config.get("dataset_options", {})}
-        plain = {k: v for k, v in options.items() if k not in subject.recipe.get("train_options", {})}
+        plain = options_of_test(subject)
         parts = {"fit": options, "val": plain} if config.get("eval_every") else {"train": options}
         for split, given in parts.items():
             loaded = data.load(test.queries.name, split, root, **given)
