@@ -116,7 +116,7 @@ def test_interval_of_the_title_is_that_over_classes(shipped):
     title = text.title(shipped, TEST, POOR).markdown
     low, high = mean_interval(POOR.places == 1, LABELS)
     assert f"Recall@1 {100 * POOR.scores['recall@1']:.1f} %" in title
-    assert f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)" in title.splitlines()[0]
+    assert f"(95 % interval {100 * low:.1f}–{100 * high:.1f} %)" in title.splitlines()[0]
     assert "Each of the 120 test images of 30 classes" in title and "trained on another data set" in title
 
 
@@ -162,6 +162,13 @@ def run_folder(folder, metrics, **config):
     (folder / "config.json").write_text(json.dumps({"config": CONFIG | config, "recipe": recipe}))
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return subject.open_subject(folder)
+
+
+def test_curve_of_a_shipped_network_begins_with_the_untrained_one(shipped):
+    said, figure = pictures.curve(shipped)
+    recall = figure.axes[1].lines
+    assert recall[0].get_xdata()[0] == 0 and recall[0].get_ydata()[0] == recall[1].get_ydata()[0]
+    assert "500 of the test drawings only, of 25 classes" in said.markdown
 
 
 def test_run_made_before_whole_epochs_were_counted_says_not_known(tmp_path):
@@ -227,7 +234,7 @@ def test_model_file_alone_says_that_its_classes_are_not_known(tmp_path):
     alone = subject.open_subject(tmp_path / "mine.safetensors")
     assert alone.name == "mine" and "not known" in text.unseen(alone, TEST)
     assert text.training_sentence(alone).markdown.startswith("No training is recorded")
-    assert text.settings_table(alone) is None and pictures.curve(alone) is None
+    assert text.settings_table(alone) is None and pictures.curve(alone) == []
 
 
 def test_damaged_file_of_a_run_is_named(tmp_path):
@@ -255,7 +262,8 @@ def test_training_that_has_ended_is_left_as_it_is_and_other_options_are_refused(
     val = json.loads(before[subject.BEFORE])["recall@1"]
     assert 0 < val < 1
     run = subject.open_subject(tmp_path / "run")
-    assert pictures.curve(run).axes[1].lines[-1].get_ydata() == [val, val]
+    said, figure = pictures.curve(run)
+    assert "on the 8 val classes" in said.markdown and figure.axes[1].lines[-1].get_ydata() == [val, val]
     assert run.made_with["device"] == "cpu" and run.made_with["versions"]["torch"] == torch.__version__
 
     subject.train(TrainConfig(**small, max_minutes=5.0))

@@ -18,10 +18,11 @@ from dmlteach.reports.text import percent
 
 NEIGHBOURS = 10  # of each query, among which hubs are counted
 FEWEST_FOR_HUBS = 100  # images; among fewer, ten neighbours are a large part of all
+APART = "other images than those of the result above, so the numbers cannot be compared."
 SHOWN = 4  # images beside each query
 
 
-def curve(subject: Subject) -> Picture | None:
+def curve(subject: Subject) -> list[Text | Picture]:
     """Loss and Recall@1 by epoch with the untrained network as a line; nothing where none is recorded.
 
     Args:
@@ -29,12 +30,23 @@ def curve(subject: Subject) -> Picture | None:
     """
     if subject.shipped in pretrained.RECORDED:
         recorded = pretrained.recordings(subject.shipped)
-        on = f"{len(recorded.labels)} drawings of {len(recorded.labels.unique())} test classes"
-        return training_curves({subject.name: recorded}, on, untrained=recorded.recall[0])
-    if not subject.metrics.get("epochs"):
-        return None
+        images, classes = len(recorded.labels), len(recorded.labels.unique())
+        said = (
+            f"Recall@1 by epoch is among {images:,} of the test drawings only, of {classes} classes: {APART}"
+        )
+        figure = training_curves({subject.name: recorded}, "some test drawings", recorded.recall[0])
+        return [Text(said), figure]
+    rows = subject.metrics.get("epochs")
+    if not rows:
+        return []
     before = read_json(subject.run / BEFORE).get("recall@1") if subject.run else None
-    return training_curves({subject.name: subject.metrics}, untrained=before)
+    figure = training_curves({subject.name: subject.metrics}, untrained=before)
+    measured = [row["val"] for row in rows if "val" in row]
+    if not measured:
+        return [figure]
+    count = measured[-1].get("num_classes")
+    classes = f"the {count} val classes" if count else "the val classes"
+    return [Text(f"Recall@1 by epoch is on {classes}, which were held back from training: {APART}"), figure]
 
 
 class Found(NamedTuple):

@@ -300,7 +300,7 @@ def rows_of(
     elif test.queries.name == "omniglot" and test.queries.num_classes == OMNIGLOT_CLASSES:
         if subject.shipped != "softmax":
             classifier = Measured(models.pretrained("softmax"), test, device, (1,))
-            rows.append(Row("the shipped classifier", classifier, "trained with softmax"))
+            rows.append(Row("the shipped classifier", classifier, "softmax"))
     else:
         rows.append(Row("a classifier", None, "name one by --parameter baseline=RUN"))
     return rows

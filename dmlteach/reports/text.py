@@ -386,7 +386,7 @@ def _has_width(interval: tuple[float, float]) -> bool:
 
 
 def _range(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
+    return f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f} %"
 
 
 def _duration(seconds: float) -> str:
