@@ -421,7 +421,8 @@ def report(
     dataset: Dataset = "omniglot",
     root: Root = None,
     output: Annotated[
-        str | None, option("Folder of the report.", "DIR", "build/reports/METHOD-DATASET-SEED")
+        str | None,
+        option("Folder of the report.", "DIR", "build/reports/METHOD-DATASET-SEED, or CHECKPOINT-DATASET"),
     ] = None,
     epochs: Epochs = None,
     max_minutes: MaxMinutes = None,
@@ -429,27 +430,36 @@ def report(
     seed: Seed = 0,
     device: Device = "auto",
     checkpoint: Annotated[
-        str | None, option("Run folder or model file to report on instead of training.", "PATH", "none")
+        str | None,
+        option("Run folder, model file or shipped network to report on instead of training.", "PATH", "none"),
     ] = None,
     parameter: Annotated[
-        list[str], option("Any other parameter of the notebook; repeatable.", "NAME=VALUE", False)
+        list[str],
+        option(
+            "Any other parameter of the notebook, e.g. baseline=RUN (a network to compare with), "
+            "weights=none, eval_every=0, show_images=all; repeatable.",
+            "NAME=VALUE",
+            False,
+        ),
     ] = [],  # noqa: B006
 ) -> None:
-    """Train (or take a checkpoint) and write a report: papermill runs notebooks/reports/benchmark.ipynb.
+    """Train (or take a network that is there) and write a report to hand on: one HTML page.
+
+    papermill runs notebooks/reports/benchmark.ipynb. A training is kept beside the page; the same command
+    again evaluates and draws only.
 
     \b
     Example:
         dmlteach report --method sst --dataset omniglot --max-minutes 2
         dmlteach report --checkpoint runs/sst-omniglot-0 --output build/reports/mine
+        dmlteach report --checkpoint sst
     """
-    given = {name: value for name, value in ctx.params.items() if value is not None}
-    given |= _pairs(given.pop("parameter"))
+    asked = {name for name in ctx.params if _was_given(ctx, name)}
+    given = {name: value for name, value in ctx.params.items() if name in asked - {"parameter"}}
 
     from dmlteach import reports
 
-    if "notebook" in given:  # an argument of `run`, no parameter
-        raise unknown_name("parameter of the report", "notebook", reports.parameters_of())
-    typer.echo(f"report: {reports.run(**given)}")
+    typer.echo(f"report: {reports.run(texts=tuple(parameter), **given)}")
 
 
 @app.command()
@@ -770,11 +780,16 @@ def _value(text: str) -> Any:
 def _refuse_beside(ctx: typer.Context, option: str, others: list[str]) -> None:
     """One error where options were given that another one puts out of use."""
     for name in others:
-        source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if _was_given(ctx, name):
             raise DMLTeachError(
                 f"--{option} takes the place of a data set; leave out --{name.replace('_', '-')}."
             )
+
+
+def _was_given(ctx: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _trained_or_backbone(

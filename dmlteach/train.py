@@ -33,7 +33,7 @@ from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data import provenance
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
-from dmlteach.device import choose_device
+from dmlteach.device import choose_device, environment
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.evaluate import cached_for, embed
 from dmlteach.held_out import HeldOut, held_out
@@ -448,6 +448,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
             network = asdict(self.model.spec)
             described = {"config": asdict(self.config), "recipe": asdict(self.recipe), "network": network}
+            described |= {"made_with": environment(self.device)}
             checkpoint.write_json(self.folder / "config.json", described)
             checkpoint.write_json(self.folder / provenance.FILE, self.data)
         self.resumed, self.saved = self.saved is not None, None
