@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from dmlteach import data
 from dmlteach.cli import app
 from dmlteach.errors import DMLTeachError
+from dmlteach.reports import subject, text
 from dmlteach.train import TrainConfig, fit
 from tests.train.pictures import ON_PICTURES, flat_colors
 from tests.train.runs import assert_equal_runs, tiny
@@ -100,6 +101,21 @@ def test_evaluate_and_embed_take_the_classes_of_the_run(config, tmp_path):
     assert embedded.stdout.startswith(f"{number} embeddings")
     other = CliRunner().invoke(app, ["evaluate", *options, "--dataset-option", "seed=5"])
     assert other.exit_code == 0 and "trained on" in other.stderr
+
+
+def test_report_takes_the_classes_of_its_run_and_says_what_has_changed(tmp_path):
+    root = str(flat_colors(tmp_path / "pictures", 12, 4))
+    options = {**ON_PICTURES, "root": root, "sampler": "random", "batch_size": 4, "batches_per_epoch": 1}
+    run = fit(tiny(tmp_path, **options, epochs=1, eval_every=1)).path
+    this = subject.open_subject(run)
+    before = subject.test_set("folder", root, this)
+    parts = text.splits(this, before, root)
+    for name in ("aa", "bb", "zz"):
+        shutil.copytree(Path(root, "class03"), Path(root, name))
+    after = subject.test_set("folder", root, this)
+    assert after.queries.class_names == before.queries.class_names and not before.notes
+    told = text.splits(this, after, root)
+    assert "3 classes more" in told.pop("to know") and told == parts
 
 
 def test_weights_that_have_seen_the_test_are_told(config, tmp_path):
