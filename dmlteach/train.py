@@ -345,13 +345,15 @@ class Run:
         config = self.config
         held_out = {"val": self.val and self.val.queries, "test": self.test.queries}
         datasets = {train_split: dataset, **held_out, "gallery": self.test.gallery}
-        return provenance.describe(cast(Any, datasets), config.root, config.dataset_options)
+        cut = config.root if config.classes else None  # else every class of a folder is in one of the splits
+        return provenance.describe(cast(Any, datasets), cut, config.dataset_options)
 
     def _notes_on_data(self, known: provenance.Record | None) -> list[str]:
         """What has changed since the run, or the one whose weights it starts from, was made."""
         if self.saved is not None:
-            return provenance.check_resumed(self.folder, known, self.data, self.config.root)
-        if self.config.checkpoint is None:
+            said = provenance.check_resumed(self.folder, known, self.data, self.config.root)
+            return said if self.world.is_main else []
+        if self.config.checkpoint is None or not self.world.is_main:
             return []
         test = cast(data.ImageDataset, self.test.queries)
         return provenance.tested(self.config.checkpoint, test, "test", self.config.root, {})

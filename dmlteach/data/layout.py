@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from PIL import features
@@ -76,12 +77,22 @@ class Layout:
 
     def classes(self, *parts: str) -> Classes:
         """Images by class, sorted; of these parts, where the folder is divided beforehand."""
+        chosen = parts if self.parts else ("",)
         found: Classes = defaultdict(list)
+        for part in [part for part in self._by_part if part in chosen]:
+            for name, images in self._by_part[part].items():
+                found[name] += images
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def _by_part(self) -> dict[str, Classes]:
+        """Images by part and class; "" is the only part where the folder is not divided beforehand."""
+        found: dict[str, Classes] = {part: defaultdict(list) for part in (*self.parts, "")}
         for file in self.images:
             part, name = self._place(file)
-            if name is not None and (part in parts or not self.parts):
-                found[name].append(file)
-        return dict(sorted(found.items()))
+            if name is not None:
+                found[part or ""][name].append(file)
+        return found
 
     def class_of(self, file: StoredFile) -> str | None:
         """The class of an image; None where it lies in no class folder."""

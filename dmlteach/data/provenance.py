@@ -33,7 +33,7 @@ def describe(
 
     Args:
         datasets: split → images; None where the run has no such split.
-        root: of a folder of one's own images.
+        root: of a folder of one's own images, where the splits do not hold all of its classes.
         options: of the data set, as of `data.load`.
 
     Returns:

@@ -75,7 +75,11 @@ class Sides:
         return twice
 
     def _known(self, split: str) -> Sequence[str] | None:
-        known = dict(self.division or {})
+        known = {} if self.division is None else self.division
+        if not isinstance(known, Mapping) or not all(
+            isinstance(names, list | tuple) for names in known.values()
+        ):
+            raise DMLTeachError(f"division names the classes of splits, {{split: [name, …]}}, not {known!r}.")
         if split == "train" and "train" not in known and {"fit", "val"} <= known.keys():
             return [*known["fit"], *known["val"]]
         return known.get(split)
