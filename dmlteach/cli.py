@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.files import write_text
 
 if TYPE_CHECKING:
+    from dmlteach.data import CheckReport
     from dmlteach.exercises.progress import Record
     from dmlteach.models import Model
 
@@ -313,10 +315,10 @@ def evaluate(
             _write_json(Path(output), {**what, **found})
         return
     options = _dataset_options(dataset, dataset_option)
-    if split == "test":
-        images, gallery = data.load_test(dataset, root, classes=classes, **options)
-    else:
-        images, gallery = data.load(dataset, split, root, classes=classes, **options), None
+    images, gallery, notes, options = data.load_for_run(
+        checkpoint, dataset, split, root, classes=classes, **options
+    )
+    _print_notes(notes)
     numbers = measure(
         model, images, gallery, ks=ks, with_nmi=nmi, nmi_starts=nmi_starts, device=device, progress=progress
     )
@@ -328,7 +330,8 @@ def evaluate(
         typer.echo(f"untrained      not known: {unknown}")
     if output:
         known = {"untrained": before} if before else {}
-        _write_json(Path(output), {**what, "split": split, **numbers, **known})
+        said = {"notes": notes} if notes else {}
+        _write_json(Path(output), {**what, "split": split, **numbers, **known, **said})
 
 
 @app.command()
@@ -369,9 +372,9 @@ def embed(
     if images:
         pictures = data.pictures.load(images, model.spec.channels)
     else:
-        pictures = data.load(
-            dataset, split, root, **{"classes": classes, **_dataset_options(dataset, dataset_option)}
-        )
+        options = {"classes": classes, **_dataset_options(dataset, dataset_option)}
+        pictures, _, notes, _ = data.load_for_run(checkpoint, dataset, split, root, **options)
+        _print_notes(notes)
     z = embedded(model, pictures, device, progress=sys.stderr.isatty())
     embeddings.write(output, z, pictures)
     typer.echo(f"{len(z):,} embeddings of {z.shape[1]} numbers: {output}")
@@ -442,7 +445,8 @@ def report(
     dataset: Dataset = "omniglot",
     root: Root = None,
     output: Annotated[
-        str | None, option("Folder of the report.", "DIR", "build/reports/METHOD-DATASET-SEED")
+        str | None,
+        option("Folder of the report.", "DIR", "build/reports/METHOD-DATASET-SEED, or CHECKPOINT-DATASET"),
     ] = None,
     epochs: Epochs = None,
     max_minutes: MaxMinutes = None,
@@ -450,27 +454,36 @@ def report(
     seed: Seed = 0,
     device: Device = "auto",
     checkpoint: Annotated[
-        str | None, option("Run folder or model file to report on instead of training.", "PATH", "none")
+        str | None,
+        option("Run folder, model file or shipped network to report on instead of training.", "PATH", "none"),
     ] = None,
     parameter: Annotated[
-        list[str], option("Any other parameter of the notebook; repeatable.", "NAME=VALUE", False)
+        list[str],
+        option(
+            "Any other parameter of the notebook, e.g. baseline=RUN (a network to compare with), "
+            "weights=none, eval_every=0, show_images=all; repeatable.",
+            "NAME=VALUE",
+            False,
+        ),
     ] = [],  # noqa: B006
 ) -> None:
-    """Train (or take a checkpoint) and write a report: papermill runs notebooks/reports/benchmark.ipynb.
+    """Train (or take a network that is there) and write a report to hand on: one HTML page.
+
+    papermill runs notebooks/reports/benchmark.ipynb. A training is kept beside the page; the same command
+    again evaluates and draws only.
 
     \b
     Example:
         dmlteach report --method sst --dataset omniglot --max-minutes 2
         dmlteach report --checkpoint runs/sst-omniglot-0 --output build/reports/mine
+        dmlteach report --checkpoint sst
     """
-    given = {name: value for name, value in ctx.params.items() if value is not None}
-    given |= _pairs(given.pop("parameter"))
+    asked = {name for name in ctx.params if _was_given(ctx, name)}
+    given = {name: value for name, value in ctx.params.items() if name in asked - {"parameter"}}
 
     from dmlteach import reports
 
-    if "notebook" in given:  # an argument of `run`, no parameter
-        raise unknown_name("parameter of the report", "notebook", reports.parameters_of())
-    typer.echo(f"report: {reports.run(**given)}")
+    typer.echo(f"report: {reports.run(texts=tuple(parameter), **given)}")
 
 
 @app.command()
@@ -670,17 +683,26 @@ def data_list() -> None:
 def data_check(
     name: Annotated[str, typer.Argument(help="Data set; `dmlteach data list` lists them.")],
     root: Root = None,
+    quick: Annotated[
+        bool, option("Your own images: read only their heads, which finds most that are damaged, not all.")
+    ] = False,
+    dataset_option: DatasetOption = [],  # noqa: B006
 ) -> None:
     """Compare a data set on disk with the published one and name what is missing.
 
+    A folder of your own images is looked through image by image: what is damaged or left out, which classes
+    are for training and which for the test, and whatever a training with default options would refuse.
+
     \b
     Example:
+        dmlteach data check folder --root my_images
         dmlteach data check cub200 --root ~/data/CUB_200_2011
     """
     from dmlteach import data
 
-    report = data.check(name, root)
-    typer.echo(str(report))
+    options = _pairs(dataset_option)
+    report = data.check(name, root, quick=quick, progress=sys.stderr.isatty(), **options)
+    _print_report(report)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -708,7 +730,7 @@ def data_get(
         typer.echo(HOW_TO_GET[name])
         return
     report = data.get(name, root, progress)
-    typer.echo(str(report))
+    _print_report(report)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -716,9 +738,10 @@ def data_get(
 HOW_TO_GET = {
     "omniglot": "omniglot is embedded in the package; there is nothing to download.",
     "folder": (
-        "folder is your own images: a folder with one folder of images per class,\n"
+        "folder is your own images: a folder with one folder of images per class, six classes or more, or\n"
+        "DIR/train, DIR/test (and DIR/val) with such folders. What can be used, and how it is divided:\n"
         "    dmlteach data check folder --root DIR\n"
-        "    dmlteach train --dataset folder --root DIR"
+        "Then: dmlteach train --dataset folder --root DIR"
     ),
     "cub200": (
         "CUB-200-2011 (Caltech; for non-commercial research and education), 1.2 GB:\n"
@@ -797,11 +820,16 @@ def _value(text: str) -> Any:
 def _refuse_beside(ctx: typer.Context, option: str, others: list[str]) -> None:
     """One error where options were given that another one puts out of use."""
     for name in others:
-        source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if _was_given(ctx, name):
             raise DMLTeachError(
                 f"--{option} takes the place of a data set; leave out --{name.replace('_', '-')}."
             )
+
+
+def _was_given(ctx: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _trained_or_backbone(
@@ -833,6 +861,29 @@ def _print_metrics(numbers: dict[str, Any], untrained: dict[str, Any] | None = N
             before = untrained.get(name) if isinstance(value, float) else None
             shown = f"{'' if before is None else format(before, '.4f'):>10} {shown:>10}"
         typer.echo(f"{name:<14} {shown}")
+
+
+def _print_notes(notes: list[str]) -> None:
+    """What has to be known beside the numbers, apart from them."""
+    for note in notes:
+        typer.secho(f"note: {note}", fg="yellow", err=True)
+
+
+def _print_report(report: "CheckReport") -> None:
+    """A sentence a line; where the terminal is narrower, the next lines are indented."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    typer.echo(str(report).partition("\n")[0])
+    for sentence in report.sentences():
+        first, *more = sentence.splitlines()
+        typer.echo(textwrap.fill(
+            first, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False,
+            break_on_hyphens=False,
+        ))  # fmt: skip
+        for line in more:
+            typer.echo(f"    {line}")
 
 
 def _print_progress() -> None:
@@ -892,6 +943,11 @@ def _first_line(dataset: str) -> str:
 
 def main() -> None:
     """Entry point of the `dmlteach` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a name that the terminal cannot show stops nothing
     app()
 
 

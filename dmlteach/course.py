@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from itertools import takewhile
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ KERNEL = "python3"
 MAX_JOBS = 4  # a kernel may take 2 GB
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 # What the report of the course is about; `dmlteach report` takes any other values.
-REPORT: dict[str, Any] = {"method": "sst", "classes": 160, "epochs": 2, "map_points": 600}
+REPORT: dict[str, Any] = {"checkpoint": "sst", "map_points": 600}
 
 
 def build(
@@ -91,14 +92,14 @@ def notebooks(checkout: Path) -> list[Path]:
 
 def plan(checkout: Path, profile: str) -> list[dict[str, Any]]:
     """What `execute` needs for each notebook: source, target, parameters, key."""
-    sources: list[tuple[Path, dict[str, Any]]] = [(n, {}) for n in notebooks(checkout)]
+    chosen = {} if profile == "fast" else {"profile": profile}
+    sources: list[tuple[Path, dict[str, Any]]] = [(n, chosen) for n in notebooks(checkout)]
     report = checkout / "notebooks" / "reports" / "benchmark.ipynb"
     if report.exists():
         sources.append((report, REPORT))
     package = hash_files(PACKAGE)
     tasks = []
-    for source, extra in sources:
-        parameters = dict(extra) if profile == "fast" else {"profile": profile, **extra}
+    for source, parameters in sources:
         target = checkout / "build" / "notebooks" / source.relative_to(checkout / "notebooks")
         text = [package, hashlib.sha256(source.read_bytes()).hexdigest(), json.dumps(parameters)]
         key = hashlib.sha256("\n".join(text).encode()).hexdigest()
@@ -235,12 +236,41 @@ def tidy(notebook: Any) -> None:
     """Keep what a reader of the page needs: no progress bars, widget state, times or paths of this run."""
     for name in ("widgets", "papermill"):
         notebook.metadata.pop(name, None)
+    before = None
     for cell in notebook.cells:
         for name in ("papermill", "execution"):
             cell.metadata.pop(name, None)
         if cell.cell_type == "code":
-            silent = "remove-output" in cell.metadata.get("tags", [])
+            silent = "remove-output" in tags_of(cell)
             cell.outputs = [] if silent else [o for o in cell.outputs if not is_progress(o)]
+            if "injected-parameters" in tags_of(cell):  # as much hidden as those they replace
+                cell.metadata.tags += [t for t in tags_of(before) if t in ("hide-input", "remove-input")]
+        before = cell
+    put_title(notebook)
+    notebook.cells = without_empty_sections(notebook.cells)
+
+
+def tags_of(cell: Any) -> list[str]:
+    """Tags of a notebook's cell."""
+    return cell.metadata.get("tags", [])
+
+
+def put_title(notebook: Any) -> None:
+    """The first cell becomes what the cell tagged "title" has computed."""
+    for cell in notebook.cells:
+        if "title" in tags_of(cell) and cell.outputs:
+            notebook.cells[0].source = cell.outputs[0]["data"]["text/markdown"]
+            cell.outputs = []
+
+
+def without_empty_sections(cells: list[Any]) -> list[Any]:
+    """The cells without headings tagged "section" below which nothing came out."""
+    kept = []
+    for i, cell in enumerate(cells):
+        below = takewhile(lambda other: other.cell_type == "code", cells[i + 1 :])
+        if "section" not in tags_of(cell) or any(other.outputs for other in below):
+            kept.append(cell)
+    return kept
 
 
 def is_progress(output: Any) -> bool:

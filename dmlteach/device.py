@@ -1,9 +1,12 @@
 """Where the numbers are crunched: one function turns `--device` into a torch device."""
 
+import platform
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import torch
 
+from dmlteach import __version__
 from dmlteach.errors import DMLTeachError, unknown_name
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -54,6 +57,25 @@ def moved(value: M, device: torch.device) -> M:
         device: where it is needed.
     """
     return value.to(device, non_blocking=device.type == "cuda")
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a result was computed with, to be kept beside it: date, device, CPU threads, versions.
+
+    Args:
+        device: where it was computed.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {
+        "date": datetime.now().astimezone().isoformat(" ", "minutes"),
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "dmlteach": __version__,
+            "torch": torch.__version__,
+            "Python": platform.python_version(),
+        },
+    }
 
 
 def _why_no_cuda() -> str:

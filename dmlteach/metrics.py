@@ -13,7 +13,7 @@ from torch import Tensor
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.inputs import as_embeddings, as_labels, check_finite
 from dmlteach.neighbors import kmeans, spread_rows
-from dmlteach.ranks import Sets, rank_matches
+from dmlteach.ranks import Sets, query_order, rank_matches
 
 MOST_STARTS, STARTS_FOR = 10, 10_000  # k-means starts of so many embeddings; of more, fewer
 ITERATIONS = 50  # of k-means, at most: it has mostly settled by then
@@ -76,6 +76,32 @@ def _score(number: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
     average_precision = (hits.double() / ranks).masked_fill(~counted, 0).sum(1) / divisor
     first_rank = ranks[:, 0] if ranks.shape[1] else torch.zeros_like(number)
     return number, first_rank, precision, average_precision
+
+
+def first_match_ranks(
+    embeddings: Tensor,
+    labels: Tensor,
+    gallery_embeddings: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
+) -> Tensor:
+    """At which place each query finds its first match; Recall@K is the share of places up to K.
+
+    Args:
+        embeddings: (Q, D), compared by Euclidean distance.
+        labels: (Q,) class of each.
+        gallery_embeddings: (M, D), where the queries search another set.
+        gallery_labels: (M,).
+
+    Returns:
+        (Q,) places from 1, in the order of the queries; 0 where a query has no match to find.
+
+    Raises:
+        DMLTeachError: as `retrieval_metrics`.
+    """
+    sets = _check_sets(embeddings, labels, gallery_embeddings, gallery_labels)
+    found = [_score(*ranks) for ranks in rank_matches(sets, len(sets.gallery))]
+    places = torch.cat([first_rank.masked_fill(number == 0, 0) for number, first_rank, _, _ in found])
+    return torch.empty_like(places).index_copy_(0, query_order(sets), places)
 
 
 def recall_at_k(

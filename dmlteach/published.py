@@ -59,28 +59,50 @@ def results(dataset: str | None = None, method: str | None = None) -> list[Resul
     return [row for row in rows if dataset in (None, row.dataset_id) and method in (None, row.method_id)]
 
 
-def beside(dataset: str, method: str, recall: float, others: int = 10) -> str:
+def has_recall(dataset: str) -> bool:
+    """Whether a Recall@1 is published for a data set, by our id.
+
+    Args:
+        dataset: our id.
+    """
+    return any((row.dataset_id, row.metric, row.k) == (dataset, "Recall@K", 1) for row in _read())
+
+
+def beside(dataset: str, method: str, recall: float, others: int = 10, backbone: str = "") -> str:
     """A result of one's own among published ones, as a Markdown table; the best first.
 
     Args:
         dataset, method: our ids; published results of the method, with and without DAS, are all shown.
         recall: Recall@1 of one's own, as a fraction.
         others: how many of the best of all other methods are shown as well.
+        backbone: of one's own network; published rows with another one are marked so.
 
     Returns:
         The table, or a sentence where nothing is published.
     """
     rows = [row for row in _read() if (row.dataset_id, row.metric, row.k) == (dataset, "Recall@K", 1)]
-    if not rows:
+    if not has_recall(dataset):
         return f"Recall@1 on `{dataset}` is not among the published results that dmlteach knows."
     own = [row for row in rows if row.method_id.removesuffix("+das") == method]
     rest = sorted((row for row in rows if row not in own), key=lambda row: -row.value)[:others]
-    lines = [(100 * recall, f"| **{method}, this run** | | **{100 * recall:.1f} %** | this report |")]
+    lines = [
+        (
+            100 * recall,
+            f"| **{method}, this run** | {backbone or '–'} | **{100 * recall:.1f} %** | this report |",
+        )
+    ]
     for row in own + rest:
         network = f"{row.backbone}, D = {row.dim}" if row.dim else row.backbone
+        if backbone and _bare(row.backbone) != _bare(backbone):
+            network += " (another network)"
         lines.append((row.value, f"| {row.method} | {network} | {row.value:.1f} % | {row.source} |"))
     table = [text for _, text in sorted(lines, key=lambda line: -line[0])]
     return "\n".join(["| method | network | Recall@1 | source |", "|---|---|---|---|", *table])
+
+
+def _bare(name: str) -> str:
+    """ResNet-50 and resnet50 are one network."""
+    return "".join(c for c in name.lower().removeprefix("timm/") if c.isalnum())
 
 
 @functools.cache

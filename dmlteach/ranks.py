@@ -56,9 +56,7 @@ def rank_matches(sets: Sets, largest_k: int = 0) -> Iterator[tuple[Tensor, Tenso
 
 def _sort_by_class(sets: Sets) -> Sets:
     """The same rows with the items of a class side by side, small classes first."""
-    num_classes = int(max(sets.query_labels.max(), sets.gallery_labels.max())) + 1
-    size = torch.bincount(sets.gallery_labels, minlength=num_classes)
-    new_label = size.argsort(stable=True).argsort()
+    new_label = _labels_by_size(sets)
 
     def sort(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         labels, order = new_label[labels].sort(stable=True)
@@ -67,6 +65,22 @@ def _sort_by_class(sets: Sets) -> Sets:
     gallery = sort(sets.gallery, sets.gallery_labels)
     queries = gallery if sets.single else sort(sets.queries, sets.query_labels)
     return Sets(*queries, *gallery, sets.single)
+
+
+def _labels_by_size(sets: Sets) -> Tensor:
+    """(C,) place of each class where small ones come first."""
+    num_classes = int(max(sets.query_labels.max(), sets.gallery_labels.max())) + 1
+    size = torch.bincount(sets.gallery_labels, minlength=num_classes)
+    return size.argsort(stable=True).argsort()
+
+
+def query_order(sets: Sets) -> Tensor:
+    """(Q,) rows of the queries in the order in which `rank_matches` yields them.
+
+    Args:
+        sets: queries and gallery.
+    """
+    return _labels_by_size(sets)[sets.query_labels].sort(stable=True).indices
 
 
 def _count(counter: "_Counter", distances: "_Distances", rows: slice, both_ways: bool) -> None:

@@ -31,9 +31,10 @@ from dmlteach import (
     samplers,
 )
 from dmlteach.cross_batch_memory import CrossBatchMemory
+from dmlteach.data import provenance
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
-from dmlteach.device import choose_device
+from dmlteach.device import choose_device, environment
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed
 from dmlteach.held_out import HeldOut, held_out
@@ -302,14 +303,20 @@ class Run:
             _tensorboard_writer()
         self.folder = lock.folder
         self.saved = self._read_checkpoint()
+        known = None if self.saved is None else provenance.read(self.folder)
+        chosen = {**config.dataset_options, **provenance.division(known, config.dataset)}
 
         train_split = "fit" if config.eval_every else "train"
-        dataset = self._load(train_split, {**recipe.train_options, **config.dataset_options})
+        dataset = self._load(train_split, {**recipe.train_options, **chosen})
         _check_classes(dataset)
+        self.recipe = recipe = self._with_batch_that_fits(len(dataset))
         # Loaded (not decoded) now: a test split that is missing must not be found out after the training.
-        plain = {k: v for k, v in config.dataset_options.items() if k not in recipe.train_options}
+        plain = {k: v for k, v in chosen.items() if k not in recipe.train_options}
         self.val = self._load_val(plain) if config.eval_every else None
         self.test = self._load_test(plain)
+        self.data = self._describe_data(train_split, dataset)
+        for note in self._notes_on_data(known):
+            warnings.warn(note, stacklevel=2)
         self.model = self._build_model(started_from, dataset.channels)
         self._check_batch_statistics()
         self.sampler = samplers.create(
@@ -357,11 +364,39 @@ class Run:
         gallery = None if gallery is None else self._first_classes(gallery)
         return held_out(self._first_classes(queries), gallery, self.config.recall_at)
 
+    def _describe_data(self, train_split: str, dataset: data.ImageDataset) -> provenance.Record:
+        """What the run keeps of its data, so that it is measured on the same classes later."""
+        config = self.config
+        held_out = {"val": self.val and self.val.queries, "test": self.test.queries}
+        datasets = {train_split: dataset, **held_out, "gallery": self.test.gallery}
+        cut = config.root if config.classes else None  # else every class of a folder is in one of the splits
+        return provenance.describe(cast(Any, datasets), cut, config.dataset_options)
+
+    def _notes_on_data(self, known: provenance.Record | None) -> list[str]:
+        """What has changed since the run, or the one whose weights it starts from, was made."""
+        if self.saved is not None:
+            said = provenance.check_resumed(self.folder, known, self.data, self.config.root)
+            return said if self.world.is_main else []
+        if self.config.checkpoint is None or not self.world.is_main:
+            return []
+        test = cast(data.ImageDataset, self.test.queries)
+        return provenance.tested(self.config.checkpoint, test, "test", self.config.root, {})
+
     def _first_classes(self, dataset: data.ImageDataset) -> data.ImageDataset:
         count = self.config.classes
         if count is None or count >= dataset.num_classes:
             return dataset
         return dataset.subset_classes(range(count))
+
+    def _with_batch_that_fits(self, num_images: int) -> Method:
+        """The recipe; where nobody named a batch size, its batches are no larger than the data."""
+        recipe = self.recipe
+        whole_groups = "images_per_class" in samplers.options(recipe.sampler)
+        if self.config.batch_size or whole_groups or recipe.batch_size <= num_images:
+            return recipe
+        if self.config.progress and self.world.is_main:
+            print(f"batches of {num_images} images, all there are; the recipe has {recipe.batch_size}")
+        return replace(recipe, batch_size=num_images)
 
     def _build_model(self, model: Model | None, channels: int) -> Model:
         """The network of a checkpoint, or else the recipe's."""
@@ -780,7 +815,9 @@ class Run:
     def _write_config(self) -> None:
         network = asdict(self.model.spec)
         described = {"config": asdict(self.config), "recipe": asdict(self.recipe), "network": network}
+        described |= {"made_with": environment(self.device)}
         files.write_json(self.folder / "config.json", described)
+        files.write_json(self.folder / provenance.FILE, self.data)
 
     def _restore(self, saved: dict[str, Any], identity: dict[str, Any]) -> None:
         different = [k for k in identity if saved["config"].get(k) != identity[k]]

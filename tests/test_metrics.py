@@ -369,3 +369,27 @@ def test_nmi_refuses_what_it_cannot_do():
         metrics.nmi_from_assignments(torch.zeros(3), torch.zeros(3), "geometrical")
     with pytest.raises(DMLTeachError, match="3 labels with 2 clusters"):
         metrics.nmi_from_assignments(torch.zeros(3), torch.zeros(2))
+
+
+@pytest.mark.parametrize("gallery", [False, True])
+def test_places_of_first_matches_are_those_of_sorted_distances_in_the_order_of_the_queries(gallery):
+    generator = torch.Generator().manual_seed(7)
+    z, labels = torch.randn(60, 4, generator=generator), torch.randint(0, 9, (60,), generator=generator)
+    labels[-1] = 20  # alone: nothing to find
+    g, g_labels = (z[:40] + 0.3, labels[:40]) if gallery else (z, labels)
+    expected = []
+    for i in range(60):
+        order = (z[i] - g).square().sum(1).argsort().tolist()
+        others = [j for j in order if gallery or j != i]
+        places = [place for place, j in enumerate(others, 1) if g_labels[j] == labels[i]]
+        expected.append(places[0] if places else 0)
+    found = metrics.first_match_ranks(z, labels, *((g, g_labels) if gallery else ()))
+    assert found.tolist() == expected
+    assert found[-1] == 0 and (found > 1).any()
+
+
+def test_recall_is_the_share_of_places_up_to_k():
+    z, labels = torch.randn(200, 3, generator=torch.Generator().manual_seed(1)), torch.arange(200) // 5
+    places = metrics.first_match_ranks(z, labels)
+    for k, recall in metrics.recall_at_k(z, labels, (1, 2, 8, 50)).items():
+        assert recall == (places <= k).double().mean().item()

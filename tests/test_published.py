@@ -78,10 +78,20 @@ def test_a_result_of_ones_own_stands_among_the_published_ones():
     assert values == sorted(values, reverse=True)
     own = published.results("cub200", "margin") + published.results("cub200", "margin+das")
     assert len(values) == sum(row.k == 1 and row.metric == "Recall@K" for row in own) + 3 + 1
-    assert "| **margin, this run** | | **64.2 %** | this report |" in table
+    assert "| **margin, this run** | – | **64.2 %** | this report |" in table
     best = max(row.value for row in published.results("cub200") if row.k == 1)
     assert values[0] == best
 
 
+def test_published_numbers_of_another_network_are_marked_so():
+    table = published.beside("cub200", "margin", 0.6421, backbone="resnet50").splitlines()
+    assert "| **margin, this run** | resnet50 | **64.2 %** | this report |" in table
+    for line in table[2:]:
+        another = "ResNet50" not in line and "this run" not in line
+        assert ("(another network)" in line) == another
+    assert any("(another network)" in line for line in table)
+
+
 def test_where_nothing_is_published_it_says_so():
     assert "`omniglot`" in published.beside("omniglot", "sst", 0.5)
+    assert not published.has_recall("omniglot") and published.has_recall("cub200")

@@ -1,10 +1,19 @@
 """Reports: parameters are checked against the notebook, a failure is one error, the page stands alone."""
 
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from dmlteach import methods, reports
 from dmlteach.errors import DMLTeachError
+from dmlteach.reports import commands, parameters
+from dmlteach.train import TrainConfig
 
 
 @pytest.fixture
@@ -63,11 +72,23 @@ def test_mistake_found_while_it_runs_is_told_without_a_traceback_and_leaves_noth
     assert not (tmp_path / "out").exists()
 
 
-def test_failure_after_training_keeps_the_run_to_continue_from(notebook, tmp_path):
-    with pytest.raises(DMLTeachError, match=r"benchmark.ipynb stopped in cell \d with ZeroDivisionError"):
-        reports.run(output=tmp_path / "out", notebook=notebook("import os; os.mkdir('run'); 1 / 0"))
-    assert (tmp_path / "out" / "run").is_dir()
-    assert (tmp_path / "out" / "report.failed.ipynb").is_file()
+def test_failure_names_a_notebook_that_is_there(notebook, tmp_path):
+    with pytest.raises(DMLTeachError, match=r"benchmark.ipynb stopped in cell \d with TypeError") as caught:
+        reports.run(output=tmp_path / "out", notebook=notebook("1 + 'one'"))
+    named = re.search(r"with the traceback: (\S+)", str(caught.value))
+    assert named and Path(named[1]).is_file()
+
+
+FAILS = "import os; os.makedirs('run', exist_ok=True); open('run/model.safetensors', 'w').close(); {}"
+
+
+@pytest.mark.parametrize(
+    "fails", ["1 / 0", "from dmlteach.errors import DMLTeachError; raise DMLTeachError('collapsed')"]
+)
+def test_failure_after_training_keeps_the_run_and_says_so(notebook, tmp_path, fails):
+    with pytest.raises(DMLTeachError, match="is kept in .*run: the same command evaluates and draws only"):
+        reports.run(output=tmp_path / "out", notebook=notebook(FAILS.format(fails)))
+    assert (tmp_path / "out" / "run" / "model.safetensors").is_file()
 
 
 def test_package_without_the_repository_says_where_the_report_is(tmp_path):
@@ -75,18 +96,152 @@ def test_package_without_the_repository_says_where_the_report_is(tmp_path):
         reports.run(notebook=tmp_path / "benchmark.ipynb")
 
 
-def test_page_asks_for_nothing_from_elsewhere(notebook, tmp_path):
-    page = reports.to_html(notebook("1"))
-    assert "<script src=" not in page and "mathjax" not in page.lower() and "require.js" not in page
-    assert 'href="http' not in page and "@import" not in page
+def test_page_asks_for_nothing_from_elsewhere_and_shows_no_code(notebook):
+    page = reports.to_html(notebook("print('code of a cell')"))
+    assert "<script" not in page and "mathjax" not in page.lower() and "@import" not in page
+    assert 'href="http' not in page and "<link" not in page
+    assert "code of a cell" not in page
+    assert "<title>A report</title>" in page and '<html lang="en">' in page
 
 
-def test_parameters_of_the_real_notebook_name_a_recipe_and_fit_the_trainer():
-    from dataclasses import fields
+# ── parameters ───────────────────────────────────────────────────────────────────────────────────────
 
-    from dmlteach.train import TrainConfig
 
-    defaults = reports.parameters_of()
+@pytest.fixture(scope="module")
+def defaults():
+    return reports.parameters_of()
+
+
+def test_parameters_of_the_notebook_are_options_of_the_trainer_or_of_the_report(defaults):
+    trainer = {f.name: f.default for f in fields(TrainConfig)}
     assert defaults["method"] in methods.names()
-    own = {"num_queries", "map_points", "profile"}
-    assert set(defaults) - own <= {f.name for f in fields(TrainConfig)}
+    assert {name: value for name, value in defaults.items() if name not in trainer} == commands.OWN
+    assert {name: trainer[name] for name in defaults if name in trainer} == {
+        name: value for name, value in defaults.items() if name in trainer
+    }
+    assert set(parameters.OF_TRAINING) <= set(defaults)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("classes=forty", "classes takes a whole number or none, not 'forty'"),
+        ("epochs=2.5", "epochs takes a whole number or none, not 2.5"),
+        ("epochs=true", "epochs takes a whole number or none, not True"),
+        ("learning_rate=nan", "learning_rate takes a number or none, not 'nan'"),
+        ("learning_rate=NaN", "learning_rate takes a number or none, not nan"),
+        ("max_minutes=Infinity", "max_minutes takes a number or none, not inf"),
+        ("num_queries=none", "num_queries takes a whole number, not None"),
+        ("map_points=[1]", r"map_points takes a whole number, not \[1\]"),
+        ("seed=1e3", "seed takes a whole number, not 1000.0"),
+        ("colour=red", "unknown parameter of the report 'colour'"),
+        ("notebook=mine", "unknown parameter of the report 'notebook'"),
+        ("class=40", "did you mean 'classes'"),
+        ("forty", "written NAME=VALUE"),
+        ("=3", "written NAME=VALUE"),
+    ],
+)
+def test_parameter_of_another_type_or_name_is_one_sentence_and_nothing_runs(tmp_path, text, said):
+    with pytest.raises(DMLTeachError, match=said):
+        reports.run(output=tmp_path / "out", texts=(text,))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("given", [{"classes": "forty"}, {"backbone": 18}, {"dataset": None}, {"seed": 0.5}])
+def test_python_values_of_another_type_are_refused_too(tmp_path, given):
+    (name,) = given
+    with pytest.raises(DMLTeachError, match=f"^{name} takes "):
+        reports.run(output=tmp_path / "out", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seed": -1}, "seed must be 0 or more"),
+        ({"num_queries": 0}, "num_queries must be 1 or more"),
+        ({"map_points": -5}, "map_points must be 0 or more"),
+        ({"show_images": "some"}, "Known: all, none, permitted"),
+        ({"epochs": 0}, "epochs must be positive"),
+        ({"eval_every": -1}, "eval_every"),
+        ({"loss": "tripplet"}, "did you mean 'triplet'"),
+        ({"sampler": "locale"}, "did you mean 'local'"),
+        ({"device": "gpu"}, "unknown device"),
+        ({"precision": "fp16"}, "precision must be"),
+        ({"checkpoint": "no/such/run"}, "no such run folder or model file"),
+        ({"baseline": "softmaxx"}, "no such run folder or model file"),
+        ({"checkpoint": "sst", "epochs": 5}, "leave out epochs=5"),
+        ({"checkpoint": "sst", "method": "triplet"}, "leave out method=triplet"),
+    ],
+)
+def test_value_that_cannot_be_used_is_refused_before_anything_starts(tmp_path, given, said):
+    with pytest.raises(DMLTeachError, match=said):
+        reports.run(output=tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_text_is_understood_by_the_type_of_its_parameter(defaults):
+    texts = [
+        "weights=none",
+        "classes=none",
+        'backbone="resnet18"',
+        "max-minutes=2",
+        "learning_rate=1e-3",
+        "loss=nca",
+    ]
+    assert parameters.read(texts, defaults) == {
+        "weights": "none",
+        "classes": None,
+        "backbone": "resnet18",
+        "max_minutes": 2,
+        "learning_rate": 0.001,
+        "loss": "nca",
+    }
+
+
+def test_run_to_report_on_brings_its_own_data_set(tmp_path):
+    config = {"dataset": "folder", "root": "/somewhere"}
+    (tmp_path / "config.json").write_text(json.dumps({"config": config}))
+    assert parameters.data_of(str(tmp_path), {}) == config
+    assert parameters.data_of(str(tmp_path), {"dataset": "omniglot"}) == {}
+    assert parameters.data_of("sst", {}) == {} and parameters.data_of(None, {}) == {}
+
+
+# ── a whole report, of a folder of twenty images ─────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def twenty_images(tmp_path_factory):
+    """Ten classes of two images, each class of a shade of its own."""
+    root, noise = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    for c in range(10):
+        (root / f"class{c}").mkdir()
+        for i in range(2):
+            pixels = np.clip(25 * c + noise.normal(0, 20, (24, 24, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / f"class{c}" / f"{i}.png")
+    return root
+
+
+def test_report_of_twenty_images_whose_drawing_fails_at_first_is_drawn_from_what_was_trained(
+    twenty_images, tmp_path
+):
+    small = {"backbone": "resnet18", "weights": "none", "image_size": 24, "embedding_dim": 4}
+    small |= {"dataset": "folder", "root": str(twenty_images), "batch_size": 4, "epochs": 1, "device": "cpu"}
+    small |= {"eval_every": 0, "output": tmp_path / "out"}
+
+    broken = nbformat.read(reports.NOTEBOOK, as_version=4)
+    (drawing,) = [cell for cell in broken.cells if cell.id == "map-picture"]
+    drawing.source = "1 / 0"
+    nbformat.write(broken, tmp_path / "broken.ipynb")
+    with pytest.raises(DMLTeachError, match="the same command evaluates and draws only"):
+        reports.run(notebook=tmp_path / "broken.ipynb", **small)
+    run = tmp_path / "out" / "run"
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+
+    page = reports.run(**small).read_text(encoding="utf-8")
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+    final = json.loads(before["metrics.json"])["final"]
+    assert f"Recall@1 {100 * final['recall@1']:.1f} %" in re.search("<title>(.*)</title>", page)[1]
+    assert "10 test images of 5 classes" in page and "Of only 5 classes it is rough" in page
+    assert "Images are not shown" in page and page.count("<img") == page.count('<img alt="') >= 2
+    assert "dmlteach report --method sst --dataset folder" in page
+    assert "dmlteach.TrainConfig" not in page  # the code

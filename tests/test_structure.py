@@ -25,7 +25,7 @@ FLOW = [
     "objective",
     "models",
     "methods published",
-    "metrics ranks recall",
+    "metrics ranks recall query_statistics",
     "distributed checkpoint meter optim step",
     "evaluate",
     "held_out baseline time_limit",

@@ -50,7 +50,9 @@ def without_times(metrics):
 def test_a_run_folder_holds_config_metrics_weights_and_checkpoint(tmp_path):
     result = fit(tiny(tmp_path, eval_every=1))
     names = {p.name for p in result.path.iterdir()}
-    assert names == {"config.json", "metrics.json", "metrics.jsonl", "model.safetensors", "checkpoint.pt"}
+    assert names == {
+        "config.json", "data.json", "metrics.json", "metrics.jsonl", "model.safetensors", "checkpoint.pt",
+    }  # fmt: skip
     metrics = json.loads((result.path / "metrics.json").read_text())
     assert metrics == result.metrics
     lines = (result.path / "metrics.jsonl").read_text().splitlines()

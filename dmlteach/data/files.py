@@ -6,7 +6,7 @@ import os
 import stat
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BufferedIOBase
@@ -93,8 +93,21 @@ class FileSource:
         return FileSource([self.files[row] for row in rows.tolist()])
 
 
-def list_folder(root: Path) -> list[StoredFile]:
-    """Every file below `root`, sorted by name; hidden ones are left out, links are followed once."""
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder called so is hidden, or macOS's copy of what a zip archive holds."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def list_folder(root: Path, skip: Callable[[str], bool] = is_hidden) -> list[StoredFile]:
+    """Every file below `root`, sorted by name; links are followed once.
+
+    Args:
+        root: the folder.
+        skip: whether a file or folder called so is left out.
+
+    Raises:
+        DMLTeachError: a folder that cannot be looked into.
+    """
     found, seen = [], set()
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_cannot_list):
         real = os.path.realpath(folder)
@@ -102,11 +115,11 @@ def list_folder(root: Path) -> list[StoredFile]:
             subfolders.clear()
             continue
         seen.add(real)
-        subfolders[:] = sorted(s for s in subfolders if not _is_hidden(s))
+        subfolders[:] = sorted(s for s in subfolders if not skip(s))
         inside = Path(folder).relative_to(root).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
         for name in names:
-            if _is_hidden(name):
+            if skip(name):
                 continue
             path = Path(folder, name)
             with suppress(FileNotFoundError):  # a link that leads nowhere
@@ -150,7 +163,7 @@ def _members(plain: Path, path: Path) -> list[StoredFile]:
     files = [
         StoredFile(m.name.removeprefix("./"), plain, m.offset_data, m.size, modified)
         for m in members
-        if not any(_is_hidden(part) for part in m.name.removeprefix("./").split("/"))
+        if not any(is_hidden(part) for part in m.name.removeprefix("./").split("/"))
     ]
     end = plain.stat().st_size
     cut_off = [f.name for f in files if f.offset + f.size > end]
@@ -200,10 +213,6 @@ def _copy(source: BufferedIOBase, target: BufferedIOBase, most: int) -> None:
         if most < 0:
             raise OverflowError("it unpacks to far more than pictures would; do not trust it")
         target.write(block)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def _cannot_list(error: OSError) -> None:

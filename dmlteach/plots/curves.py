@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.plots.style import CYCLE, LOSS_COLOURS, MARKERS, Picture, styled
+from dmlteach.plots.style import CYCLE, GREY, LOSS_COLOURS, MARKERS, Picture, styled
 from dmlteach.reading import damaged, read_json
 
 RESUME = "Resume the run with --resume: it writes the file anew from its checkpoint."
@@ -79,14 +80,18 @@ def _number(value: Any) -> float:
 
 
 @styled
-def training_curves(runs: Mapping[str, Any], evaluated_on: str = "val classes") -> Picture:
+def training_curves(
+    runs: Mapping[str, Any], evaluated_on: str = "val classes", untrained: float | None = None
+) -> Picture:
     """Loss per epoch, and Recall@1 per epoch and (where known) per minute of training.
 
-    Losses of several runs have different units, so each is divided by its first value.
+    Losses of several runs have different units, so each is divided by its first value. Every axis begins
+    at 0, that of Recall@1 ends at 1; a panel that would be empty is left out.
 
     Args:
         runs: what `read_curve` takes, by the name of the run.
         evaluated_on: which classes Recall@1 was measured on, for the axis.
+        untrained: Recall@1 of the network before its first step, on the same classes: a dashed line.
 
     Returns:
         The figure.
@@ -95,28 +100,39 @@ def training_curves(runs: Mapping[str, Any], evaluated_on: str = "val classes") 
         DMLTeachError: a run cannot be read.
     """
     curves = {name: read_curve(run) for name, run in runs.items()}
-    timed = all(curve.minutes for curve in curves.values())
-    panels = 2 + timed
+    evaluated = any(_known(curve.recall) for curve in curves.values())
+    timed = evaluated and all(curve.minutes for curve in curves.values())
+    panels = 1 + evaluated + timed
     figure = Picture(4.3 * panels, 3.5)
-    axes = figure.subplots(1, panels)
+    loss, *recalls = figure.subplots(1, panels, squeeze=False)[0]
     several = len(curves) > 1
     for i, (name, curve) in enumerate(curves.items()):
-        loss = np.array(curve.loss) / ([*_known(curve.loss), 1][0] if several else 1)
-        _line(axes[0], curve.epochs, loss, name, i)
-        _line(axes[1], curve.epochs, curve.recall, name, i)
-        if timed:
-            _line(axes[2], curve.minutes, curve.recall, name, i)
-    axes[0].set(xlabel="epoch", ylabel="loss ÷ its first value" if several else "training loss")
-    axes[0].set_ylim(bottom=0)
-    axes[1].set(xlabel="epoch", ylabel=f"Recall@1 on {evaluated_on}")
-    if timed:
-        axes[2].set(xlabel="minutes of training", ylabel=f"Recall@1 on {evaluated_on}")
-    for one in axes:
-        one.grid(alpha=0.25, linewidth=0.6)
+        unit = [*_known(curve.loss), 1][0] if several else 1
+        _line(loss, curve.epochs, np.array(curve.loss) / unit, name, i)
+        for axes, x in zip(recalls, (curve.epochs, curve.minutes), strict=False):
+            _line(axes, x, curve.recall, name, i)
+    loss.set(xlabel="epoch", ylabel="loss ÷ its first value" if several else "training loss")
+    loss.set_ylim(*_from_zero(*loss.get_ylim()))
+    for axes, xlabel in zip(recalls, ("epoch", "minutes of training"), strict=False):
+        axes.set(xlabel=xlabel, ylabel=f"Recall@1 on {evaluated_on}", ylim=(0, 1))
+        if untrained is not None:
+            axes.axhline(untrained, color=GREY, linestyle=(0, (4, 2)), linewidth=1.2)
+            axes.annotate("untrained", (1, untrained), (0, 3), xycoords=("axes fraction", "data"),
+                          textcoords="offset points", ha="right", color=GREY, fontsize=9)  # fmt: skip
+    for axes in (loss, *recalls):
+        axes.set_xlim(left=0)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        if axes.get_xlabel() == "epoch":
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if several:
-        axes[0].legend()
-    figure.alt = _alt(curves, evaluated_on, timed)
+        loss.legend()
+    figure.alt = _alt(curves, evaluated_on, timed, untrained)
     return figure
+
+
+def _from_zero(low: float, high: float) -> tuple[float, float]:
+    """The same axis with 0 on it: some losses are negative."""
+    return (min(low, 0), max(high, 0)) if low < 0 else (0, 1.05 * high)
 
 
 def _line(axes: Axes, x: Sequence[float], y: Any, name: str, i: int) -> None:
@@ -131,8 +147,8 @@ def _line(axes: Axes, x: Sequence[float], y: Any, name: str, i: int) -> None:
     )
 
 
-def _alt(curves: Mapping[str, Curve], evaluated_on: str, timed: bool) -> str:
-    parts = []
+def _alt(curves: Mapping[str, Curve], evaluated_on: str, timed: bool, untrained: float | None) -> str:
+    parts, evaluated = [], False
     for name, curve in curves.items():
         losses = _known(curve.loss)
         part = (
@@ -141,10 +157,13 @@ def _alt(curves: Mapping[str, Curve], evaluated_on: str, timed: bool) -> str:
             else f"{name}: no loss"
         )
         if recalls := _known(curve.recall):
+            evaluated = True
             part += f", Recall@1 from {recalls[0]:.3f} to {recalls[-1]:.3f}"
-        parts.append(part + f" in {curve.epochs[-1]:g} epochs")
-    what = "training loss, then Recall@1 on " + evaluated_on + ", by epoch" + " and by minute" * timed
-    return f"Curves of {what}. {'; '.join(parts)}."
+        last = curve.epochs[-1]
+        parts.append(part + f" in {last:g} epoch{'s' * (last != 1)}")
+    what = "training loss" + f", then Recall@1 on {evaluated_on}" * evaluated + ", by epoch"
+    before = "" if untrained is None else f" Untrained, the network has {untrained:.3f}."
+    return f"Curves of {what}{' and by minute' * timed}. {'; '.join(parts)}.{before}"
 
 
 def _known(values: Sequence[float]) -> list[float]:

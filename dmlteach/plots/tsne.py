@@ -4,6 +4,7 @@ Source: van der Maaten, "Accelerating t-SNE using tree-based algorithms", JMLR 2
 (Poličar, Stražar, Zupan, JSS 2024).
 """
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,13 +20,15 @@ from dmlteach.inputs import as_embeddings, check_finite, is_collapsed
 from dmlteach.neighbors import nearest
 from dmlteach.plots.style import CYCLE, GREY, MARKERS, PALE, Picture, place, styled
 
+PERPLEXITY = 30  # where there are points enough
+FEWEST = 5  # points of a map: of fewer, no perplexity from 1 fits
 EXACT = 10_000  # up to here neighbours are searched exactly: equal on every machine, and fast enough
 MAX_HIGHLIGHTS = len(CYCLE)  # more colours could not be told apart
 
 
 def tsne(
     embeddings: Tensor,
-    perplexity: float = 30,
+    perplexity: float | None = None,
     seed: int = 0,
     initialization: str = "pca",
     iterations: int = 500,
@@ -33,8 +36,9 @@ def tsne(
     """A map of the embedding in two dimensions by Barnes-Hut t-SNE; equal arguments give equal maps.
 
     Args:
-        embeddings: (M, D).
-        perplexity: about how many neighbours each point tries to keep; less than (M − 1) / 3.
+        embeddings: (M, D), five points or more.
+        perplexity: about how many neighbours each point tries to keep; less than (M − 1) / 3. By default
+            30, or what fits where there are fewer than 92 points.
         seed: of the starting positions.
         initialization: "pca" starts from the two widest directions, "random" from noise.
         iterations: of gradient descent, after 250 with exaggerated attraction.
@@ -43,7 +47,8 @@ def tsne(
         (M, 2) positions; one place for all, and a warning, where all embeddings are equal.
 
     Raises:
-        DMLTeachError: the perplexity does not fit the number of points, or an embedding is not finite.
+        DMLTeachError: fewer than five points, a perplexity that does not fit their number, or an embedding
+            that is not finite.
 
     Source: van der Maaten, JMLR 2014.
     """
@@ -52,10 +57,14 @@ def tsne(
     embeddings = as_embeddings(embeddings)
     check_finite(embeddings)
     z = np.ascontiguousarray(embeddings.float().cpu().numpy())
+    if len(z) < FEWEST:
+        raise DMLTeachError(f"a t-SNE map needs {FEWEST} points or more, not {len(z)}.")
+    if perplexity is None:
+        perplexity = min(PERPLEXITY, fitting_perplexity(len(z)))
     if not 1 <= perplexity < (len(z) - 1) / 3:
         raise DMLTeachError(
-            f"perplexity {perplexity} does not fit {len(z)} points: choose less than {(len(z) - 1) / 3:.0f}, "
-            "or more points."
+            f"perplexity {perplexity} does not fit {len(z)} points: choose from 1 to "
+            f"{fitting_perplexity(len(z))}, or more points."
         )
     if is_collapsed(embeddings):
         warnings.warn(
@@ -75,6 +84,15 @@ def tsne(
         random_state=seed,
     )
     return np.asarray(mapping.fit(z))
+
+
+def fitting_perplexity(points: int) -> int:
+    """The largest whole perplexity that fits so many points: less than a third of the others.
+
+    Args:
+        points: M, five or more.
+    """
+    return math.ceil((points - 1) / 3) - 1
 
 
 def kept_neighbours(embeddings: Tensor, points: np.ndarray, k: int = 10) -> float:
@@ -109,6 +127,7 @@ def tsne_map(
     title: str = "",
     cells: int = 34,
     size: float = 7.5,
+    names: Sequence[str] | None = None,
 ) -> Picture:
     """Points of a map, some classes highlighted by colour and shape, with thumbnails where there is room.
 
@@ -123,6 +142,7 @@ def tsne_map(
         title: of the figure.
         cells: thumbnails along each side at most.
         size: of the figure, in inches.
+        names: of the classes, for the key where no images are shown.
 
     Returns:
         The figure.
@@ -130,7 +150,7 @@ def tsne_map(
     Raises:
         DMLTeachError: more highlights than can be told apart.
     """
-    key_width = 1.1 * bool(len(highlight))
+    key_width = (2.0 if names and images is None else 1.1) * bool(len(highlight))
     points = _square(points)
     width, height = np.minimum(np.ptp(points, axis=0) + 0.07, 1)  # no empty border on the longer side
     figure = Picture(size * width + key_width, size * height)
@@ -138,7 +158,8 @@ def tsne_map(
     axes, *key = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
     known = np.asarray(labels)
     opaque = images is not None and images.ndim == 4 and images.shape[1] > 1  # photographs hide what is below
-    _scatter(axes, points, known, highlight, size=26 if images is None else 14, above=5 if opaque else 3)
+    dot = 26 if len(points) > 200 else 60
+    _scatter(axes, points, known, highlight, size=dot if images is None else 14, above=5 if opaque else 3)
     shown = 0
     if images is not None:
         chosen = place_thumbnails(points, cells)
@@ -148,7 +169,7 @@ def tsne_map(
     _bare(axes, title)
     axes.set(xlim=(0.5 - width / 2, 0.5 + width / 2), ylim=(0.5 - height / 2, 0.5 + height / 2))
     if key:
-        _draw_key(key[0], known, images, highlight)
+        _draw_key(key[0], known, images, highlight, names)
     figure.alt = (
         f"Two-dimensional t-SNE map of {len(points)} images of {len(np.unique(known))} classes"
         + f", with {shown} thumbnails where there is room" * bool(shown)
@@ -236,15 +257,27 @@ def _compose(
     return canvas
 
 
-def _draw_key(axes: Axes, labels: np.ndarray, images: Tensor | None, highlight: Sequence[int]) -> None:
-    """Colour and shape of each highlighted class, beside its first image (or its number)."""
+def _draw_key(
+    axes: Axes,
+    labels: np.ndarray,
+    images: Tensor | None,
+    highlight: Sequence[int],
+    names: Sequence[str] | None,
+) -> None:
+    """Colour and shape of each highlighted class, beside its first image (or its name or number)."""
     for row, (label, colour, marker) in enumerate(zip(highlight, CYCLE, MARKERS, strict=False)):
         axes.scatter(0.3, -row, s=70, color=colour, marker=marker)
         if images is None:
-            axes.text(0.7, -row, f"class {label}", va="center")
+            name = names[label] if names else f"class {label}"
+            axes.text(0.7, -row, name if len(name) < 18 else f"{name[:16]}…", va="center", fontsize=9)
         else:
             place(axes, images[int(np.flatnonzero(labels == label)[0])], 0.75, -row - 0.4, 0.8)
-    axes.set(xlim=(0, 2), ylim=(-MAX_HIGHLIGHTS + 0.5, 0.5), aspect="equal", anchor="NW")
+    axes.set(
+        xlim=(0, 4 if names and images is None else 2),
+        ylim=(-MAX_HIGHLIGHTS + 0.5, 0.5),
+        aspect="equal",
+        anchor="NW",
+    )
     axes.axis("off")
 
 

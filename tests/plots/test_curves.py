@@ -61,6 +61,37 @@ def test_alt_text_tells_the_first_and_last_numbers():
     assert "Recall@1 from 0.400 to 0.600 in 3 epochs" in training_curves({"sst": METRICS}).alt
 
 
+def test_a_run_that_kept_no_val_classes_has_no_empty_panels():
+    rows = [{k: v for k, v in row.items() if k != "val"} for row in METRICS["epochs"]]
+    figure = training_curves({"sst": {"epochs": rows}})
+    assert [axes.get_ylabel() for axes in figure.axes] == ["training loss"]
+    assert "Recall" not in figure.alt
+
+
+def test_epochs_are_whole_numbers_and_axes_begin_at_nothing():
+    figure = training_curves({"sst": {"epochs": METRICS["epochs"][:1]}}, untrained=0.3)
+    figure.draw_without_rendering()
+    loss, recall, minutes = figure.axes
+    for axes in (loss, recall):
+        assert all(float(tick).is_integer() for tick in axes.get_xticks())
+    assert all(axes.get_xlim()[0] == 0 for axes in figure.axes)
+    assert loss.get_ylim()[0] == 0 and recall.get_ylim() == minutes.get_ylim() == (0, 1)
+
+
+def test_a_negative_loss_is_seen_together_with_zero():
+    rows = [row | {"loss": -row["loss"]} for row in METRICS["epochs"]]
+    low, high = training_curves({"sst": {"epochs": rows}}).axes[0].get_ylim()
+    assert low < -2 and high == 0
+
+
+def test_the_untrained_network_is_a_line_on_the_axes_of_recall_and_in_the_alt_text():
+    figure = training_curves({"sst": METRICS}, untrained=0.3)
+    for axes in figure.axes[1:]:
+        assert axes.lines[-1].get_ydata() == [0.3, 0.3]
+        assert [text.get_text() for text in axes.texts] == ["untrained"]
+    assert len(figure.axes[0].lines) == 1 and "Untrained, the network has 0.300." in figure.alt
+
+
 def test_a_folder_without_a_run_is_one_clear_error(tmp_path):
     with pytest.raises(DMLTeachError, match=r"no metrics\.json"):
         training_curves({"sst": tmp_path})

@@ -75,8 +75,23 @@ def test_kept_neighbours_equals_a_loop_over_points():
 
 
 def test_a_perplexity_that_does_not_fit_is_refused():
-    with pytest.raises(DMLTeachError, match="perplexity 30 does not fit 20 points"):
-        tsne(torch.randn(20, 4))
+    with pytest.raises(DMLTeachError, match="perplexity 30 does not fit 20 points: choose from 1 to 6"):
+        tsne(torch.randn(20, 4), perplexity=30)
+
+
+@pytest.mark.parametrize("count", [5, 6, 10, 20, 91, 92])
+def test_without_a_perplexity_few_points_are_drawn_with_one_that_fits(count):
+    z = BLOBS[:count]
+    fitting = max(p for p in range(1, 31) if p < (count - 1) / 3)
+    points = tsne(z, iterations=20)
+    assert np.isfinite(points).all() and np.ptp(points, axis=0).max() > 0
+    assert np.array_equal(points, tsne(z, fitting, iterations=20))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_fewer_than_five_points_make_no_map(count):
+    with pytest.raises(DMLTeachError, match=f"needs 5 points or more, not {count}"):
+        tsne(torch.randn(count, 4))
 
 
 def test_each_cell_shows_the_point_nearest_to_its_centre():

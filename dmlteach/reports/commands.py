@@ -1,0 +1,54 @@
+"""Command lines that repeat a report or a training."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from dmlteach.train import TrainConfig
+
+# Parameters of the report that are no options of a training, with their defaults in the notebook.
+OWN = {"baseline": None, "num_queries": 6, "map_points": 2000, "show_images": "permitted"}
+OPTIONS = ("method", "dataset", "root", "checkpoint", "epochs", "max_minutes", "batch_size", "seed", "device")
+
+
+def report(chosen: Mapping[str, Any]) -> str:
+    """The command line that makes this report again.
+
+    Args:
+        chosen: all parameters of the report.
+    """
+    defaults = {field.name: field.default for field in fields(TrainConfig)} | OWN
+    shown = ("dataset",) if chosen.get("checkpoint") else ("method", "dataset")
+    words = ["dmlteach", "report"]
+    for name, value in chosen.items():
+        if name not in shown and (value is None or value == defaults.get(name)):
+            continue
+        option = f"--{name.replace('_', '-')}"
+        words += [option, str(value)] if name in OPTIONS else ["--parameter", f"{name}={value}"]
+    return shlex.join(words)
+
+
+def training(config: Mapping[str, Any]) -> str:
+    """The command line that trains the same network again.
+
+    Args:
+        config: options of the training, as config.json of a run has them.
+    """
+    words = ["dmlteach", "train"]
+    for field in fields(TrainConfig):
+        value = config.get(field.name)
+        default = {} if field.default is MISSING else field.default
+        if field.name in ("output", "resume", "progress") or value is None:
+            continue
+        if value == default and field.name not in ("method", "dataset"):
+            continue
+        option = f"--{field.name.replace('_', '-')}"
+        if isinstance(value, Mapping):
+            one = option.removesuffix("s")
+            words += [word for name, given in value.items() for word in (one, f"{name}={given}")]
+        elif isinstance(value, bool):
+            words.append(option if value else f"--no-{option[2:]}")
+        else:
+            words += [option, str(value)]
+    return shlex.join(words)
