@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from typer.core import TyperGroup
 from dmlteach.errors import DMLTeachError, unknown_name
 
 if TYPE_CHECKING:
+    from dmlteach.data import CheckReport
     from dmlteach.exercises.progress import Record
     from dmlteach.models import Model
 
@@ -70,7 +72,7 @@ app = typer.Typer(
     name="dmlteach",
     cls=Commands,
     help="Learn, use and reproduce deep metric learning.",
-    epilog="Start with: dmlteach doctor, then dmlteach train --method sst --dataset omniglot --max-minutes 1",
+    epilog="Start with: dmlteach doctor, then dmlteach train --method semihard --classes 200 --epochs 2",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # plain help: half the time of a framed one
@@ -98,7 +100,12 @@ Device = Annotated[str, option("auto, cpu, cuda or mps.", "NAME")]
 Output = Annotated[str | None, option("Folder of the run.", "DIR", "runs/METHOD-DATASET-SEED")]
 Resume = Annotated[bool, option("Continue the run in --output where its checkpoint stands.")]
 Checkpoint = Annotated[
-    str | None, option("Run folder or model file whose weights to start from.", "PATH", "none")
+    str | None,
+    option(
+        "Run folder or model file to start from; its network cannot be changed by --backbone and the like.",
+        "PATH",
+        "none",
+    ),
 ]
 Trained = Annotated[str | None, option("Run folder or model file.", "PATH", "none")]
 Backbone = Annotated[
@@ -112,7 +119,7 @@ RecallAt = Annotated[
 ]
 Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")]
 MaxMinutes = Annotated[
-    float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")
+    float | None, option("End this start after so many minutes of training.", "MINUTES", "no limit")
 ]
 Classes = Annotated[
     int | None,
@@ -203,7 +210,8 @@ def train(
 
     \b
     Example:
-        dmlteach train --method sst --dataset omniglot --seed 0 --max-minutes 5
+        dmlteach train --method semihard --classes 200 --epochs 2
+        dmlteach train --method sst --dataset omniglot --seed 0 --max-minutes 30
         dmlteach train --dataset cub200 --root ~/data/cub --backbone timm/tf_efficientnet_lite0 \\
             --weights tf_efficientnet_lite0.safetensors --image-size 128 --precision bf16
     """
@@ -219,8 +227,11 @@ def train(
     if os.environ.get("RANK", "0") == "0":  # of several processes, one draws and speaks
         from dmlteach.plots import curves, style
 
-        style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
+        if result.metrics["epochs"]:  # a time limit may have come inside the first
+            style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
         _print_metrics(result.metrics["final"], result.metrics.get("untrained"))
+        if not progress:  # with progress it stands above the numbers
+            typer.echo(f"training has ended: {result.metrics['final']['ended']}")
         typer.echo(f"run: {result.path}")
 
 
@@ -282,10 +293,10 @@ def evaluate(
             _write_json(Path(output), {**what, **found})
         return
     options = _pairs(dataset_option)
-    if split == "test":
-        images, gallery = data.load_test(dataset, root, classes=classes, **options)
-    else:
-        images, gallery = data.load(dataset, split, root, classes=classes, **options), None
+    images, gallery, notes, options = data.load_for_run(
+        checkpoint, dataset, split, root, classes=classes, **options
+    )
+    _print_notes(notes)
     numbers = measure(model, images, gallery, ks=ks, with_nmi=nmi, device=device, progress=progress)
     before, unknown = None, ""
     if checkpoint:
@@ -295,7 +306,8 @@ def evaluate(
         typer.echo(f"untrained      not known: {unknown}")
     if output:
         known = {"untrained": before} if before else {}
-        _write_json(Path(output), {**what, "split": split, **numbers, **known})
+        said = {"notes": notes} if notes else {}
+        _write_json(Path(output), {**what, "split": split, **numbers, **known, **said})
 
 
 @app.command()
@@ -336,7 +348,9 @@ def embed(
     if images:
         pictures = data.pictures.load(images, model.spec.channels)
     else:
-        pictures = data.load(dataset, split, root, classes=classes, **_pairs(dataset_option))
+        options = {"classes": classes, **_pairs(dataset_option)}
+        pictures, _, notes, _ = data.load_for_run(checkpoint, dataset, split, root, **options)
+        _print_notes(notes)
     z = embedded(model, pictures, device, progress=sys.stderr.isatty())
     embeddings.write(output, z, pictures)
     typer.echo(f"{len(z):,} embeddings of {z.shape[1]} numbers: {output}")
@@ -638,17 +652,26 @@ def data_list() -> None:
 def data_check(
     name: Annotated[str, typer.Argument(help="Data set; `dmlteach data list` lists them.")],
     root: Root = None,
+    quick: Annotated[
+        bool, option("Your own images: read only their heads, which finds most that are damaged, not all.")
+    ] = False,
+    dataset_option: DatasetOption = [],  # noqa: B006
 ) -> None:
     """Compare a data set on disk with the published one and name what is missing.
 
+    A folder of your own images is looked through image by image: what is damaged or left out, which classes
+    are for training and which for the test, and whatever a training with default options would refuse.
+
     \b
     Example:
+        dmlteach data check folder --root my_images
         dmlteach data check cub200 --root ~/data/CUB_200_2011
     """
     from dmlteach import data
 
-    report = data.check(name, root)
-    typer.echo(str(report))
+    options = _pairs(dataset_option)
+    report = data.check(name, root, quick=quick, progress=sys.stderr.isatty(), **options)
+    _print_report(report)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -676,7 +699,7 @@ def data_get(
         typer.echo(HOW_TO_GET[name])
         return
     report = data.get(name, root, progress)
-    typer.echo(str(report))
+    _print_report(report)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -684,9 +707,10 @@ def data_get(
 HOW_TO_GET = {
     "omniglot": "omniglot is embedded in the package; there is nothing to download.",
     "folder": (
-        "folder is your own images: a folder with one folder of images per class,\n"
+        "folder is your own images: a folder with one folder of images per class, six classes or more, or\n"
+        "DIR/train, DIR/test (and DIR/val) with such folders. What can be used, and how it is divided:\n"
         "    dmlteach data check folder --root DIR\n"
-        "    dmlteach train --dataset folder --root DIR"
+        "Then: dmlteach train --dataset folder --root DIR"
     ),
     "cub200": (
         "CUB-200-2011 (Caltech; for non-commercial research and education), 1.2 GB:\n"
@@ -797,6 +821,29 @@ def _print_metrics(numbers: dict[str, Any], untrained: dict[str, Any] | None = N
         typer.echo(f"{name:<14} {shown}")
 
 
+def _print_notes(notes: list[str]) -> None:
+    """What has to be known beside the numbers, apart from them."""
+    for note in notes:
+        typer.secho(f"note: {note}", fg="yellow", err=True)
+
+
+def _print_report(report: "CheckReport") -> None:
+    """A sentence a line; where the terminal is narrower, the next lines are indented."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    typer.echo(str(report).partition("\n")[0])
+    for sentence in report.sentences():
+        first, *more = sentence.splitlines()
+        typer.echo(textwrap.fill(
+            first, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False,
+            break_on_hyphens=False,
+        ))  # fmt: skip
+        for line in more:
+            typer.echo(f"    {line}")
+
+
 def _print_progress() -> None:
     """A table by chapter, and the place of the file."""
     from dmlteach.exercises import CHAPTERS, progress
@@ -862,6 +909,11 @@ def _first_line(dataset: str) -> str:
 
 def main() -> None:
     """Entry point of the `dmlteach` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a name that the terminal cannot show stops nothing
     app()
 
 

@@ -7,6 +7,19 @@ from difflib import get_close_matches
 class DMLTeachError(ValueError):
     """A mistake in input, options or environment. The command line prints it without a traceback."""
 
+    def __str__(self) -> str:
+        """The message; bytes of file names that are no Unicode become �, so that it can be printed."""
+        return "".join("�" if "\ud800" <= c <= "\udfff" else c for c in super().__str__())
+
+
+def printable(text: str) -> str:
+    """A name on one line: line breaks, bytes that are no Unicode and the like become �.
+
+    Args:
+        text: name of a file or a class.
+    """
+    return "".join(c if c.isprintable() else "�" for c in text)
+
 
 def unknown_name(kind: str, given: object, known: Iterable[str]) -> DMLTeachError:
     """Error for a mistyped name: `unknown loss 'tripplet'; did you mean 'triplet'? Losses: …`.

@@ -12,7 +12,7 @@ from torch import Tensor
 from dmlteach.data import ImageDataset, pictures
 from dmlteach.data.pictures import NO_CLASS
 from dmlteach.distances import cosine_to, distance, squared_distances_to
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, printable
 from dmlteach.evaluate import cached_for, embed
 from dmlteach.models import Model
 
@@ -131,15 +131,6 @@ def _cells(found: Found, query: int) -> list[list[str]]:
             zip(found.rows[query].tolist(), found.scores[query].tolist(), strict=True), 1
         )
     ]
-
-
-def printable(text: str) -> str:
-    """A name on one line: line breaks and the like become �.
-
-    Args:
-        text: name of a file or a class.
-    """
-    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _embed_once(model: Model, images: ImageDataset, device: str) -> Tensor:

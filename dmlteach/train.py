@@ -16,8 +16,21 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dmlteach import checkpoint, das, data, distributed, losses, methods, models, optim, recall, samplers
+from dmlteach import (
+    checkpoint,
+    das,
+    data,
+    distributed,
+    losses,
+    methods,
+    models,
+    optim,
+    recall,
+    samplers,
+    time_limit,
+)
 from dmlteach.cross_batch_memory import CrossBatchMemory
+from dmlteach.data import provenance
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
 from dmlteach.device import choose_device, environment
@@ -36,6 +49,7 @@ POSITIVE = (
     "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
+OF_THE_CHECKPOINT = ("backbone", "weights", "embedding_dim", "normalize", "image_size", "head_options")
 MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
 
 
@@ -47,12 +61,16 @@ class TrainConfig:
         method: recipe, one of `methods.names()`.
         dataset, root: data set and the folder that holds it (Omniglot needs none).
         output: folder of the run; default runs/METHOD-DATASET-SEED.
-        epochs, max_minutes: length of the run; a run past `max_minutes` ends early, in good order.
+        epochs: length of the run.
+        max_minutes: of training in this start (or resume), which then ends in good order: the checkpoint
+            keeps the position inside the epoch, and the test classes are evaluated. Decoding, and measuring
+            the untrained network, do not count.
         batch_size, batches_per_epoch: images per batch; batches per epoch.
         seed: of everything random; equal seeds give equal runs.
         device: "auto", "cpu", "cuda" or "mps".
         resume: continue the run in `output` where its checkpoint stands; without one, start it.
-        checkpoint: a run or model file whose weights to start from.
+        checkpoint: a run or model file whose network to start from; backbone, weights, head_options,
+            embedding_dim, normalize and image_size are its own and must not be given.
         loss, loss_options, sampler, sampler_options: instead of the method's own.
         das, das_options: densely-anchored sampling before the loss, see `dmlteach.das.DAS`; the option
             auxiliary adds the loss of the real embeddings alone.
@@ -130,8 +148,16 @@ class Result(NamedTuple):
     model: Model
 
 
-def resolve(config: TrainConfig) -> Method:
-    """The recipe of a run: the method's, as its data set adapts it, as the config overrides it."""
+def resolve(config: TrainConfig, start: Model | None = None) -> Method:
+    """The recipe of a run: the method's, as its data set adapts it, as the config overrides it.
+
+    Args:
+        config: what the user asks for.
+        start: the network of `config.checkpoint`, which is then part of the recipe.
+
+    Raises:
+        DMLTeachError: an unknown name, a value out of range, or parts that make no sense together.
+    """
     recipe = methods.get(config.method)
     if config.loss not in (None, recipe.loss):
         recipe = methods.with_loss(recipe, config.loss)
@@ -161,8 +187,40 @@ def resolve(config: TrainConfig) -> Method:
     recipe = replace(recipe, **given)
     if config.imprint is None and not methods.has_class_vectors(recipe.loss):
         recipe = replace(recipe, imprint=0)  # another loss was chosen than the method's
+    if start is not None:
+        recipe = _with_network(recipe, start, config)
     methods.check_combination(recipe)
     return recipe
+
+
+def _with_network(recipe: Method, start: Model, config: TrainConfig) -> Method:
+    """The recipe with the network of a checkpoint, and a transform that crops what it reads."""
+    spec = start.spec
+    for name in OF_THE_CHECKPOINT:
+        given = getattr(config, name)
+        if given not in (None, {}):
+            has = f"its {name} is {getattr(spec, name)!r}" if hasattr(spec, name) else "it brings its weights"
+            raise DMLTeachError(
+                f"{name}={given!r} was given with --checkpoint {config.checkpoint}, which decides it: {has}. "
+                f"Leave out one of the two."
+            )
+    if methods.ENSEMBLES.get(recipe.loss, spec.head) != spec.head:
+        raise DMLTeachError(
+            f"the {recipe.loss} loss compares the parts of a {methods.ENSEMBLES[recipe.loss]} head, and the "
+            f"network of {config.checkpoint} has a {spec.head} head; choose another method."
+        )
+    fits = ("resized_crop", "none") if spec.keep_aspect else ("crop", "drawing", "none")
+    transform = recipe.transform if recipe.transform in fits else fits[0]
+    if config.transform not in (None, transform):
+        shape = "of the images' own shape" if spec.keep_aspect else "squashed to squares"
+        raise DMLTeachError(
+            f"--transform {config.transform} does not fit the network of {config.checkpoint}, which reads "
+            f"crops of images {shape}; choose {', '.join(fits)}."
+        )
+    return replace(
+        recipe, backbone=spec.backbone, embedding_dim=sum(start.head.dims), normalize=spec.normalize,
+        head=spec.head, head_options=spec.head_options, transform=transform,
+    )  # fmt: skip
 
 
 def fit(
@@ -214,20 +272,29 @@ class Run:
 
     def __init__(self, config: TrainConfig, device: torch.device, world: distributed.World):
         """Build all parts; raises before anything is written."""
-        self.begun = time.perf_counter()
         self.config, self.device, self.world = config, device, world
-        self.recipe = recipe = resolve(config)
+        started_from = models.load(config.checkpoint) if config.checkpoint else None
+        self.recipe = recipe = resolve(config, started_from)
+        if config.tensorboard:
+            _tensorboard_writer()
         self.folder = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
         self.saved = self._read_checkpoint()
+        known = None if self.saved is None else provenance.read(self.folder)
+        chosen = {**config.dataset_options, **provenance.division(known, config.dataset)}
 
         train_split = "fit" if config.eval_every else "train"
-        dataset = self._load(train_split, {**recipe.train_options, **config.dataset_options})
+        dataset = self._load(train_split, {**recipe.train_options, **chosen})
         _check_classes(dataset)
+        self.recipe = recipe = self._with_batch_that_fits(len(dataset))
         # Loaded (not decoded) now: a test split that is missing must not be found out after the training.
-        plain = {k: v for k, v in config.dataset_options.items() if k not in recipe.train_options}
+        plain = {k: v for k, v in chosen.items() if k not in recipe.train_options}
         self.val = self._load_val(plain) if config.eval_every else None
         self.test = self._load_test(plain)
-        self.model = self._build_model(dataset.channels)
+        self.data = self._describe_data(train_split, dataset)
+        if self.saved is not None:
+            for note in provenance.check_resumed(self.folder, known, self.data, config.root):
+                warnings.warn(note, stacklevel=2)
+        self.model = self._build_model(started_from, dataset.channels)
         self._check_batch_statistics()
         self.sampler = samplers.create(
             recipe.sampler, dataset.labels, recipe.batch_size, config.seed, **recipe.sampler_options
@@ -249,7 +316,9 @@ class Run:
         self.planned = self.timed_out = False
         self.ended: str | None = None  # why there is nothing left to train
         self.batches: list[Batch] = []  # of the epoch, those that are done included
-        self.elapsed = 0.0
+        self.elapsed = 0.0  # seconds of training in earlier starts
+        self.begun: float | None = None  # when this start began to train
+        self.train_seconds = 0.0  # up to the checkpoint
         self.history: list[dict[str, Any]] = []
         self.untrained: dict[str, Any] | None = None
         self.meter = Meter()
@@ -272,17 +341,33 @@ class Run:
         gallery = None if gallery is None else self._first_classes(gallery)
         return held_out(self._first_classes(queries), gallery, self.config.recall_at)
 
+    def _describe_data(self, train_split: str, dataset: data.ImageDataset) -> provenance.Record:
+        """What the run keeps of its data, so that it is measured on the same classes later."""
+        config = self.config
+        held_out = {"val": self.val and self.val.queries, "test": self.test.queries}
+        datasets = {train_split: dataset, **held_out, "gallery": self.test.gallery}
+        return provenance.describe(cast(Any, datasets), config.root, config.dataset_options)
+
     def _first_classes(self, dataset: data.ImageDataset) -> data.ImageDataset:
         count = self.config.classes
         if count is None or count >= dataset.num_classes:
             return dataset
         return dataset.subset_classes(range(count))
 
-    def _build_model(self, channels: int) -> Model:
+    def _with_batch_that_fits(self, num_images: int) -> Method:
+        """The recipe; where nobody named a batch size, its batches are no larger than the data."""
+        recipe = self.recipe
+        whole_groups = "images_per_class" in samplers.options(recipe.sampler)
+        if self.config.batch_size or whole_groups or recipe.batch_size <= num_images:
+            return recipe
+        if self.config.progress and self.world.is_main:
+            print(f"batches of {num_images} images, all there are; the recipe has {recipe.batch_size}")
+        return replace(recipe, batch_size=num_images)
+
+    def _build_model(self, model: Model | None, channels: int) -> Model:
+        """The network of a checkpoint, or else the recipe's."""
         config, recipe = self.config, self.recipe
-        if config.checkpoint:
-            model = models.load(config.checkpoint)
-        else:
+        if model is None:
             given = config.weights or ("none" if recipe.backbone == "omniglot_cnn" else "cached")
             model = models.create(
                 recipe.backbone,
@@ -350,14 +435,32 @@ class Run:
         identity = _identity(self.config)
         if self.saved is not None:
             self._restore(self.saved, identity)
-        elif self.world.is_main:
+        self._check_time_to_plan()
+        if self.saved is None and self.world.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
-            made = {"config": asdict(self.config), "recipe": asdict(self.recipe)}
-            checkpoint.write_json(self.folder / "config.json", made | {"made_with": environment(self.device)})
+            network, made_with = asdict(self.model.spec), environment(self.device)
+            described = {"config": asdict(self.config), "recipe": asdict(self.recipe), "network": network}
+            checkpoint.write_json(self.folder / "config.json", described | {"made_with": made_with})
+            checkpoint.write_json(self.folder / provenance.FILE, self.data)
         self.resumed, self.saved = self.saved is not None, None
         if not self.resumed:
             self._initialize_heads()
             self._imprint()
+
+    def _check_time_to_plan(self) -> None:
+        """Refuse a limit that the plan of the epoch, if this start begins with one, would mostly use up."""
+        minutes = self.config.max_minutes
+        if minutes is None or self.planned or self.over() or not self._needs_space():
+            return
+        rows = self._rows_to_embed()
+        count = len(self.images) if rows is None else len(rows)
+        seconds = time_limit.seconds_to_embed(
+            self.model, self.images, -(-count // self.world.size), self.device.type
+        )
+        who, cure = f"the {self.recipe.sampler} sampler", "take one that needs none: --sampler class_balanced"
+        if self.objective.loss.needs_space:
+            who, cure = f"the {self.recipe.loss} loss", "take a method that needs none, e.g. multi_similarity"
+        time_limit.check_first_plan(minutes, self.world.share(seconds), count, who, cure)
 
     def _initialize_heads(self) -> None:
         """Make the learners of an ensemble independent before training, where the recipe says so."""
@@ -396,9 +499,9 @@ class Run:
     def plan_epoch(self) -> None:
         """Let sampler and loss prepare, from epoch-start embeddings where one of them needs them."""
         started = time.perf_counter()
+        self.begun = self.begun or started
         if not self.planned:
-            needs_space = self.sampler.needs_space or self.objective.loss.needs_space
-            space = self._space() if needs_space else None
+            space = self._space() if self._needs_space() else None
             report: dict[str, Any] = {}
             if self.world.is_main:
                 last_loss = self.history[-1]["loss"] if self.history else None
@@ -411,16 +514,22 @@ class Run:
             self.meter.plan_seconds = time.perf_counter() - started
         self.batches = list(self.sampler)[: self.recipe.batches_per_epoch]
         if not self.batches:
-            self.ended = self._no_triplet_left()
+            self.ended, self.planned = self._no_triplet_left(), False
             self.save()
         frozen = self.epoch < sum(n for what, n in self.recipe.phases if what == "freeze")
         self.model.backbone.requires_grad_(not frozen)
         self.model.train()
         self.meter.clock = time.perf_counter()
 
+    def _needs_space(self) -> bool:
+        return self.sampler.needs_space or self.objective.loss.needs_space
+
+    def _rows_to_embed(self) -> Tensor | None:
+        return None if self.objective.loss.needs_space else self.sampler.rows_to_embed(self.epoch)
+
     def _space(self) -> Space:
         """Epoch-start embeddings, with the test-time transform, of the images the sampler looks at."""
-        rows = None if self.objective.loss.needs_space else self.sampler.rows_to_embed(self.epoch)
+        rows = self._rows_to_embed()
         show = self.config.progress and self.world.is_main
         found = embed(self.model, self.images, self.device.type, progress=show, world=self.world, rows=rows)
         if rows is None:
@@ -516,11 +625,10 @@ class Run:
         if self.step % STATS_EVERY == 1 and not self.bar.disable:
             self.bar.set_postfix(self.meter.brief(), refresh=False)
 
-    def out_of_time(self) -> bool:
-        """Whether `max_minutes` have passed; every process gives the same answer."""
-        if self.config.max_minutes is None:
-            return False
-        self.timed_out = self.world.share(self._seconds() > 60 * self.config.max_minutes)
+    def out_of_time(self, needed: float = 0.0) -> bool:
+        """Whether `max_minutes` leave no time for what needs so many seconds; the same in every process."""
+        if self.config.max_minutes is not None:
+            self.timed_out = self.world.share(self._seconds_here() + needed >= 60 * self.config.max_minutes)
         return self.timed_out
 
     def over(self) -> bool:
@@ -561,6 +669,7 @@ class Run:
         self.ended = self._nothing_left(stopped_early)
         self.save()
         self._write_metrics()
+        self.out_of_time(needed=row["plan_seconds"])  # the next plan takes about as long
         if self.config.progress and self.world.is_main:
             line = f"epoch {self.epoch}: loss {row['loss']:.4f}, {row['images_per_second']:.0f} images/s"
             print(line + (f", val {_first_recall(row['val'])}" if "val" in row else ""))
@@ -576,22 +685,41 @@ class Run:
 
     def finish(self) -> Result:
         """Write the weights, evaluate the last state on the test classes, and return."""
+        if self.planned:  # the time limit came inside an epoch
+            self.bar.close()
+            self.save()
         final: dict[str, Any] = {
-            "train_seconds": self._seconds(),
+            "train_seconds": self.train_seconds,
             "epochs": self.epoch,
-            "steps": sum(row["steps"] for row in self.history) + self.step,
-            "ended": self.ended,
+            "steps": self._steps(),
+            "ended": self.ended or self._time_is_up(),
         }
         if self.world.is_main:
             if self.config.progress:
-                print(f"training has ended: {self.ended}")
+                print(f"training has ended: {final['ended']}")
             models.save(self.model, self.folder / "model.safetensors")
             final |= self.test.measure(self.model, self.device.type, self.config.progress)
             self._write_metrics(final)
         return Result(self.folder, self._metrics(final), self.model.eval())
 
+    def _time_is_up(self) -> str:
+        steps = f"{_count(self._steps(), 'step')} ({_count(self.epoch, 'epoch')}"
+        steps += f" and {self.step:,} of the {len(self.batches):,} of the next)" if self.step else ")"
+        return (
+            f"--max-minutes {self.config.max_minutes:g} ended it after {steps}; --resume goes on from there."
+        )
+
+    def _steps(self) -> int:
+        """Optimizer steps of all starts together."""
+        return sum(row["steps"] for row in self.history) + self.step
+
+    def _seconds_here(self) -> float:
+        """Seconds of training in this start."""
+        return 0.0 if self.begun is None else time.perf_counter() - self.begun
+
     def _seconds(self) -> float:
-        return self.elapsed + time.perf_counter() - self.begun
+        """Seconds of training of all starts together."""
+        return self.elapsed + self._seconds_here()
 
     # ── files ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -599,6 +727,7 @@ class Run:
         """Replace the checkpoint. The last loss is read first, so that a NaN is never saved."""
         self._read_last_loss()
         self.last_save = time.perf_counter()
+        self.train_seconds = self._seconds()
         if not self.world.is_main:
             return
         checkpoint.write(
@@ -618,7 +747,7 @@ class Run:
                 "meter": self.meter.state_dict(),
                 "untrained": self.untrained,
                 "history": self.history,
-                "elapsed": self._seconds(),
+                "elapsed": self.train_seconds,
             },
         )
 
@@ -646,7 +775,8 @@ class Run:
         self.ended = saved["ended"] if "ended" in saved else self._nothing_left(any(stopped_early))
         self.sampler.load_state_dict(saved["sampler"])
         self.meter = Meter.from_state(saved["meter"])
-        self.history, self.elapsed = saved["history"], saved["elapsed"]
+        self.history = saved["history"]
+        self.elapsed = self.train_seconds = saved["elapsed"]
         self.untrained = saved.get("untrained")  # not measured in runs made before
 
     def _metrics(self, final: dict[str, Any] | None) -> dict[str, Any]:
@@ -658,7 +788,7 @@ class Run:
             return
         checkpoint.write_json(self.folder / "metrics.json", self._metrics(final))
         checkpoint.write_json_lines(self.folder / "metrics.jsonl", self.history)
-        if self.config.tensorboard:
+        if self.config.tensorboard and self.history:
             _write_tensorboard(self.folder, self.history)
 
 
@@ -684,20 +814,27 @@ def _count(number: int, what: str) -> str:
 
 def _identity(config: TrainConfig) -> dict[str, Any]:
     """The options that a resumed run must share with the interrupted one."""
-    free = ("output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root")
+    free = {"output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root"}
+    if config.checkpoint:  # runs made before were given these in vain
+        free |= set(OF_THE_CHECKPOINT)
     identity = {k: v for k, v in asdict(config).items() if k not in free}
     if config.recall_at is not None:  # "1,2" and (1, 2) are the same
         identity["recall_at"] = recall.parse(config.recall_at)
     return identity
 
 
-def _write_tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
+def _tensorboard_writer() -> Any:
+    """TensorBoard's class; asked for before training too, so that a missing package is told at once."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise DMLTeachError("--tensorboard needs TensorBoard: pip install 'dmlteach[tensorboard]'.") from None
+    return SummaryWriter
+
+
+def _write_tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
     row = history[-1]
-    with SummaryWriter(folder / "tensorboard") as writer:
+    with _tensorboard_writer()(folder / "tensorboard") as writer:
         for key, value in {**row, **row.get("val", {})}.items():
             if isinstance(value, int | float) and key != "epoch":
                 writer.add_scalar(key, value, row["epoch"])

@@ -27,7 +27,7 @@ FLOW = [
     "metrics ranks recall query_statistics",
     "distributed checkpoint meter optim step",
     "evaluate",
-    "held_out baseline",
+    "held_out baseline time_limit",
     "embeddings search export",
     "train",
     "pretrained",

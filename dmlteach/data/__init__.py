@@ -2,11 +2,22 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from dmlteach.data import cars196, cub200, domainnet, download, folder, inshop, omniglot, pictures, sop
+from dmlteach.data import (
+    cars196,
+    cub200,
+    domainnet,
+    download,
+    folder,
+    inshop,
+    omniglot,
+    pictures,
+    provenance,
+    sop,
+)
 from dmlteach.data.augment import Augmentation
 from dmlteach.data.cache import CachedImages, Packed, cached
 from dmlteach.data.dataset import ImageDataset
@@ -18,6 +29,7 @@ __all__ = [
     "CachedImages",
     "CheckReport",
     "Domains",
+    "ForRun",
     "ImageDataset",
     "Packed",
     "cached",
@@ -25,9 +37,11 @@ __all__ = [
     "domains",
     "get",
     "load",
+    "load_for_run",
     "load_test",
     "names",
     "pictures",
+    "provenance",
 ]
 
 _DATASETS = {
@@ -63,7 +77,7 @@ def load(
     are class-disjoint parts of train. Query and gallery, where a data set has them, share one index of
     classes. Options of every data set: `val_fraction` (share of train's classes in val, default 0.2) and
     `seed` (of that division, default 0). Omniglot takes `rotations` (turned characters as extra classes),
-    folder takes `test_fraction`.
+    folder takes `test_fraction` and `division`, see `folder.load`.
 
     Args:
         name: one of `names()`.
@@ -95,10 +109,10 @@ def load(
         _check_domain(name, domain)
         own["domain"] = domain
 
-    part = "train" if split in ("fit", "val") else split
-    dataset = module.load(part, root, **own)
-    if split in ("fit", "val"):
-        dataset = fit_or_val(dataset, split, **divide)
+    if split in getattr(module, "SPLITS", ()) or split not in ("fit", "val"):
+        dataset = module.load(split, root, **own)
+    else:
+        dataset = fit_or_val(module.load("train", root, **own), split, **divide)
     if classes is not None:
         dataset = dataset.subset_classes(_labels_of(classes))
     return dataset
@@ -122,6 +136,55 @@ def load_test(
     return queries, gallery[0] if gallery else None
 
 
+class ForRun(NamedTuple):
+    """Images that a run is measured on.
+
+    Attributes:
+        images, gallery: as `load_test` gives them; the gallery is None for other splits than test.
+        notes: sentences about what has changed since the run was made, or is not known; most often none.
+        options: of the data set, those of the run included where its own classes were taken.
+    """
+
+    images: ImageDataset
+    gallery: ImageDataset | None
+    notes: list[str]
+    options: dict[str, Any]
+
+
+def load_for_run(
+    run: str | Path | None,
+    name: str,
+    split: str = "test",
+    root: str | Path | None = None,
+    *,
+    classes: int | Sequence[int] | None = None,
+    **options,
+) -> ForRun:
+    """Load a split as a run knows it: its own classes, though the folder may have gained others since.
+
+    Options that ask for another division of a folder than the run's are obeyed.
+
+    Args:
+        run: folder of the run, or a model file; None: as `load` and `load_test`.
+        name, split, root, classes: as of `load`; split test is what `load_test` gives.
+        **options: as of `load`.
+
+    Raises:
+        DMLTeachError: as `load`; the run's data.json is damaged.
+    """
+    options = provenance.options_for(run, name, split, root, options)
+    if split == "test":
+        images, gallery = load_test(name, root, **options)
+    else:
+        images, gallery = load(name, split, root, **options), None
+    notes = [] if run is None else provenance.tested(run, images, split, root, options)
+    if classes is not None:
+        images = images.subset_classes(_labels_of(classes))
+        gallery = gallery and gallery.subset_classes(_labels_of(classes))
+    options.pop("division", None)
+    return ForRun(images, gallery, notes, options)
+
+
 class Domains(NamedTuple):
     """Domains of a data set, and what retrieval from one into another is called there."""
 
@@ -141,36 +204,60 @@ def domains(name: str) -> Domains:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check` found; `str(report)` is made for reading."""
+    """What `check` found; `str(report)` is made for reading.
+
+    Attributes:
+        name: the data set.
+        found: what is there.
+        problems: what is missing or cannot be used.
+        notes: what else is worth knowing.
+    """
 
     name: str
     found: list[str]
     problems: list[str]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         return not self.problems
 
     def __str__(self) -> str:
-        verdict = "complete" if self.ok else "NOT complete"
-        lines = [f"{self.name}: {verdict}", *self.found, *(f"problem: {p}" for p in self.problems)]
-        return "\n  ".join(lines)
+        return "\n  ".join([f"{self.name}: {'complete' if self.ok else 'NOT complete'}", *self.sentences()])
+
+    def sentences(self) -> list[str]:
+        """What was found, then notes and problems, each called so."""
+        return [*self.found, *(f"note: {n}" for n in self.notes), *(f"problem: {p}" for p in self.problems)]
 
 
-def check(name: str, root: str | Path | None = None) -> CheckReport:
+def check(
+    name: str, root: str | Path | None = None, *, quick: bool = False, progress: bool = False, **options
+) -> CheckReport:
     """Compare a data set on disk with the published one and name what is missing.
+
+    Of a folder of one's own images, every image is decoded; the report says which classes are for training
+    and for the test, what was left out, and what a training with default options would refuse.
 
     Args:
         name: one of `names()`.
         root: where the data set is; Omniglot needs none.
+        quick: read only the heads of one's own images; those that are cut off are not found then.
+        progress: show a bar.
+        **options: of a folder, as of `load`: test_fraction, val_fraction, seed.
 
     Returns:
-        A report: `ok`, `found` and `problems`.
+        A report: `ok`, `found`, `problems` and `notes`.
 
     Raises:
-        DMLTeachError: an unknown name, or nothing at `root`.
+        DMLTeachError: an unknown name or option, or nothing at `root`.
     """
-    return CheckReport(name, *_module(name).check(root))
+    module = _module(name)
+    accepted = list(inspect.signature(module.check).parameters)[1:]  # after root
+    for option in options:
+        if option not in accepted:
+            raise unknown_name(f"option of the check of {name!r}", option, accepted)
+    given = {"quick": quick, "progress": progress, **options}
+    return CheckReport(name, *module.check(root, **{k: v for k, v in given.items() if k in accepted}))
 
 
 def get(name: str, root: str | Path, progress: bool = True) -> CheckReport:

@@ -8,7 +8,7 @@ import stat
 import tarfile
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -92,8 +92,21 @@ class FileSource:
         return FileSource([self.files[row] for row in rows.tolist()])
 
 
-def list_folder(root: Path) -> list[StoredFile]:
-    """Every file below `root`, sorted by name; hidden ones are left out, links are followed once."""
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder called so is hidden, or macOS's copy of what a zip archive holds."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def list_folder(root: Path, skip: Callable[[str], bool] = is_hidden) -> list[StoredFile]:
+    """Every file below `root`, sorted by name; links are followed once.
+
+    Args:
+        root: the folder.
+        skip: whether a file or folder called so is left out.
+
+    Raises:
+        DMLTeachError: a folder that cannot be looked into.
+    """
     found, seen = [], set()
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_cannot_list):
         real = os.path.realpath(folder)
@@ -101,11 +114,11 @@ def list_folder(root: Path) -> list[StoredFile]:
             subfolders.clear()
             continue
         seen.add(real)
-        subfolders[:] = sorted(s for s in subfolders if not _is_hidden(s))
+        subfolders[:] = sorted(s for s in subfolders if not skip(s))
         inside = Path(folder).relative_to(root).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
         for name in names:
-            if _is_hidden(name):
+            if skip(name):
                 continue
             path = Path(folder, name)
             with suppress(FileNotFoundError):  # a link that leads nowhere
@@ -130,7 +143,7 @@ def list_archive(path: Path) -> list[StoredFile]:
     files = [
         StoredFile(m.name.removeprefix("./"), plain, m.offset_data, m.size, modified)
         for m in members
-        if not any(_is_hidden(part) for part in m.name.removeprefix("./").split("/"))
+        if not any(is_hidden(part) for part in m.name.removeprefix("./").split("/"))
     ]
     end = plain.stat().st_size
     cut_off = [f.name for f in files if f.offset + f.size > end]
@@ -170,10 +183,6 @@ def _decompress(path: Path) -> Path:
     finally:
         unfinished.unlink(missing_ok=True)
     return target
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def _cannot_list(error: OSError) -> None:

@@ -1,123 +1,108 @@
 """Own images: any folder of class folders."""
 
-from collections import defaultdict
+import warnings
 from pathlib import Path
 
 import torch
 
 from dmlteach.data.dataset import ImageDataset
-from dmlteach.data.decode import size_of
-from dmlteach.data.files import FileSource, StoredFile, list_folder
-from dmlteach.data.splits import divide_classes
-from dmlteach.errors import DMLTeachError
+from dmlteach.data.files import FileSource
+from dmlteach.data.layout import counted, existing, look, shortened, unreadable
+from dmlteach.data.sides import Division, Sides
+from dmlteach.data.survey import Survey, survey
 
-_LAYOUT = """Expected is one folder per class, with pictures in it (sub-folders too):
-    ROOT/CLASS/picture.jpg
-or the same divided beforehand:
-    ROOT/train/CLASS/picture.jpg
-    ROOT/test/CLASS/picture.jpg"""
-
-_SUFFIXES = frozenset([
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib",
-    ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".tga",
-])  # fmt: skip
-_FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*")
-
-Classes = dict[str, list[StoredFile]]  # class name → its pictures
+SPLITS = ("train", "test", "fit", "val")  # `load` knows them all: it divides by name
 
 
 def load(
-    part: str, root: str | Path | None = None, *, test_fraction: float = 0.5, seed: int = 0
+    split: str,
+    root: str | Path | None = None,
+    *,
+    test_fraction: float = 0.5,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    division: Division | None = None,
 ) -> ImageDataset:
-    """Train or test classes of a folder of class folders.
+    """Classes of a folder of class folders. Images become RGB.
 
-    With ROOT/train and ROOT/test these are the parts, and other folders beside them are left out.
-    Otherwise the classes are divided at random. Pictures become RGB.
+    With ROOT/train and ROOT/test (and ROOT/val) these are the parts, and other folders beside them are left
+    out. Otherwise a class is in test if a hash of seed and name lies below the fraction, so that it stays on
+    its side when other classes come or go; in the same way, classes of train are held out as val. Where a
+    side would have fewer than two classes (train: four), those nearest to the threshold move there.
 
     Args:
-        part: train or test.
+        split: train, fit, val or test; train is fit and val together.
         root: the folder.
-        test_fraction: share of the classes that test holds, where they are divided here.
-        seed: of that division.
+        test_fraction: share of the classes that test holds, on average, where they are divided here.
+        val_fraction: share of train's classes that val holds, where they are divided here.
+        seed: of the hash.
+        division: names of the classes of some splits, instead of dividing; those that are not there are
+            left out.
+
+    Raises:
+        DMLTeachError: no such folder, a layout that cannot be understood, too few classes.
+
+    Warns:
+        UserWarning: images are of a format that cannot be opened, or a class is in train and in test.
     """
-    root = _existing(root)
-    parts = divided_beforehand(root)
-    if parts:
-        classes = _classes_of(root / part)
-    else:
-        every = _classes_of(root)
-        names = list(every)
-        train, test = divide_classes(len(names), test_fraction, seed, str(root))
-        classes = {names[i]: every[names[i]] for i in (train if part == "train" else test)}
-    files = [file for pictures in classes.values() for file in pictures]
-    counts = torch.tensor([len(pictures) for pictures in classes.values()])
+    layout = look(existing(root))
+    sides = Sides(layout, test_fraction, val_fraction, seed, division)
+    classes = sides.classes(split)
+    _warn(sides)
+    files = [file for images in classes.values() for file in images]
+    counts = torch.tensor([len(images) for images in classes.values()])
     labels = torch.arange(len(classes)).repeat_interleave(counts)
-    return ImageDataset("folder", part, FileSource(files), labels, list(classes), shareable=False)
+    # fit and val show rows of train's images, so that the three share a cache
+    every = files
+    if split in ("fit", "val"):
+        every = [file for images in sides.classes("train").values() for file in images]
+    row = {file: i for i, file in enumerate(every)}
+    rows = torch.tensor([row[file] for file in files])
+    if layout.parts:  # names are relative to ROOT/train and so on
+        every = [file._replace(name=file.name.partition("/")[2]) for file in every]
+    return ImageDataset("folder", split, FileSource(every), labels, list(classes), shareable=False, rows=rows)
 
 
-def check(root: str | Path | None = None) -> tuple[list[str], list[str]]:
-    """What is there, and what is wrong with it; both as sentences. Opens every picture's head."""
-    root = _existing(root)
-    found, problems = [], []
-    for place in divided_beforehand(root) or [root]:
-        classes = _classes_of(place)
-        images = [file for pictures in classes.values() for file in pictures]
-        found.append(f"{place}: {len(images):,} images of {len(classes):,} classes")
-        alone = [name for name, pictures in classes.items() if len(pictures) == 1]
-        if alone:
-            found.append(f"{len(alone)} classes have one image only, so nothing to retrieve: {_first(alone)}")
-        for file in images:
-            try:
-                size_of(file.read(), str(file))
-            except DMLTeachError as error:
-                problems.append(str(error))
-    return found, problems
+def check(
+    root: str | Path | None = None,
+    *,
+    quick: bool = False,
+    progress: bool = False,
+    test_fraction: float = 0.5,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+) -> Survey:
+    """What is there, what is wrong with it, and what else is worth knowing; all as sentences.
+
+    Decodes every image. What is called right here, a training with default options accepts.
+
+    Args:
+        root: the folder.
+        quick: read only the heads of the images; those that are cut off are not found then.
+        progress: show a bar.
+        test_fraction, val_fraction, seed: as of `load`.
+    """
+    return survey(Sides(look(existing(root)), test_fraction, val_fraction, seed), quick, progress)
 
 
-def _existing(root: str | Path | None) -> Path:
-    if root is None:
-        raise DMLTeachError(f"data set 'folder' needs root, the folder with your pictures.\n{_LAYOUT}")
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        state = "is no folder" if root.exists() else "does not exist"
-        raise DMLTeachError(f"the folder {root} {state}.\n{_LAYOUT}")
-    return root
+def class_names(root: str | Path) -> list[str]:
+    """Names of all classes in a folder, on whichever side.
+
+    Args:
+        root: the folder.
+    """
+    return list(look(existing(root)).classes("train", "val", "test"))
 
 
-def divided_beforehand(root: Path) -> list[Path]:
-    """[ROOT/train, ROOT/test] where both hold class folders; a class may itself be called "train"."""
-    parts = [root / "train", root / "test"]
-    if not all(part.is_dir() for part in parts):
-        return []
-    loose = [p for part in parts for p in part.iterdir() if p.is_file() and is_picture(_as_stored(p))]
-    return [] if loose else parts
-
-
-def _classes_of(place: Path) -> Classes:
-    """Pictures by the first folder they are in, sorted; pictures that are in none belong to no class."""
-    classes: Classes = defaultdict(list)
-    for file in list_folder(place):
-        if "/" in file.name and is_picture(file):
-            classes[file.name.split("/")[0]].append(file)
-    if not classes:
-        raise DMLTeachError(f"no class folder with pictures in {place}.\n{_LAYOUT}")
-    if len(classes) == 1:
-        raise DMLTeachError(
-            f"{place} has one class only ({next(iter(classes))!r}); metric learning compares classes, "
-            f"so at least two are needed.\n{_LAYOUT}"
+def _warn(sides: Sides) -> None:
+    """Say what a training would otherwise keep silent about."""
+    left_out = unreadable(sides.layout)
+    if left_out:
+        warnings.warn(f"{sides.layout.root}: {left_out}", stacklevel=3)
+    both = sides.shared().get(("train", "test"))
+    if both:
+        warnings.warn(
+            f"{counted(len(both), 'class')} of {sides.layout.root} are both in train and in test "
+            f"({shortened(both, 3)}): the test is then not on classes that training has never seen.",
+            stacklevel=3,
         )
-    return dict(sorted(classes.items()))
-
-
-def is_picture(file: StoredFile) -> bool:
-    """By its ending, or by its first bytes where the ending says nothing."""
-    suffix = Path(file.name).suffix.lower()
-    return suffix in _SUFFIXES or file._replace(size=4).read().startswith(_FIRST_BYTES)
-
-
-def _as_stored(path: Path) -> StoredFile:
-    return StoredFile(path.name, path, 0, 0, 0)
-
-
-def _first(names: list[str], count: int = 5) -> str:
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")

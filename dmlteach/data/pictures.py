@@ -1,6 +1,7 @@
 """Pictures as they lie in folders: no split, and a class only where there are class folders."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import torch
 from torch import Tensor
 
 from dmlteach.data.dataset import Change, ImageDataset
-from dmlteach.data.files import FileSource, StoredFile, list_folder
-from dmlteach.data.folder import divided_beforehand, is_picture
+from dmlteach.data.files import FileSource, StoredFile
+from dmlteach.data.layout import look, unreadable
 from dmlteach.errors import DMLTeachError
 
 NO_CLASS = -1
@@ -18,8 +19,9 @@ NO_CLASS = -1
 def load(root: str | Path, channels: int = 3) -> ImageDataset:
     """Every picture below a folder, sorted by name; its class is the first folder it lies in.
 
-    Pictures beside the class folders have no class, label -1. Where ROOT/train and ROOT/test hold the
-    class folders, classes are theirs.
+    Pictures beside the class folders have no class, label -1. Where ROOT/train, ROOT/test and the like hold
+    the class folders, classes are theirs. What is no picture is left out, as everywhere: hidden files,
+    editors' backups, folders of thumbnails.
 
     Args:
         root: the folder.
@@ -27,20 +29,27 @@ def load(root: str | Path, channels: int = 3) -> ImageDataset:
 
     Raises:
         DMLTeachError: no such folder, or no picture in it.
+
+    Warns:
+        UserWarning: some are of a format that cannot be opened here, such as HEIC.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
         state = "is no folder" if root.exists() else "does not exist"
         raise DMLTeachError(f"the folder {root} {state}; name the folder that holds your pictures.")
-    files = [file for file in list_folder(root) if is_picture(file)]
-    if not files:
-        raise DMLTeachError(f"no picture below {root}; put some there (jpg, png, webp, tiff, …).")
-    depth = 1 if divided_beforehand(root) else 0
-    folders = [file.name.split("/")[:-1][depth:] for file in files]
-    classes = sorted({inside[0] for inside in folders if inside})
+    layout = look(root)
+    left_out = unreadable(layout)
+    if not layout.images:
+        instead = f" ({left_out})" if left_out else ""
+        raise DMLTeachError(f"no picture below {root}{instead}; put some there (jpg, png, webp, tiff, …).")
+    if left_out:
+        warnings.warn(f"{root}: {left_out}", stacklevel=2)
+    names = [layout.class_of(file) for file in layout.images]
+    classes = sorted({name for name in names if name is not None})
     label = {name: i for i, name in enumerate(classes)}
-    labels = torch.tensor([label[inside[0]] if inside else NO_CLASS for inside in folders])
-    return ImageDataset("folder", "all", _source(files, channels), labels, classes, shareable=False)
+    labels = torch.tensor([NO_CLASS if name is None else label[name] for name in names])
+    source = _source(layout.images, channels)
+    return ImageDataset("folder", "all", source, labels, classes, shareable=False)
 
 
 def named(paths: Sequence[str | Path], channels: int = 3) -> ImageDataset:

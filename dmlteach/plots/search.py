@@ -13,10 +13,10 @@ from torch import Tensor
 from dmlteach.data import ImageDataset
 from dmlteach.data.files import FileSource
 from dmlteach.data.pictures import files_of
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, printable
 from dmlteach.plots.retrieval import DASHED
 from dmlteach.plots.style import BLACK, CORRECT, GREY, INCORRECT, PALE, Picture, mark, page, place, styled
-from dmlteach.search import Found, printable
+from dmlteach.search import Found
 
 PER_LINE = 8  # neighbours; more go on in a further line
 MOST_LINES = 100

@@ -30,17 +30,59 @@ def zoo(tmp_path):
 def test_classes_are_divided_into_disjoint_train_and_test(zoo):
     train, test = load("folder", "train", zoo), load("folder", "test", zoo)
     assert sorted(train.class_names + test.class_names) == sorted(p.name for p in zoo.iterdir())
-    assert (train.num_classes, test.num_classes) == (3, 3)
-    assert train.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert train.num_classes >= 4 and test.num_classes >= 2  # of train, two are to fit on and two are val
+    assert train.labels.tolist() == [label for label in range(train.num_classes) for _ in range(2)]
     assert not train.shareable
 
 
 def test_the_division_depends_on_seed_and_fraction(zoo):
     divisions = {tuple(load("folder", "test", zoo, seed=seed).class_names) for seed in range(8)}
     assert len(divisions) > 1
-    assert load("folder", "test", zoo, test_fraction=0.34).num_classes == 2
+    for i in range(60):
+        picture(zoo / f"class {i}" / "1.png")
+    few, many = (set(load("folder", "test", zoo, test_fraction=f, seed=2).class_names) for f in (0.2, 0.6))
+    assert few < many
     with pytest.raises(DMLTeachError, match="between 0 and 1"):
         load("folder", "test", zoo, test_fraction=50)
+
+
+def test_a_class_that_is_added_moves_no_other(tmp_path):
+    """Train, test, fit and val: nobody changes sides, so nothing that was trained on is tested on."""
+    for i in range(40):
+        picture(tmp_path / f"class {i}" / "1.png")
+    before = {s: set(load("folder", s, tmp_path).class_names) for s in ("train", "fit", "val", "test")}
+    for name in ("another", "aa", "zz"):
+        picture(tmp_path / name / "1.png")
+        after = {s: set(load("folder", s, tmp_path).class_names) for s in before}
+        assert all(before[split] <= after[split] for split in before)
+        assert not after["train"] & after["test"] and not after["fit"] & after["val"]
+    assert after["fit"] | after["val"] == after["train"]
+    (tmp_path / "class 7" / "1.png").unlink()
+    fewer = {s: set(load("folder", s, tmp_path).class_names) for s in before}
+    assert all(fewer[split] == after[split] - {"class 7"} for split in before)
+
+
+def test_named_classes_take_the_place_of_a_division(zoo):
+    division = {"fit": ["ant", "fox"], "val": ["bee", "gone"], "test": ["cat", "dog"]}
+    found = {
+        split: load("folder", split, zoo, division=division).class_names
+        for split in ("train", "fit", "val", "test")
+    }
+    assert found == {
+        "train": ["ant", "bee", "fox"],
+        "fit": ["ant", "fox"],
+        "val": ["bee"],
+        "test": ["cat", "dog"],
+    }
+    with pytest.raises(DMLTeachError, match="none of the 1 class of test"):
+        load("folder", "test", zoo, division={"test": ["gone"]})
+
+
+def test_fit_and_val_share_the_cache_of_train(zoo):
+    train, fit, val = (load("folder", split, zoo) for split in ("train", "fit", "val"))
+    assert train.source.fingerprint == fit.source.fingerprint == val.source.fingerprint
+    assert sorted(fit.rows.tolist() + val.rows.tolist()) == train.rows.tolist()
+    assert sorted(fit.paths + val.paths) == sorted(train.paths)
 
 
 def test_train_and_test_folders_are_the_split(tmp_path):

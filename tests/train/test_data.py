@@ -1,0 +1,111 @@
+"""A run remembers its classes: a folder that grows or changes never mixes those of training and test."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dmlteach import data
+from dmlteach.cli import app
+from dmlteach.errors import DMLTeachError
+from dmlteach.train import TrainConfig, fit
+from tests.train.pictures import ON_PICTURES, flat_colors
+from tests.train.runs import assert_equal_runs, tiny
+
+
+@pytest.fixture
+def config(tmp_path) -> TrainConfig:
+    root = flat_colors(tmp_path / "pictures", 12, 4)
+    options = {**ON_PICTURES, "root": str(root), "sampler": "random", "batch_size": 4, "batches_per_epoch": 2}
+    return tiny(tmp_path, **options, eval_every=1)
+
+
+def grown(root: str) -> None:
+    """Classes with all kinds of names join: in a division anew, some would be in test, some in train."""
+    for name in ("aa", "cc", "mm", "other", "yy", "zz", "1", "2", "3"):
+        shutil.copytree(Path(root, "class03"), Path(root, name))
+
+
+def interrupted(config: TrainConfig) -> None:
+    """Train one epoch of two, and stop."""
+
+    def stop(run):
+        if run.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, stop)
+
+
+def test_a_run_keeps_the_classes_of_its_splits(config):
+    run = fit(config).path
+    record = json.loads((run / "data.json").read_text())
+    for split in ("fit", "val", "test"):
+        images = data.load("folder", split, config.root)
+        assert record["splits"][split]["classes"] == images.class_names
+        assert record["splits"][split]["images"] == len(images)
+
+
+def test_a_folder_that_has_grown_is_resumed_on_the_classes_of_the_run(config, tmp_path):
+    interrupted(config)
+    straight = fit(replace(config, output=str(tmp_path / "straight"))).path
+    grown(config.root)
+    with pytest.warns(UserWarning, match="9 classes more than when the run was made"):
+        resumed = fit(replace(config, resume=True)).path
+    assert_equal_runs(resumed, straight)
+
+
+def test_changed_training_images_are_refused_and_changed_test_images_told(config):
+    interrupted(config)
+    before = (Path(config.output) / "checkpoint.pt").read_bytes()
+    record = json.loads((Path(config.output) / "data.json").read_text())["splits"]
+    picture = Path(config.root, record["fit"]["classes"][0], "0.png")
+    content = picture.read_bytes()
+    picture.unlink()
+    with pytest.raises(DMLTeachError, match="images of fit have changed .* cannot be continued"):
+        fit(replace(config, resume=True))
+    assert (Path(config.output) / "checkpoint.pt").read_bytes() == before
+    picture.write_bytes(content)
+    Path(config.root, record["test"]["classes"][0], "0.png").unlink()
+    with pytest.warns(UserWarning, match="images of test have changed"):
+        fit(replace(config, resume=True))
+
+
+def test_a_folder_run_made_before_is_not_continued_and_others_are(config, tmp_path):
+    interrupted(config)
+    (Path(config.output) / "data.json").unlink()
+    with pytest.raises(DMLTeachError, match="not known which classes it was trained on"):
+        fit(replace(config, resume=True))
+    drawings = tiny(tmp_path, "drawings", method="contrastive", batches_per_epoch=2)
+    interrupted(drawings)
+    (Path(drawings.output) / "data.json").unlink()
+    assert fit(replace(drawings, resume=True)).metrics["final"]["epochs"] == 2
+
+
+def test_evaluate_and_embed_take_the_classes_of_the_run(config, tmp_path):
+    run = str(fit(config).path)
+    options = ["--checkpoint", run, "--dataset", "folder", "--root", config.root]
+    before = CliRunner().invoke(app, ["evaluate", *options])
+    assert before.exit_code == 0 and before.stderr == ""
+    grown(config.root)
+    after = CliRunner().invoke(app, ["evaluate", *options, "--output", str(tmp_path / "numbers.json")])
+    assert after.exit_code == 0 and after.stdout == before.stdout
+    assert "9 classes more" in after.stderr
+    assert "9 classes more" in json.loads((tmp_path / "numbers.json").read_text())["notes"][0]
+    embedded = CliRunner().invoke(app, ["embed", *options, "--output", str(tmp_path / "z.npz")])
+    number = len(json.loads(Path(run, "data.json").read_text())["splits"]["test"]["classes"]) * 4
+    assert embedded.stdout.startswith(f"{number} embeddings")
+    other = CliRunner().invoke(app, ["evaluate", *options, "--dataset-option", "seed=5"])
+    assert other.exit_code == 0 and "trained on" in other.stderr
+
+
+def test_a_default_batch_is_no_larger_than_the_data(config, capsys):
+    result = fit(replace(config, batch_size=None, batches_per_epoch=None, epochs=1, progress=True))
+    number = len(data.load("folder", "fit", config.root))
+    assert json.loads((result.path / "config.json").read_text())["recipe"]["batch_size"] == number
+    assert f"batches of {number} images, all there are; the recipe has 256" in capsys.readouterr().out
+    with pytest.raises(DMLTeachError, match="batch_size 1000 is larger than the data"):
+        fit(replace(config, batch_size=1000, output=str(result.path) + "-2"))
