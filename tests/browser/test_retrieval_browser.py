@@ -87,7 +87,7 @@ def test_the_answer_is_two_actions_away_and_equals_the_library(from_disk, browse
     browser = browser_of()
     page = from_disk(browser)
     assert visible_networks(page) == ["untrained"]
-    page.get_by_role("checkbox", name="classifier").check()
+    page.get_by_role("checkbox", name="softmax").check()
     page.get_by_role("checkbox", name="SST").check()
     page.wait_for_selector(".dml-network[data-network=sst] img[src]")
     assert visible_networks(page) == list(NETWORKS)
