@@ -59,7 +59,8 @@ def command(loss: str, sampler: str, seed: int, steps: int, epochs: int) -> list
 def table(content: dict) -> Iterator[str]:
     """The rows as Markdown."""
     yield (
-        f"{content['steps']} steps of 256 images each, one thread; mean ± half of the 95 % interval over "
+        f"{content['steps']} steps of 256 images, one thread (`local` takes fewer and smaller ones: an epoch "
+        "has as many as there are groups); mean ± half of the 95 % interval over "
         f"{len(content['seeds'])} seeds; in brackets the share of the time that planning batches took. "
         f"The seconds are of runs beside other work, and no measure of speed. {grid.beside()}\n"
     )

@@ -3,6 +3,9 @@
 import json
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +28,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; turn mistakes of the user or the environment into exit codes."""
         try:
-            return super().invoke(ctx)
+            with _warnings_in_one_line():
+                return super().invoke(ctx)
         except DMLTeachError as error:
             raise _failed(str(error)) from None
         except ModuleNotFoundError as error:
@@ -40,6 +44,21 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             typer.secho("interrupted", fg="yellow", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """What the package warns of is for the user, who has no use for the place in its code."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        if Path(filename).is_relative_to(Path(__file__).parent):
+            typer.secho(f"note: {message}", fg="yellow", err=True)
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        shown, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def _failed(message: str) -> typer.Exit:
@@ -87,11 +106,23 @@ Backbone = Annotated[
 ]
 BackboneWeights = Annotated[str, option("Of --backbone: imagenet (downloads), cached or a file.", "NAME")]
 BackboneSize = Annotated[int | None, option("Of --backbone: side of the images in pixels.", "N", "224")]
+RecallAt = Annotated[
+    str | None,
+    option("K of Recall@K, separated by commas.", "K,K,…", "1,2,4,8 or as published, as far as they fit"),
+]
 Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")]
 MaxMinutes = Annotated[
     float | None, option("End the training early after so many minutes.", "MINUTES", "no limit")
 ]
-Classes = Annotated[int | None, option("Only the first so many classes, for quick trials.", "N", "all")]
+Classes = Annotated[
+    int | None,
+    option(
+        "Only the first so many classes of every split, the test too: numbers of other --classes cannot be "
+        "compared.",
+        "N",
+        "all",
+    ),
+]
 DatasetOption = Annotated[
     list[str], option("Option of the data set, e.g. rotations=true; repeatable.", "NAME=VALUE", False)
 ]
@@ -158,6 +189,7 @@ def train(
     eval_every: Annotated[
         int, option("Epochs between evaluations on held-out classes; 0 trains on all of them.", "N")
     ] = 1,
+    recall_at: RecallAt = None,
     early_stopping: Annotated[
         int | None, option("Stop after so many epochs without a better training loss.", "N", RECIPE)
     ] = None,
@@ -188,7 +220,7 @@ def train(
         from dmlteach.plots import curves, style
 
         style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
-        _print_metrics(result.metrics["final"])
+        _print_metrics(result.metrics["final"], result.metrics.get("untrained"))
         typer.echo(f"run: {result.path}")
 
 
@@ -201,7 +233,7 @@ def evaluate(
     weights: BackboneWeights = "cached",
     image_size: BackboneSize = None,
     split: Split = "test",
-    recall_at: Annotated[str, option("K of Recall@K, separated by commas.", "K,K,…")] = "1,2,4,8",
+    recall_at: RecallAt = None,
     nmi: Annotated[bool, option("Also cluster the embeddings and report NMI.")] = False,
     across: Annotated[
         str | None,
@@ -216,6 +248,8 @@ def evaluate(
 ) -> None:
     """Exact retrieval metrics of a trained model, or of a pre-trained backbone's features, on a data set.
 
+    Of a run's folder, on the test images of the run, also those of its network before the first step.
+
     \b
     Example:
         dmlteach evaluate --checkpoint runs/sst-omniglot-0 --dataset omniglot --output metrics.json
@@ -224,10 +258,10 @@ def evaluate(
     """
     if across not in (None, "forward", "reverse"):
         raise unknown_name("direction across domains", across, ("forward", "reverse"))
-    from dmlteach import data, evaluate_domains
+    from dmlteach import baseline, data, evaluate_domains, recall
     from dmlteach import evaluate as measure
 
-    ks = tuple(_positive(k, "recall-at") for k in recall_at.split(","))
+    ks = None if recall_at is None else recall.parse(recall_at)
     model = _trained_or_backbone(checkpoint, backbone, weights, image_size)
     what = {"model": checkpoint or backbone, "image_size": model.spec.image_size, "dataset": dataset}
     progress = sys.stderr.isatty()
@@ -240,18 +274,28 @@ def evaluate(
         for direction, numbers in [*found["domains"].items(), ("average", found["average"])]:
             typer.echo(f"\n{direction}")
             _print_metrics(numbers)
+        if checkpoint:
+            typer.echo(
+                "\nuntrained      not known: a run measures it on its test images, not across domains."
+            )
         if output:
             _write_json(Path(output), {**what, **found})
         return
-    options = {"classes": classes, **_pairs(dataset_option)}
+    options = _pairs(dataset_option)
     if split == "test":
-        images, gallery = data.load_test(dataset, root, **options)
+        images, gallery = data.load_test(dataset, root, classes=classes, **options)
     else:
-        images, gallery = data.load(dataset, split, root, **options), None
+        images, gallery = data.load(dataset, split, root, classes=classes, **options), None
     numbers = measure(model, images, gallery, ks=ks, with_nmi=nmi, device=device, progress=progress)
-    _print_metrics(numbers)
+    before, unknown = None, ""
+    if checkpoint:
+        before, unknown = baseline.untrained(checkpoint, numbers, dataset, split, options)
+    _print_metrics(numbers, before)
+    if unknown:
+        typer.echo(f"untrained      not known: {unknown}")
     if output:
-        _write_json(Path(output), {**what, "split": split, **numbers})
+        known = {"untrained": before} if before else {}
+        _write_json(Path(output), {**what, "split": split, **numbers, **known})
 
 
 @app.command()
@@ -699,12 +743,6 @@ def _value(text: str) -> Any:
         return text
 
 
-def _positive(text: str, option: str) -> int:
-    if not (text.strip().isdigit() and int(text) > 0):
-        raise DMLTeachError(f"--{option} takes whole numbers from 1, separated by commas, not {text!r}.")
-    return int(text)
-
-
 def _refuse_beside(ctx: typer.Context, option: str, others: list[str]) -> None:
     """One error where options were given that another one puts out of use."""
     for name in others:
@@ -730,11 +768,18 @@ def _trained_or_backbone(
     )
 
 
-def _print_metrics(numbers: dict[str, Any]) -> None:
-    """One line per number; fractions with four decimals."""
+def _print_metrics(numbers: dict[str, Any], untrained: dict[str, Any] | None = None) -> None:
+    """One line per number; fractions with four decimals, beside those of the untrained network if known."""
+    if untrained:
+        typer.echo(f"{'':<14} {'untrained':>10} {'trained':>10}")
     for name, value in numbers.items():
-        if isinstance(value, int | float):
-            typer.echo(f"{name:<14} {value:.4f}" if isinstance(value, float) else f"{name:<14} {value}")
+        if not isinstance(value, int | float):
+            continue
+        shown = f"{value:.4f}" if isinstance(value, float) else str(value)
+        if untrained:
+            before = untrained.get(name) if isinstance(value, float) else None
+            shown = f"{'' if before is None else format(before, '.4f'):>10} {shown:>10}"
+        typer.echo(f"{name:<14} {shown}")
 
 
 def _print_progress() -> None:

@@ -17,7 +17,8 @@ class CrossBatchMemory(nn.Module):
         size: M, embeddings to keep.
         embedding_dim: D.
 
-    Source: Algorithm 1; the memory is asked before the batch is added.
+    Source: Algorithm 1, but for the order: here the memory is asked before the batch is added, so that no
+    embedding meets itself. The authors' code adds the batch first, and compares it with itself twice.
     """
 
     def __init__(self, size: int, embedding_dim: int):

@@ -1,5 +1,6 @@
 """Run a model over a data set: embeddings, then exact metrics."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from dmlteach import data, metrics
+from dmlteach import data, metrics, recall
 from dmlteach.data import ImageDataset
 from dmlteach.data.augment import Augmentation
 from dmlteach.data.cache import CachedImages, Mode, cached
@@ -94,7 +95,7 @@ def evaluate(
     dataset: ImageDataset | CachedImages,
     gallery: ImageDataset | CachedImages | None = None,
     *,
-    ks: tuple[int, ...] = (1, 2, 4, 8),
+    ks: Sequence[int] | None = None,
     with_nmi: bool = False,
     device: str = "auto",
     progress: bool = False,
@@ -105,19 +106,25 @@ def evaluate(
         model: an embedding network.
         dataset: images; each is a query against all others, or against `gallery`.
         gallery: images to retrieve from, where they are not the queries themselves.
-        ks: K of Recall@K.
+        ks: K of Recall@K, which must fit; None: the data set's published ones (by default 1, 2, 4, 8), of
+            which those above the number of items searched are left out, and a warning says so.
         with_nmi: also cluster the embeddings (k-means, one start) and report NMI.
         device: "auto", "cpu", "cuda" or "mps".
         progress: show a bar.
 
     Returns:
-        Fractions "recall@K", "map@r", "r_precision", and "num_queries", "num_left_out" (and "nmi").
+        Fractions "recall@K", "map@r", "r_precision" (and "nmi"), and the counts "num_queries", "num_left_out"
+        and "num_classes": the classes of all queries.
     """
+    if ks is None:
+        number = recall.searched(dataset, gallery)
+        ks = recall.fitting(dataset.name, number, f"the {(gallery or dataset).split} split")
     embeddings = embed(model, dataset, device, progress=progress)
     others: tuple[Tensor | None, Tensor | None] = (None, None)
     if gallery is not None:
         others = (embed(model, gallery, device, progress=progress), gallery.labels)
     result = metrics.retrieval_metrics(embeddings, dataset.labels, ks, *others)
+    result["num_classes"] = len(dataset.labels.unique())
     if with_nmi:
         result["nmi"] = metrics.nmi(embeddings, dataset.labels)
     return result
@@ -129,7 +136,7 @@ def evaluate_domains(
     root: str | Path | None = None,
     *,
     reverse: bool = False,
-    ks: tuple[int, ...] = (1,),
+    ks: Sequence[int] | None = None,
     classes: int | None = None,
     device: str = "auto",
     progress: bool = False,
@@ -145,7 +152,7 @@ def evaluate_domains(
         dataset: a data set with domains, see `data.domains`.
         root: where the data set is; Omniglot needs none.
         reverse: each other domain's queries in the source domain's gallery instead.
-        ks: K of Recall@K.
+        ks: K of Recall@K; None: as `evaluate` does, for the smallest gallery.
         classes: only the first so many classes.
         device: "auto", "cpu", "cuda" or "mps".
         progress: show a bar.
@@ -161,17 +168,25 @@ def evaluate_domains(
         raise DMLTeachError(f"{dataset!r} has one domain only; evaluate it with `evaluate`.")
     source, others = names[0], names[1:]
 
-    def embedded(split: str, domain: str) -> tuple[Tensor, Tensor]:
-        images = data.load(dataset, split, root, domain=domain, classes=classes)
+    def load(split: str, domain: str) -> ImageDataset:
+        return data.load(dataset, split, root, domain=domain, classes=classes)
+
+    def embedded(images: ImageDataset) -> tuple[Tensor, Tensor]:
         return embed(model, images, device, progress=progress), images.labels
 
+    here = load("gallery" if reverse else "query", source)
+    there = {domain: load("query" if reverse else "gallery", domain) for domain in others}
+    if ks is None:
+        smallest = len(here) if reverse else min(map(len, there.values()))
+        ks = recall.fitting(dataset, smallest, "the smallest gallery")
     result = {}
-    fixed = embedded("gallery" if reverse else "query", source)
-    for domain in others:
-        moving = embedded("query" if reverse else "gallery", domain)
+    fixed = embedded(here)
+    for domain, images in there.items():
+        moving = embedded(images)
         queries, gallery = (moving, fixed) if reverse else (fixed, moving)
         direction = f"{domain} → {source}" if reverse else f"{source} → {domain}"
         result[direction] = metrics.retrieval_metrics(*queries, ks, *gallery)
+        result[direction]["num_classes"] = len(queries[1].unique())
     average = {
         name: sum(one[name] for one in result.values()) / len(result)
         for name, value in next(iter(result.values())).items()

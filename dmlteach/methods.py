@@ -96,6 +96,7 @@ _SIX_CLASSES |= {"learning_rate": 1e-5, "weight_decay": 4e-4}
 
 METHODS: dict[str, Method] = {
     "sst": Method(_SST_PAPER, loss="sst", sampler="local", batch_size=256),
+    # As for SST, targets are those of the epoch's start; the authors' baseline chooses them at every step.
     "triplet": Method(_SST_PAPER, loss="triplet", sampler="local", batch_size=256),
     "contrastive": Method(
         "Hadsell, Chopra & LeCun, CVPR 2006",

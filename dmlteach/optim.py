@@ -114,12 +114,11 @@ class Schedule:
             self.reduction *= self.options.get("factor", 0.5)
             self.waited = 0
 
-    def apply(self, optimizer: Optimizers, progress: float) -> float:
-        """Set the rates of all groups; returns the first group's."""
+    def apply(self, optimizer: Optimizers, progress: float) -> None:
+        """Set the rates of all groups."""
         factor = self.factor(progress)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
-        return optimizer.param_groups[0]["lr"]
 
     def state_dict(self) -> dict[str, float]:
         return {"best": self.best, "waited": self.waited, "reduction": self.reduction}

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dmlteach import checkpoint, das, data, distributed, losses, methods, models, optim, samplers
+from dmlteach import checkpoint, das, data, distributed, losses, methods, models, optim, recall, samplers
 from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
 from dmlteach.device import choose_device
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.evaluate import cached_for, embed, evaluate
+from dmlteach.evaluate import cached_for, embed
+from dmlteach.held_out import HeldOut, held_out
 from dmlteach.interfaces import Batch, Space
 from dmlteach.meter import STATS_EVERY, Meter
 from dmlteach.methods import Method
@@ -34,7 +35,6 @@ POSITIVE = (
     "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
     "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 )  # fmt: skip
-RECALL_AT = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30, 40, 50)}  # K of Recall@K, as published
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
 MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
 
@@ -68,11 +68,14 @@ class TrainConfig:
         compile: compile the network with torch.compile.
         eval_every: epochs between evaluations on val classes, which are then kept out of training;
             0 trains on all training classes.
+        recall_at: K of Recall@K on the val and test classes, e.g. (1, 10), which must fit both; None: the
+            data set's published ones (by default 1, 2, 4, 8) that fit.
         early_stopping: epochs without a better training loss.
         save_every: seconds between checkpoints inside an epoch.
         tensorboard: also write TensorBoard events.
         progress: show bars and a line per epoch.
-        classes: use the first so many classes of every split only, for quick trials.
+        classes: use the first so many classes of every split only (train, fit, val, test, query, gallery),
+            for quick trials. Fewer test classes are easier: numbers of other `classes` cannot be compared.
         dataset_options: options of `data.load`.
     """
 
@@ -110,6 +113,7 @@ class TrainConfig:
     precision: str = "fp32"
     compile: bool = False
     eval_every: int = 1
+    recall_at: str | tuple[int, ...] | None = None
     early_stopping: int | None = None
     save_every: float = 300.0
     tensorboard: bool = False
@@ -152,6 +156,8 @@ def resolve(config: TrainConfig) -> Method:
         raise DMLTeachError(f"eval_every must be 0 (never) or a number of epochs, not {config.eval_every}.")
     if config.precision not in ("fp32", "bf16"):
         raise DMLTeachError(f"precision must be fp32 or bf16, not {config.precision!r}.")
+    if config.recall_at is not None:
+        recall.parse(config.recall_at)
     recipe = replace(recipe, **given)
     if config.imprint is None and not methods.has_class_vectors(recipe.loss):
         recipe = replace(recipe, imprint=0)  # another loss was chosen than the method's
@@ -172,8 +178,12 @@ def fit(
         stop: ends the run after the step in which another thread sets it, as Ctrl-C does.
 
     Returns:
-        The run's folder, metrics and model. metrics["epochs"] has a row per epoch; metrics["final"] is
-        the last state on the test classes (never the best of several), with the seconds of training.
+        The run's folder, metrics and model. metrics["untrained"] is what `evaluate` returns on the test
+        classes for the network before its first step: a random one, pre-trained weights or a checkpoint,
+        where an ensemble's learners are independent already; it is not there in runs made before it was
+        measured, when they are resumed. metrics["epochs"] has a row per epoch; metrics["final"] is
+        the last state on the test classes (never the best of several), with "train_seconds", "epochs"
+        (whole ones), "steps" (in all) and "ended", a sentence that says why training ended.
 
     Raises:
         DMLTeachError: an option, file or data set that cannot be used; nothing is written then.
@@ -185,6 +195,7 @@ def fit(
         run.start()
         watch = after_epoch or (lambda run: None)
         watch(run)
+        run.measure_untrained()
         while not run.over():
             run.plan_epoch()
             for batch, pixels in run.remaining_batches():
@@ -192,8 +203,9 @@ def fit(
                 if run.out_of_time():
                     break
                 run.save_if_due(stop)
-            run.end_epoch()
-            watch(run)
+            if run.epoch_is_complete():
+                run.end_epoch()
+                watch(run)
         return run.finish()
 
 
@@ -213,8 +225,8 @@ class Run:
         _check_classes(dataset)
         # Loaded (not decoded) now: a test split that is missing must not be found out after the training.
         plain = {k: v for k, v in config.dataset_options.items() if k not in recipe.train_options}
-        self.val = self._load("val", plain) if config.eval_every else None
-        self.test, self.gallery = self._load_test(plain)
+        self.val = self._load_val(plain) if config.eval_every else None
+        self.test = self._load_test(plain)
         self.model = self._build_model(dataset.channels)
         self._check_batch_statistics()
         self.sampler = samplers.create(
@@ -229,12 +241,17 @@ class Run:
         self.augmentation = Augmentation(cast(Kind, recipe.transform), spec.image_size, spec.mean, spec.std)
         with world.main_first():  # one process decodes, the others find the cache
             self.images = cached_for(self.model, dataset, config.progress)
+            self.test = self.test.decoded(self.model, config.progress)
+            self.val = self.val and self.val.decoded(self.model, config.progress)
         self.dataset, self.labels = dataset, dataset.labels.to(device)
 
         self.epoch = self.step = 0
-        self.planned = self.stopped_early = self.timed_out = False
+        self.planned = self.timed_out = False
+        self.ended: str | None = None  # why there is nothing left to train
+        self.batches: list[Batch] = []  # of the epoch, those that are done included
         self.elapsed = 0.0
         self.history: list[dict[str, Any]] = []
+        self.untrained: dict[str, Any] | None = None
         self.meter = Meter()
         self.pending: DelayedScalar | None = None
         self.recent: deque[tuple[int, int, list[int]]] = deque(maxlen=3)
@@ -246,10 +263,14 @@ class Run:
         config = self.config
         return self._first_classes(data.load(config.dataset, split, config.root, **options))
 
-    def _load_test(self, options: dict[str, Any]) -> tuple[data.ImageDataset, data.ImageDataset | None]:
-        """Queries, and the gallery where it is another set than the queries."""
+    def _load_val(self, options: dict[str, Any]) -> HeldOut:
+        cure = "Add images, or train on all classes with --eval-every 0."
+        return held_out(self._load("val", options), None, self.config.recall_at, cure)
+
+    def _load_test(self, options: dict[str, Any]) -> HeldOut:
         queries, gallery = data.load_test(self.config.dataset, self.config.root, **options)
-        return self._first_classes(queries), None if gallery is None else self._first_classes(gallery)
+        gallery = None if gallery is None else self._first_classes(gallery)
+        return held_out(self._first_classes(queries), gallery, self.config.recall_at)
 
     def _first_classes(self, dataset: data.ImageDataset) -> data.ImageDataset:
         count = self.config.classes
@@ -334,10 +355,10 @@ class Run:
             checkpoint.write_json(
                 self.folder / "config.json", {"config": asdict(self.config), "recipe": asdict(self.recipe)}
             )
-        if self.saved is None:
+        self.resumed, self.saved = self.saved is not None, None
+        if not self.resumed:
             self._initialize_heads()
             self._imprint()
-        self.saved = None
 
     def _initialize_heads(self) -> None:
         """Make the learners of an ensemble independent before training, where the recipe says so."""
@@ -364,6 +385,15 @@ class Run:
         found = embed(self.model, self.images, self.device.type, world=self.world, rows=rows)
         self.objective.loss.imprint(Space(found, labels[rows]))
 
+    def measure_untrained(self) -> None:
+        """Evaluate the network before its first step on the test classes; a resumed run knows it already.
+
+        Every process does, so that none waits for another. Nothing random is drawn.
+        """
+        if not self.resumed:
+            show = self.config.progress and self.world.is_main
+            self.untrained = self.test.measure(self.model, self.device.type, show)
+
     def plan_epoch(self) -> None:
         """Let sampler and loss prepare, from epoch-start embeddings where one of them needs them."""
         started = time.perf_counter()
@@ -380,6 +410,10 @@ class Run:
             self.meter = Meter(report=report)
             self.step, self.planned = 0, True
             self.meter.plan_seconds = time.perf_counter() - started
+        self.batches = list(self.sampler)[: self.recipe.batches_per_epoch]
+        if not self.batches:
+            self.ended = self._no_triplet_left()
+            self.save()
         frozen = self.epoch < sum(n for what, n in self.recipe.phases if what == "freeze")
         self.model.backbone.requires_grad_(not frozen)
         self.model.train()
@@ -396,17 +430,19 @@ class Run:
         embeddings[rows] = found
         return Space(embeddings, self.dataset.labels)
 
+    def _no_triplet_left(self) -> str:
+        after = f"after {_count(self.epoch, 'epoch')}" if self.epoch else "before the first step"
+        size = self.recipe.batch_size
+        return (
+            f"{after} no batch of the {self.recipe.sampler} sampler held a triplet: in each neighbourhood of "
+            f"about {size} images all are of one class, or no two are. A --batch-size above {size} or "
+            "--sampler local_classes or class_balanced brings several classes together."
+        )
+
     def remaining_batches(self) -> Iterator[tuple[Batch, Pixels]]:
         """The epoch's batches from where it stands, each with this process's pixels (uint8)."""
-        batches = list(self.sampler)[: self.recipe.batches_per_epoch]
-        self.num_batches = len(batches)
-        if not batches:
-            raise DMLTeachError(
-                f"the {self.recipe.sampler} sampler found no batch with a triplet in epoch {self.epoch}; "
-                "the classes need two images or more, and the batches more than one class."
-            )
         self.bar = tqdm(
-            total=len(batches),
+            total=len(self.batches),
             initial=self.step,
             desc=f"epoch {self.epoch + 1}/{self.recipe.epochs}",
             unit="batch",
@@ -414,7 +450,7 @@ class Run:
             leave=False,
         )
         return prefetch(
-            batches[self.step :],
+            self.batches[self.step :],
             lambda batch: self.images.gather(batch[self.world.rows(len(batch))]),
             self.device,
         )
@@ -424,8 +460,7 @@ class Run:
 
     def train_on(self, batch: Batch, pixels: Pixels) -> None:
         """One optimiser step on one global batch."""
-        progress = self.epoch + self.step / self.num_batches
-        self.rate = self.schedule.apply(self.optimizer, progress)
+        self.schedule.apply(self.optimizer, self.epoch + self.step / len(self.batches))
         images = torch.tensor(batch, device=self.device)
         labels = self.labels[images]
         tuples = batch.tuples.to(self.device) if batch.tuples else None
@@ -490,8 +525,12 @@ class Run:
         return self.timed_out
 
     def over(self) -> bool:
-        """Whether training has ended: all epochs, early stopping, or (until it is resumed) the time limit."""
-        return self.epoch >= self.recipe.epochs or self.stopped_early or self.timed_out
+        """Whether training has ended, for good or (until it is resumed) by the time limit."""
+        return self.ended is not None or self.timed_out
+
+    def epoch_is_complete(self) -> bool:
+        """Whether all batches of the epoch are done; one without batches never is."""
+        return 0 < len(self.batches) == self.step
 
     def save_if_due(self, stop: threading.Event) -> None:
         """Save every `save_every` seconds, and when asked to stop."""
@@ -510,32 +549,47 @@ class Run:
         """Close the epoch: its row of metrics, schedule, early stopping, evaluation on val, checkpoint."""
         self._read_last_loss()
         self.bar.close()
-        row = {"epoch": self.epoch, "lr": self.rate, **self.meter.summary()}
+        # The rate is the optimiser's: a checkpoint may stand after the last step, and then none follows it.
+        rate = self.optimizer.param_groups[0]["lr"]
+        row = {"epoch": self.epoch, "lr": rate, **self.meter.summary()}
         if self.val is not None and (self.epoch + 1) % self.config.eval_every == 0:
-            row["val"] = evaluate(self.model, self.val, device=self.device.type)
+            row["val"] = self.val.measure(self.model, self.device.type)
         self.schedule.epoch_ended(row["loss"])
-        self.stopped_early = self.early_stopping.epoch_ended(row["loss"])
+        stopped_early = self.early_stopping.epoch_ended(row["loss"])
         row["elapsed"] = self._seconds()
         self.history.append(row)
         self.epoch, self.step, self.planned = self.epoch + 1, 0, False
+        self.ended = self._nothing_left(stopped_early)
         self.save()
         self._write_metrics()
         if self.config.progress and self.world.is_main:
             line = f"epoch {self.epoch}: loss {row['loss']:.4f}, {row['images_per_second']:.0f} images/s"
-            print(line + (f", val Recall@1 {row['val']['recall@1']:.3f}" if "val" in row else ""))
+            print(line + (f", val {_first_recall(row['val'])}" if "val" in row else ""))
+
+    def _nothing_left(self, stopped_early: bool) -> str | None:
+        """Why training ends after this epoch, or None."""
+        if self.epoch >= self.recipe.epochs:
+            return f"all {_count(self.recipe.epochs, 'epoch')} are trained."
+        if stopped_early:
+            waited = _count(self.recipe.early_stopping or 0, "epoch")
+            return f"early stopping: no better training loss in the last {waited}."
+        return None
 
     def finish(self) -> Result:
         """Write the weights, evaluate the last state on the test classes, and return."""
-        final: dict[str, Any] = {"train_seconds": self._seconds(), "epochs": self.epoch}
+        final: dict[str, Any] = {
+            "train_seconds": self._seconds(),
+            "epochs": self.epoch,
+            "steps": sum(row["steps"] for row in self.history) + self.step,
+            "ended": self.ended,
+        }
         if self.world.is_main:
+            if self.config.progress:
+                print(f"training has ended: {self.ended}")
             models.save(self.model, self.folder / "model.safetensors")
-            ks = RECALL_AT.get(self.config.dataset, (1, 2, 4, 8))
-            show = self.config.progress
-            final |= evaluate(
-                self.model, self.test, self.gallery, ks=ks, device=self.device.type, progress=show
-            )
+            final |= self.test.measure(self.model, self.device.type, self.config.progress)
             self._write_metrics(final)
-        return Result(self.folder, {"epochs": self.history, "final": final}, self.model.eval())
+        return Result(self.folder, self._metrics(final), self.model.eval())
 
     def _seconds(self) -> float:
         return self.elapsed + time.perf_counter() - self.begun
@@ -560,8 +614,10 @@ class Run:
                 "schedule": self.schedule.state_dict(),
                 "early_stopping": self.early_stopping.state_dict(),
                 "sampler": self.sampler.state_dict(),
-                "position": (self.epoch, self.step, self.planned, self.stopped_early),
+                "position": (self.epoch, self.step, self.planned),
+                "ended": self.ended,
                 "meter": self.meter.state_dict(),
+                "untrained": self.untrained,
                 "history": self.history,
                 "elapsed": self._seconds(),
             },
@@ -586,16 +642,22 @@ class Run:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
         self.early_stopping.load_state_dict(saved["early_stopping"])
-        self.epoch, self.step, self.planned, self.stopped_early = saved["position"]
+        self.epoch, self.step, self.planned, *stopped_early = saved["position"]
+        # Runs made before kept no reason, but whether early stopping had ended them.
+        self.ended = saved["ended"] if "ended" in saved else self._nothing_left(any(stopped_early))
         self.sampler.load_state_dict(saved["sampler"])
         self.meter = Meter.from_state(saved["meter"])
         self.history, self.elapsed = saved["history"], saved["elapsed"]
+        self.untrained = saved.get("untrained")  # not measured in runs made before
+
+    def _metrics(self, final: dict[str, Any] | None) -> dict[str, Any]:
+        content = {"untrained": self.untrained, "epochs": self.history, "final": final}
+        return {part: numbers for part, numbers in content.items() if numbers is not None}
 
     def _write_metrics(self, final: dict[str, Any] | None = None) -> None:
         if not self.world.is_main:
             return
-        content = {"epochs": self.history} | ({"final": final} if final else {})
-        checkpoint.write_json(self.folder / "metrics.json", content)
+        checkpoint.write_json(self.folder / "metrics.json", self._metrics(final))
         checkpoint.write_json_lines(self.folder / "metrics.jsonl", self.history)
         if self.config.tensorboard:
             _write_tensorboard(self.folder, self.history)
@@ -612,10 +674,22 @@ def _check_classes(dataset: data.ImageDataset) -> None:
         )
 
 
+def _first_recall(numbers: dict[str, Any]) -> str:
+    name = next(name for name in numbers if name.startswith("recall@"))
+    return f"{name.capitalize()} {numbers[name]:.3f}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + "s" * (number != 1)
+
+
 def _identity(config: TrainConfig) -> dict[str, Any]:
     """The options that a resumed run must share with the interrupted one."""
     free = ("output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root")
-    return {k: v for k, v in asdict(config).items() if k not in free}
+    identity = {k: v for k, v in asdict(config).items() if k not in free}
+    if config.recall_at is not None:  # "1,2" and (1, 2) are the same
+        identity["recall_at"] = recall.parse(config.recall_at)
+    return identity
 
 
 def _write_tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:

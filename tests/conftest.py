@@ -1,12 +1,27 @@
-"""What all tests share: reference data beside the checkout, and the rule that CI skips nothing."""
+"""What all tests share: reference data beside the checkout, seeds, and the rule that CI skips nothing.
+
+Tests pass on every machine: none is decided by a clock, nor by one run's luck. What a text says of a
+recording is asserted of the recording, whose bytes are the same everywhere. A training anew ends a little
+differently on each processor, and more so with another seed: what is said of trainings is asserted of the
+mean over seeds. Beside such a bound stand the mean and the standard deviation over 20 seeds or more, as
+`--seeds 20` measures them; the mean of three, which a usual run takes, deviates by 1/√3 of that, and the
+bound is four such deviations away or more.
+"""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from statistics import mean, stdev
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("everywhere", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("everywhere")  # the same examples on every machine, and no clock
 
 CHECKOUT = Path(__file__).parent.parent
 NO_SKIP = "DMLTEACH_NO_SKIP"  # set to 1 in CI: a test that would be skipped fails
+OVER_SEEDS = "over seeds"  # property of a test: (what, mean, standard deviation, seeds)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,6 +31,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=40,
         help="random degenerate batches per loss (tests/losses/test_every_loss.py); a thorough run: 10000",
     )
+    parser.addoption(
+        "--seeds",
+        type=int,
+        default=3,
+        help="seeds whose mean a claim is about (tests/claims); to measure a bound: 20, which prints a table",
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """With more seeds than usual, what was measured: the numbers that stand beside the bounds."""
+    if config.getoption("--seeds") <= 3:
+        return
+    terminalreporter.section("means over seeds")
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for key, value in report.user_properties:
+                if key == OVER_SEEDS and report.when == "call":
+                    what, mean, deviation, seeds = value
+                    test = report.nodeid.split("::")[-1]
+                    terminalreporter.line(f"{mean:9.4g} ± {deviation:.2g} ({seeds} seeds)  {what}  {test}")
+
+
+@pytest.fixture
+def mean_over_seeds(
+    request, record_property
+) -> Callable[[Callable[[int], dict[str, float]]], dict[str, float]]:
+    """Means over seeds of numbers, by name, that a function measures with a seed."""
+    seeds = range(1, request.config.getoption("--seeds") + 1)  # recordings and shipped networks have seed 0
+
+    def over_seeds(measure: Callable[[int], dict[str, float]]) -> dict[str, float]:
+        found = [{name: float(value) for name, value in measure(seed).items()} for seed in seeds]
+        means = {}
+        for name in found[0]:
+            values = [numbers[name] for numbers in found]
+            means[name] = mean(values)
+            spread = stdev(values) if len(values) > 1 else 0.0
+            record_property(OVER_SEEDS, (name, means[name], spread, len(values)))
+        return means
+
+    return over_seeds
 
 
 @pytest.fixture(scope="session")

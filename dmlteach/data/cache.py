@@ -61,6 +61,7 @@ class CachedImages:
     """
 
     def __init__(self, dataset: ImageDataset, folder: Path, size: int, mode: Mode):
+        self.name, self.split = dataset.name, dataset.split
         self.labels = dataset.labels
         self.channels = dataset.channels
         self.size, self.mode, self.folder = size, mode, folder

@@ -8,8 +8,6 @@ from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
 from dmlteach.plots.retrieval import top_neighbours
 
-every_seed = pytest.mark.parametrize("seed", [1, 2, 3])  # the shipped networks have seed 0
-
 
 def recall(z, labels) -> float:
     return recall_at_k(z, labels, (1,))[1]
@@ -20,63 +18,98 @@ def first(z, labels):
     return labels[top_neighbours(z, torch.arange(len(z)), k=1)[:, 0]]
 
 
-@every_seed
-def test_an_untrained_network_finds_the_right_character_many_times_as_often_as_guessing(seed, unseen):
-    of = unseen(seed)
-    guessing = 19 / (len(of.labels) - 1)
-    assert recall(of.embeddings["untrained"], of.labels) > 10 * guessing
+def test_an_untrained_network_finds_the_right_character_many_times_as_often_as_guessing(
+    mean_over_seeds, unseen
+):
+    def measure(seed):
+        of = unseen(seed)
+        guessing = 19 / (len(of.labels) - 1)
+        return {"times": recall(of.embeddings["untrained"], of.labels) / guessing}
+
+    assert mean_over_seeds(measure)["times"] > 10
 
 
-@every_seed
-def test_classifier_and_sst_are_far_better_than_the_untrained_network(seed, unseen):
-    of = unseen(seed)
-    reached = {name: recall(z, of.labels) for name, z in of.embeddings.items()}
-    for name in ("softmax", "sst"):
-        assert 1 - reached[name] < 0.8 * (1 - reached["untrained"])
-    assert reached["softmax"] > reached["sst"] - 0.1  # a strong competitor
+def mistakes_left(reached: dict[str, float]) -> dict[str, float]:
+    """Mistakes of the classifier and of SST, as shares of the untrained network's; and who is ahead."""
+    left = {name: (1 - reached[name]) / (1 - reached["untrained"]) for name in ("softmax", "sst")}
+    return left | {"ahead": reached["softmax"] - reached["sst"]}
 
 
-@every_seed
-def test_what_helps_was_learned_on_others_they_mend_many_of_the_untrained_networks_mistakes(seed, unseen):
-    of = unseen(seed)
-    right = {name: first(z, of.labels) == of.labels for name, z in of.embeddings.items()}
-    missed = ~right["untrained"]
-    for name in ("softmax", "sst"):
-        assert right[name][missed].float().mean() > 0.3
+def test_the_shipped_classifier_and_sst_are_far_better_than_an_untrained_network(mean_over_seeds, unseen):
+    def measure(seed):
+        of = unseen(seed)
+        return mistakes_left({name: recall(z, of.labels) for name, z in of.embeddings.items()})
+
+    mean = mean_over_seeds(measure)
+    assert mean["softmax"] < 0.5 and mean["sst"] < 0.5
+    assert mean["ahead"] > -0.05  # the classifier is a strong competitor
 
 
-@every_seed
-def test_a_stroke_that_moves_a_little_changes_the_output_of_a_random_network_a_little(seed, unseen):
-    images = unseen(seed).images
-    drawings = torch.stack([images[i][0] for i in range(0, len(images), 5)]).float()  # (200, 1, 105, 105)
-    model = models.create("omniglot_cnn", 128, seed=seed).eval()
+def test_after_sixty_steps_classifier_and_sst_are_better_than_before(mean_over_seeds, unseen, trained):
+    def measure(seed):
+        of = unseen(seed)
+        embeddings = {name: embed(trained(name, seed).model, of.images) for name in ("softmax", "sst")}
+        embeddings["untrained"] = of.embeddings["untrained"]  # of the same seed, from which both start
+        return mistakes_left({name: recall(z, of.labels) for name, z in embeddings.items()})
 
-    def embed_moved(by: int) -> torch.Tensor:
-        pixels = torch.nn.functional.interpolate(drawings.roll(by, dims=3), size=28, mode="area")
-        with torch.no_grad():
-            return model((pixels / 255 - model.spec.mean[0]) / model.spec.std[0])
-
-    z = embed_moved(0)
-    apart = torch.pdist(z).mean()
-    changed = [((embed_moved(by) - z).norm(dim=1).mean() / apart).item() for by in (1, 2, 4, 8)]
-    assert changed == sorted(changed) and changed[0] < 0.4
-    own = torch.cdist(embed_moved(1), z).argmin(1) == torch.arange(len(z))
-    assert own.float().mean() > 0.95
+    mean = mean_over_seeds(measure)
+    assert mean["softmax"] < 0.95 and mean["sst"] < 0.95
+    assert mean["ahead"] > -0.2
 
 
-@every_seed
-def test_characters_of_one_alphabet_resemble_each_other(seed):
+def test_what_helps_was_learned_on_others_they_mend_many_of_the_untrained_networks_mistakes(
+    mean_over_seeds, unseen
+):
+    def measure(seed):
+        of = unseen(seed)
+        right = {name: first(z, of.labels) == of.labels for name, z in of.embeddings.items()}
+        return {name: right[name][~right["untrained"]].float().mean() for name in ("softmax", "sst")}
+
+    mean = mean_over_seeds(measure)
+    assert mean["softmax"] > 0.3 and mean["sst"] > 0.3
+
+
+def test_a_stroke_that_moves_a_little_changes_the_output_of_a_random_network_a_little(
+    mean_over_seeds, unseen
+):
+    def measure(seed):
+        images = unseen(seed).images
+        drawings = torch.stack([images[i][0] for i in range(0, len(images), 5)]).float()  # (200, 1, 105, 105)
+        model = models.create("omniglot_cnn", 128, seed=seed).eval()
+
+        def embed_moved(by: int) -> torch.Tensor:
+            pixels = torch.nn.functional.interpolate(drawings.roll(by, dims=3), size=28, mode="area")
+            with torch.no_grad():
+                return model((pixels / 255 - model.spec.mean[0]) / model.spec.std[0])
+
+        z = embed_moved(0)
+        apart = torch.pdist(z).mean()
+        changed = {f"by {by}": (embed_moved(by) - z).norm(dim=1).mean() / apart for by in (1, 2, 4, 8)}
+        own = torch.cdist(embed_moved(1), z).argmin(1) == torch.arange(len(z))
+        return changed | {"own is nearest": own.float().mean()}
+
+    *changed, own = mean_over_seeds(measure).values()
+    assert changed == sorted(changed)
+    assert changed[0] < 0.4
+    assert own > 0.95
+
+
+def test_characters_of_one_alphabet_resemble_each_other(mean_over_seeds):
     train = data.load("omniglot", "train")
-    chosen = torch.randperm(train.num_classes, generator=torch.Generator().manual_seed(seed))[:100]
-    images = train.subset_classes(chosen.tolist())
-    alphabet = [name.split(" character")[0] for name in images.class_names]
-    z = embed(models.create("omniglot_cnn", 128, seed=seed), images)
-    found = first(z, images.labels)
-    wrong = found != images.labels
-    pairs = zip(images.labels[wrong].tolist(), found[wrong].tolist(), strict=True)
-    shared = torch.tensor([alphabet[a] == alphabet[b] for a, b in pairs]).float().mean()
-    chance = torch.tensor([alphabet[a] == alphabet[b] for a in range(100) for b in range(a)]).float().mean()
-    assert shared > 1.5 * chance
+
+    def measure(seed):
+        chosen = torch.randperm(train.num_classes, generator=torch.Generator().manual_seed(seed))[:100]
+        images = train.subset_classes(chosen.tolist())
+        alphabet = [name.split(" character")[0] for name in images.class_names]
+        z = embed(models.create("omniglot_cnn", 128, seed=seed), images)
+        found = first(z, images.labels)
+        wrong = found != images.labels
+        pairs = zip(images.labels[wrong].tolist(), found[wrong].tolist(), strict=True)
+        shared = torch.tensor([alphabet[a] == alphabet[b] for a, b in pairs]).float().mean()
+        chance = torch.tensor([alphabet[a] == alphabet[b] for a in range(100) for b in range(a)])
+        return {"times": shared / chance.float().mean()}
+
+    assert mean_over_seeds(measure)["times"] > 1.5
 
 
 @pytest.mark.parametrize(("name", "size"), [("omniglot_cnn", 128), ("resnet50", 512)])

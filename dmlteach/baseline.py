@@ -1,0 +1,51 @@
+"""The untrained network's numbers, which a run keeps, beside those of a trained one on the same images."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# Numbers that must agree for two evaluations to be of the same queries and classes.
+COUNTS = ("num_queries", "num_left_out", "num_classes")
+
+
+def untrained(
+    checkpoint: str | Path,
+    measured: Mapping[str, Any],
+    dataset: str,
+    split: str,
+    options: Mapping[str, Any],
+) -> tuple[dict[str, Any] | None, str]:
+    """What the network of a run reached before its first step, where that was measured on the same images.
+
+    Args:
+        checkpoint: run folder or model file.
+        measured: what `evaluate` returns for the trained network.
+        dataset, split: what that was measured on.
+        options: of the data set, as of `data.load`.
+
+    Returns:
+        The numbers, and ""; or None, and in one line why they are not known.
+    """
+    folder = Path(checkpoint)
+    if not folder.is_dir():
+        return None, f"{checkpoint} is a model file; a run's folder knows it."
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config, recipe = settings["config"], settings["recipe"]
+        numbers = json.loads((folder / "metrics.json").read_text(encoding="utf-8")).get("untrained")
+        own = {k: v for k, v in config["dataset_options"].items() if k not in recipe["train_options"]}
+        same = (config["dataset"], own) == (dataset, dict(options)) and split == "test"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None, f"{checkpoint} holds no config.json and metrics.json of a run that can be read."
+    if numbers is None:
+        return None, f"the run {checkpoint} was made before it was measured."
+    if not same or any(numbers.get(count) != measured.get(count) for count in COUNTS):
+        classes = numbers.get("num_classes", "other")
+        return (
+            None,
+            f"the run measured it on {classes} test classes of {config['dataset']}, not on these images.",
+        )
+    if not any(name in numbers for name in measured if name.startswith("recall@")):
+        return None, "the run measured it at other K of Recall@K."
+    return numbers, ""
