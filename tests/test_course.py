@@ -190,3 +190,10 @@ def test_links_of_a_named_repository_lead_to_the_same_notebook(checkout):
     assert "https://github.com/someone/dml/blob/HEAD/notebooks/00_first.ipynb" in links
     cells = json.loads(course.without_kernel(checkout / CHAPTER, links))["cells"]
     assert [cell["source"] == links for cell in cells] == [False, True, False, False]
+
+
+def test_what_is_covered_stays_folded_and_is_markdown_inside():
+    shown = course.covered("| a | b |\n|---|---|\n| 1 | 2 |", "Open after your prediction")
+    opened, _, rest = shown._repr_markdown_().partition("</summary>\n\n")
+    assert opened == "<details><summary>Open after your prediction"
+    assert rest == "| a | b |\n|---|---|\n| 1 | 2 |\n\n</details>"  # blank lines around, or it is no table

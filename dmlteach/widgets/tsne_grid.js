@@ -213,8 +213,9 @@ class TSNEGrid extends Explorable {
       h("p", {}, `Each dot is one of ${count.toLocaleString("en")} drawings, 20 of each of ${count / 20} characters; ` +
         "five characters stand out. " +
         "Kept: share of a drawing's ten nearest in the embedding that are among its ten nearest on the map. " +
-        `Recall@1 among these characters; the untrained network reaches ${text(this.recording.embedding.untrained, 3)} in its ` +
-        "embedding. Iterations: after 250 in which attraction is exaggerated. The axes have no unit."));
+        "Recall@1 is among these characters; in the embedding of the untrained network it is " +
+        `${text(this.recording.embedding.untrained, 3)}. ` +
+        "Iterations: after 250 in which attraction is exaggerated. The axes have no unit."));
   }
 
   // - numbers and words
