@@ -62,7 +62,7 @@ def table(content: dict) -> Iterator[str]:
         f"{content['steps']} steps of 256 images, one thread (`local` takes fewer and smaller ones: an epoch "
         "has as many as there are groups); mean ± half of the 95 % interval over "
         f"{len(content['seeds'])} seeds; in brackets the share of the time that planning batches took. "
-        "The seconds are of runs beside other work, and no measure of speed.\n"
+        f"The seconds are of runs beside other work, and no measure of speed. {grid.beside()}\n"
     )
     yield "| loss | sampler | Recall@1 | MAP@R | training, s |"
     yield "|---|---|---|---|---|"

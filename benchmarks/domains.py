@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from dmlteach import evaluate, evaluate_domains, models, pretrained
 from dmlteach.data import load
+from dmlteach.data.omniglot import CHARACTERS
 
 FILE = Path(__file__).parent / "domains.md"
 SHOWN = ("recall@1", "map@r")
@@ -30,7 +31,10 @@ def table(results: dict[str, dict[str, dict]]) -> Iterator[str]:
     """Recall@1 and MAP@R of each network and direction, as Markdown."""
     directions = list(next(iter(results.values())))
     queries = {direction: next(iter(results.values()))[direction]["num_queries"] for direction in directions}
-    yield "Recall@1 / MAP@R of the shipped networks on characters they never saw, in queries → gallery:\n"
+    yield (
+        "Recall@1 / MAP@R of the shipped networks, in queries → gallery, among "
+        f"{CHARACTERS['test']} test classes that none of them saw:\n"
+    )
     yield f"| network | {' | '.join(f'{d} ({queries[d]:,} queries)' for d in directions)} |"
     yield "|---" * (len(directions) + 1) + "|"
     for name, found in results.items():

@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks import grid
-from dmlteach import methods, pretrained
+from dmlteach import methods
 from dmlteach.plots.curves import mean_and_interval
 
 WITH_DAS = ("margin", "multi_similarity", "triplet")
@@ -63,12 +63,10 @@ def command(name: str, das: bool, seed: int, steps: int, epochs: int) -> list[st
 def page(content: dict) -> Iterator[str]:
     """The tables as Markdown, the best Recall@1 first."""
     plain = [row for row in content["rows"] if not row["das"]]
-    start = pretrained.card("untrained")
     yield (
         f"{content['steps']} steps of up to 256 images, one thread, two runs side by side; mean ± half of "
-        f"the 95 % interval over {len(content['seeds'])} seeds. Untrained, the network reaches Recall@1 "
-        f"{start['recall@1']:.1%} and MAP@R {start['map@r']:.1%}. An epoch is one of {content['epochs']}; "
-        "its seconds are those of the fastest run, planning included.\n"
+        f"the 95 % interval over {len(content['seeds'])} seeds. {grid.beside()} An epoch is one of "
+        f"{content['epochs']}; its seconds are those of the fastest run, planning included.\n"
     )
     yield "| method | loss | sampler | Recall@1 | MAP@R | an epoch, s |"
     yield "|---|---|---|---|---|---|"

@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
+from benchmarks import grid
 from dmlteach import pretrained
+from dmlteach.data.omniglot import CHARACTERS
 from dmlteach.train import TrainConfig
 
 HOME = Path(__file__).parent
@@ -25,6 +27,7 @@ TABLES = {
     "speed": "README.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
+CLASSES = {"omniglot": CHARACTERS["test"], "cub200": 100}  # of the test: Recall@K falls as there are more
 PLACES = {"root": "DIR", "weights": "FILE", "output": "DIR"}  # paths mean nothing elsewhere
 
 
@@ -83,6 +86,7 @@ def shipped() -> Iterator[str]:
     """The networks that come with the package."""
     yield "Networks that come with the package (`python -m dmlteach.pretrained NAME`): the same network,"
     yield "images, schedule and 1,200 steps of 256 images; they differ in the loss and in who shares a batch."
+    yield f"Among {CLASSES['omniglot']} test classes."
     yield ""
     yield "| loss | batches | Recall@1 | Recall@8 | MAP@R |"
     yield "|---|---|---|---|---|"
@@ -100,6 +104,8 @@ def runs(dataset: str) -> Iterator[str]:
     """Recorded runs on a data set."""
     chosen = [run for run in _read(RUNS, []) if run["dataset"] == dataset]
     if chosen:
+        start = grid.beside() if dataset == "omniglot" else f"Among {CLASSES[dataset]} test classes."
+        yield f"{start}\n"
         yield "| command | training | Recall@1 | MAP@R |"
         yield "|---|---|---|---|"
     for run in sorted(chosen, key=lambda run: run.get("train_seconds", 0)):

@@ -437,6 +437,16 @@ class Text:
         return self.markdown
 
 
+def covered(markdown: str, summary: str = "What was measured (open after your prediction)") -> Text:
+    """Markdown that stays folded away until the reader opens it, in a notebook and on the site.
+
+    Args:
+        markdown: what a reader should predict first.
+        summary: the line that opens it.
+    """
+    return Text(f"<details><summary>{summary}</summary>\n\n{markdown}\n\n</details>")
+
+
 def look_inside(thing: Any) -> Text:
     """The source of a function or class of the library, as it is installed.
 

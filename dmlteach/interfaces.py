@@ -228,7 +228,11 @@ class Loss(nn.Module):
         """
 
     def active_tuples(self, embeddings: Tensor, labels: Tensor, tuples: Tuples | None = None) -> Tensor:
-        """Share of what the loss compares that gives a gradient, a scalar; called without gradients."""
+        """Share of what the loss compares that moves something, a scalar; called without gradients.
+
+        Under a loss with a margin: what gives a gradient at all. A smooth loss gives everything some; there,
+        what has a weight above 0.01. So shares of two losses do not compare, and 1 alone is no collapse.
+        """
         raise NotImplementedError
 
     @torch.no_grad()
@@ -241,10 +245,10 @@ class Loss(nn.Module):
             tuples: those the sampler chose, if it did.
 
         Returns:
-            "active_tuples", the share that gives a gradient; "positive_distance" and
-            "negative_distance", means over the pairs of the batch in the loss's geometry;
-            "embedding_norm", the mean; "spread", the root mean squared distance from the mean
-            embedding in the loss's geometry: 0 is a collapse. Each is NaN for a batch without rows.
+            "active_tuples", see `active_tuples`; "positive_distance" and "negative_distance", means over the
+            pairs of the batch in the loss's geometry; "embedding_norm", the mean; "spread", the root mean
+            squared distance from the mean embedding in the loss's geometry: 0 is a collapse. Each is NaN for a
+            batch without rows.
         """
         labels = as_labels(labels)
         if not len(labels):

@@ -238,3 +238,10 @@ def test_an_executed_notebook_without_cells_is_one_sentence(tmp_path, text):
         DMLTeachError, match=r"00_a\.ipynb is damaged .*Remove it, and execute the notebook again"
     ):
         course.without_kernel(tmp_path / "00_a.ipynb")
+
+
+def test_what_is_covered_stays_folded_and_is_markdown_inside():
+    shown = course.covered("| a | b |\n|---|---|\n| 1 | 2 |", "Open after your prediction")
+    opened, _, rest = shown._repr_markdown_().partition("</summary>\n\n")
+    assert opened == "<details><summary>Open after your prediction"
+    assert rest == "| a | b |\n|---|---|\n| 1 | 2 |\n\n</details>"  # blank lines around, or it is no table

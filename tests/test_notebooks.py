@@ -6,8 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from filelock import FileLock  # comes with torch
 
 from dmlteach import course
+from dmlteach.widgets import TrainingReplay, TSNEGrid
 
 CHAPTERS = sorted((course.CHECKOUT / "notebooks").glob("*.ipynb"))
 NOTEBOOKS = [*CHAPTERS, *sorted((course.CHECKOUT / "notebooks" / "reports").glob("*.ipynb"))]
@@ -108,10 +110,20 @@ def test_first_retrieval_picture_is_the_third_cell_to_run():
     assert [cell["cell_type"] for cell in cells(CHAPTERS[0])[1:4]] == ["code"] * 3
 
 
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: task["source"].stem)
+def execute(task: dict) -> None:
+    """Once among the processes of a run; `dmlteach course` uses the result, the tests that of the course."""
+    task["target"].parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{task['target']}.lock"):
+        if not course.is_current(task):
+            course.execute(**task)
+
+
+every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task["source"].stem)
+
+
+@every_task
 def test_notebook_runs_quietly_and_in_time(task):
-    if not course.is_current(task):  # `dmlteach course` uses the result, and this test that of the course
-        course.execute(**task)
+    execute(task)
     executed = json.loads(task["target"].read_text(encoding="utf-8"))
     assert executed["metadata"]["dmlteach"]["cpu_seconds"] <= SECONDS
     for cell in code_of(task["target"]):
@@ -124,3 +136,78 @@ def test_notebook_runs_quietly_and_in_time(task):
         for output in cell["outputs"]:
             page = "".join(output.get("data", {}).get("text/html", ""))
             assert page.count("<img") == page.count('<img alt="') - page.count('<img alt=""')
+
+
+# --- a number beside what it is to be compared with
+
+RECALL = re.compile(r"recall@1(?![\d…])", re.IGNORECASE)
+VALUE = re.compile(r"\d ?%|\b[01]\.\d\d")
+BESIDE = {
+    "the number of classes": re.compile(r"\b\d[\d,]* (?:\w+ ){0,2}(?:classes|characters|species)"),
+    "the untrained network's value": re.compile(r"untrained|guessing|by chance", re.IGNORECASE),
+}
+DOCUMENTS = [
+    course.CHECKOUT / "README.md",
+    *sorted(
+        path
+        for folder in ("docs", "benchmarks", "figures")
+        for path in (course.CHECKOUT / folder).glob("*.md")
+    ),
+]
+
+
+def lacks(text: str, around: str) -> list[str]:
+    """What a text that shows a value of Recall@1, in one paragraph or table, lacks around it."""
+    paragraphs = re.split(r"\n\s*\n", text)
+    if not any(RECALL.search(paragraph) and VALUE.search(paragraph) for paragraph in paragraphs):
+        return []
+    return [what for what, pattern in BESIDE.items() if not pattern.search(around)]
+
+
+def said(cell: dict) -> str:
+    """What a reader sees of a cell without its code: a paragraph, or what it put out."""
+    if cell["cell_type"] == "markdown":
+        return source(cell)
+    outputs = [(o.get("text", ""), o.get("data", {})) for o in cell["outputs"]]
+    texts = [data.get("text/markdown", data.get("text/plain", text)) for text, data in outputs]
+    return "\n\n".join("".join(text) for text in texts)
+
+
+@every_task
+def test_beside_each_recall_that_a_notebook_measures_stand_the_classes_and_the_untrained_network(task):
+    execute(task)
+    shown = cells(task["target"])
+    texts = [said(cell) for cell in shown]
+    for i, cell in enumerate(shown):
+        if cell["cell_type"] == "code" and not is_exercise(cell):
+            around = "\n".join(texts[max(0, i - 1) : i + 2])  # the cell, and those before and after it
+            assert not lacks(texts[i], around), f"{cell['id']} lacks {lacks(texts[i], around)}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_beside_each_recall_in_a_document_stand_the_classes_and_the_untrained_network(path):
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for section in re.split(r"^(?=## )", text, flags=re.MULTILINE):
+        assert not lacks(section, section), f"{section[:60]!r} lacks {lacks(section, section)}"
+
+
+def test_beside_each_recall_that_a_figure_tells_stand_the_classes_and_the_untrained_network():
+    figures = TrainingReplay(revealed=True, epoch=7), TSNEGrid(guess="neither")
+    for figure in figures:
+        _, told = figure.picture()
+        assert RECALL.search(told) and not lacks(told, told), told
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("Recall@1 is 92.1% among 100 characters; the untrained network has 54.3%.", []),
+        ("Recall@1 is 92.1% among 100 characters.", ["the untrained network's value"]),
+        ("Recall@1: 0.92 (untrained 0.54)", ["the number of classes"]),
+        ("| network | Recall@1 |\n|---|---|\n| sst | 92.1% |", list(BESIDE)),
+        ("Recall@1 is the share of queries that find their class.\n\n92.1% of the work is looking.", []),
+        ("exact Recall@1…1000, 0.94 GiB", []),
+    ],
+)
+def test_a_recall_that_stands_alone_is_found(text, missing):
+    assert lacks(text, text) == missing

@@ -45,11 +45,11 @@ EXPECTED = Number(
         "answer = ((128 - 1) * (images / classes - 1) / (images - 1), 4 - 1)"
     ),
     explanation=(
-        "In a random batch fewer than one anchor in a hundred has a positive; nearly all triplets of "
-        "an epoch would be missing."
+        "They are 127 (n − 1) / (M − 1) and K − 1. In a random batch fewer than one anchor in a hundred has "
+        "a positive; nearly all triplets of an epoch would be missing."
     ),
     value=lambda: (_random_positives(), IMAGES_PER_CLASS - 1.0),
-    means="127 (n − 1) / (M − 1), and K − 1",
+    means="the mean number of positives of an anchor, in a random batch and in a P×K batch",
     tolerance=2e-5,
     mistakes=(
         (

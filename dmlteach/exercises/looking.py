@@ -1,11 +1,24 @@
 """Exercises of chapter 09: what two maps tell, what a map keeps, what a hub costs, which numbers compare."""
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from dmlteach.exercises.kinds import Choice, Exercise, Function, Option, Reflection
+from dmlteach.plots.tsne import tsne
 
 # --- two maps
+
+
+def two_maps(embeddings: Tensor, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The maps A and B of the chapter's question: one embedding, perplexity 5 and perplexity 190.
+
+    Args:
+        embeddings: (M, D).
+        seed: of both.
+    """
+    return tsne(embeddings, perplexity=5, seed=seed), tsne(embeddings, perplexity=190, seed=seed)
+
 
 WHICH = Choice(
     id="looking.which_is_better",

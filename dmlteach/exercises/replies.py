@@ -17,7 +17,8 @@ TO_COMPARE: Status = "to compare"  # a reflection: there is nothing to mark
 
 MARKS = {RIGHT: "✓", NOT_YET: "✗", UNANSWERED: "…", TO_COMPARE: "≈"}
 BORDERS = {RIGHT: "solid", NOT_YET: "dashed", UNANSWERED: "dotted", TO_COMPARE: "double"}
-LONGEST = 8  # numbers of a tensor that are shown
+LONGEST = 8  # numbers of a row that are shown
+ROWS = 4  # of a table
 
 
 class Shown:
@@ -149,17 +150,13 @@ class Reply(Shown):
 
 
 def shown(value: Any) -> str:
-    """A value as a reader likes it: numbers with four digits, long tensors by their shape.
+    """A value as a reader likes it: numbers with four digits, of long tensors the first ones and the shape.
 
     Args:
         value: anything.
     """
     if isinstance(value, torch.Tensor):
-        if value.ndim == 0:
-            return shown(value.item())
-        if value.numel() > LONGEST or value.ndim > 1:
-            return f"numbers of shape {tuple(value.shape)}"
-        return shown(tuple(value.tolist()))
+        return shown(value.item()) if value.ndim == 0 else _first_numbers(value)
     if isinstance(value, bool) or value is None:
         return str(value)
     if isinstance(value, int | float):
@@ -168,6 +165,21 @@ def shown(value: Any) -> str:
         return "(" + ", ".join(shown(x) for x in value) + ")"
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 200 else text[:199] + "…"
+
+
+def _first_numbers(tensor: torch.Tensor) -> str:
+    """`(0.5, 1)` of a short row; of what is longer its beginning: `(0.5, 1), (2, 3), … of shape (12, 2)`."""
+    if tensor.ndim == 1:
+        numbers = [shown(x) for x in tensor[:LONGEST].tolist()]
+        whole = f"({', '.join(numbers)}"
+        return f"{whole})" if len(tensor) <= LONGEST else f"{whole}, …) of {len(tensor)} numbers"
+    table = tensor.reshape(-1, tensor.shape[-1]) if tensor.numel() else tensor.reshape(0, 0)
+    rows = [
+        f"({', '.join(shown(x) for x in row[:LONGEST].tolist())}{', …' if len(row) > LONGEST else ''})"
+        for row in table[:ROWS]
+    ]
+    more = [] if len(table) <= ROWS else ["…"]
+    return f"{', '.join(rows + more)} of shape {tuple(tensor.shape)}".strip()
 
 
 def _kernel() -> Any:

@@ -162,7 +162,7 @@ REST = Function(
     arguments=("a", "p"),
     definition=lambda a, p: p + 0.5 * (a - p),
     cases=lambda generator: [(a, p) for a, p, _ in _on_a_line(generator)],
-    returns="the position at which a + p − 2n is zero",
+    returns="the position of n at which SST moves it neither to the left nor to the right",
     mistakes=(
         (
             lambda a, p: a,

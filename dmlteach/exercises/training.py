@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dmlteach import data, models
+from dmlteach.evaluate import evaluate
 from dmlteach.exercises.kinds import Artefact, Choice, Exercise, Function, Option
 from dmlteach.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.reading import read_json
@@ -208,7 +210,7 @@ def inspect_halves(answer: Any) -> Reply:
     )
     if not isinstance(answer, Mapping) or set(answer) != set(HALVES):
         return Reply(NOT_YET, "The two runs are asked for by name.", expected)
-    recall = {}
+    recall, settings = {}, {}
     for name, asked in HALVES.items():
         try:
             settings = _settings(answer[name])
@@ -227,7 +229,15 @@ def inspect_halves(answer: Any) -> Reply:
         "Half the batch at the same rate means twice as many steps of the same size, each from noisier "
         "gradients.",
     )
-    return Reply(RIGHT, "Two runs to compare with your prediction.", case=recall, details=details)
+    case = {**_before_training(settings), **recall}
+    return Reply(RIGHT, "Two runs to compare with your prediction.", case=case, details=details)
+
+
+def _before_training(settings: Mapping[str, Any]) -> dict[str, float]:
+    """What the two numbers are to be seen beside: how many classes `val` has, and the untrained network."""
+    val = data.load(settings["dataset"], "val", settings["root"], classes=settings["classes"])
+    start = evaluate(models.create("omniglot_cnn", 128, seed=settings["seed"]), val)
+    return {"classes of val": val.num_classes, "Recall@1 on val, untrained": start["recall@1"]}
 
 
 HALF_BATCH = Artefact(

@@ -91,7 +91,8 @@ class Picture(Figure):
     """
 
     def __init__(self, width: float = 6.4, height: float = 4.8, alt: str = ""):
-        super().__init__(figsize=(width, height))
+        with context():  # also where a reader draws outside one: the layout that leaves room for labels
+            super().__init__(figsize=(width, height))
         self.alt = alt
 
     def png(self, dpi: int = 110) -> bytes:

@@ -169,7 +169,7 @@ class BatchExplorer extends Explorable {
     const dust = Array.from({ length: drawings }, (_, row) => `M${at(row).map((v) => v.toFixed(1)).join(" ")}h0`).join("");
     const apart = s("path", { class: "dml-confusable" }), together = s("path", { class: "dml-positives" });
     const svg = s("svg", { width: side, height: side, role: "img" }, s("path", { d: dust, class: "dml-dust" }),
-      s("rect", { x: 0.5, y: 0.5, width: side - 1, height: side - 1, class: "dml-outline" }), apart, together);
+      s("rect", { x: 0.5, y: 0.5, width: side - 1, height: side - 1, class: "dml-outline" }), together);
     const marks = members.map((member, i) => {
       const shape = s("path", {}), letter = s("text", { y: -9, "text-anchor": "middle", class: "dml-letter" });
       const mark = s("g", { transform: `translate(${at(member.row)})`, "data-member": i, onclick: () => this.choose(i) },
@@ -190,9 +190,11 @@ class BatchExplorer extends Explorable {
         const role = this.roleOf(j, members), alone = !members[j].targets.length;
         set(mark, { "data-role": role });
         set(shape, { d: SHAPES[role || (alone ? "alone" : "member")], class: `dml-member${alone ? " dml-alone" : ""}` });
+        set(mark, { "data-ringed": !chosen && members[j].confusable.length > 0 });
         letter.textContent = role;
         if (role) svg.append(mark); // above the others
       });
+      svg.append(apart); // above all: confusable drawings lie close together, and their lines are short
       set(svg, { "aria-label": `map of the ${drawings} recorded drawings, with the batch: ${this.told()}` });
     });
     return svg;
@@ -259,7 +261,7 @@ class BatchExplorer extends Explorable {
       `Drawings of ${characters} characters that the network was not trained on; batches and numbers by dmlteach's own ` +
       "samplers and losses. Two drawings of different characters are confusable if one is among the other's ten nearest in " +
       "the whole recording. Map: the two widest of the 32 recorded directions, so what is near here may be far in the " +
-      "others; ● drawings of the batch, ◇ those alone; solid line: an anchor and its nearest positive; dashed: confusable. " +
+      "others; ● drawings of the batch, ◇ those alone; solid line: an anchor and its nearest positive; dashed line and ring: confusable. " +
       "Choose a drawing to see the lines of that anchor alone (a anchor, p its nearest positives, n confusable negatives); " +
       "choose it again for all. A triplet is active in the triplet loss inside the margin, 0.2, and in SST where its " +
       "weight exceeds 0.01.");
@@ -292,7 +294,7 @@ class BatchExplorer extends Explorable {
       count(confusable, "confusable pair");
   }
 
-  /** What the state shows, in words: read out 500 ms after the last change. */
+  /** What the state shows, in words. */
   sentence() {
     const { sampler, epoch, anchor } = this.state, { contents, members } = this.current, whole = this.whole();
     const dropped = whole.dropped ? `; ${count(whole.dropped, "neighbourhood")} without a triplet dropped` : "";

@@ -72,8 +72,8 @@ def _map(places: list[list[float]], look: Look, anchor: int | None) -> str:
     )
     return (
         f'<path d="{dust}" stroke="{DUST}" stroke-width="3" stroke-linecap="round"/>'
-        f'<path d="{joined(confusable)}" stroke="{NEGATIVE}" stroke-width="1.3" stroke-dasharray="5 3"/>'
         f'<path d="{joined(positive)}" stroke="{POSITIVE}" stroke-width="1.8"/>{marks}'
+        f'<path d="{joined(confusable)}" stroke="{NEGATIVE}" stroke-width="2.5" stroke-dasharray="5 3"/>'
     )
 
 

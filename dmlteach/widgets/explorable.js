@@ -1,5 +1,5 @@
 // What every explorable figure shares: the frame around the drawing, changes that are drawn and sent at most once
-// a frame, the sentence read out after a rest, and the two hosts: a notebook, a page without a kernel (`standIn`).
+// a frame, the sentence, and the two hosts: a notebook, a page without a kernel (`standIn`).
 
 export const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
 /** A number as text, with a true minus sign and no "−0.00". */
@@ -113,7 +113,8 @@ export class Explorable {
     const { name, label, takeaway } = this.constructor.figure;
     this.questionLine = h("p", { class: "dml-question" });
     this.stage = h("div", { class: "dml-stage" });
-    this.status = h("p", { class: "dml-status", role: "status", "aria-live": "polite" });
+    this.status = h("p", { class: "dml-status", "aria-hidden": "true" }); // seen at once
+    this.spoken = h("p", { class: "dml-spoken", role: "status" }); // read aloud after a rest
     this.table = h("div", { class: "dml-table", tabindex: 0, role: "region", "aria-label": "numbers" }); // it may scroll
     this.details = h("details", { ontoggle: () => {
       if (this.details.open !== this.state.numbers) this.change({ numbers: this.details.open });
@@ -124,7 +125,7 @@ export class Explorable {
       onkeyup: (event) => event.stopPropagation(), onkeypress: (event) => event.stopPropagation(),
     },
     h("div", { class: "dml-row" }, ...this.toolbar()), this.questionLine, this.stage,
-    h("div", { class: "dml-row dml-controls" }, ...this.controls()), this.status, this.details,
+    h("div", { class: "dml-row dml-controls" }, ...this.controls()), this.status, this.spoken, this.details,
     h("details", {}, h("summary", {}, "Takeaway"), h("p", {}, takeaway)));
   }
 
@@ -153,11 +154,10 @@ export class Explorable {
     this.details.open = this.state.numbers;
     if (this.playButton) this.playButton.textContent = this.timer ? "Pause" : "Play";
     this.refreshControls();
+    const told = this.sentence(), say = (line) => { if (line.textContent !== told) line.textContent = told; };
+    say(this.status);
     clearTimeout(this.resting);
-    this.resting = setTimeout(() => {
-      const told = this.sentence();
-      if (this.status.textContent !== told) this.status.textContent = told;
-    }, 500);
+    this.resting = setTimeout(say, 500, this.spoken);
   }
 }
 

@@ -555,7 +555,7 @@ class Playground extends Explorable {
     return [table];
   }
 
-  /** What the state shows, in words: read out 500 ms after the last change. */
+  /** What the state shows, in words. */
   sentence() {
     const values = this.values();
     const pushes = this.losses.map((loss) => times(-1, values[loss].gradient[2]));

@@ -12,6 +12,7 @@ from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
 from dmlteach.plots.tsne import kept_neighbours
 from dmlteach.widgets.tsne_maps import (
+    BASELINE,
     FILE,
     ITERATIONS,
     LEVELS,
@@ -111,6 +112,7 @@ def record(output: Path) -> None:
     kept, recall = np.array(measured, np.float32).T
     # Drawings of one character follow each other and lie close on a map: their steps compress better.
     steps = np.diff(points.astype(np.int16), axis=1, prepend=np.int16(0))
+    embeddings[BASELINE] = embed(models.pretrained(BASELINE), shown)
     whole = [recall_at_k(z, shown.labels, (1,))[1] for z in embeddings.values()]
     np.savez_compressed(
         output,

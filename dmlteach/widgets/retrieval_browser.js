@@ -386,7 +386,7 @@ class RetrievalBrowser extends Explorable {
     return [h("p", { class: "dml-legend" }, legend), h("table", {}, h("thead", {}, head), body)];
   }
 
-  /** What the state shows, in words: read out 500 ms after the last change. */
+  /** What the state shows, in words. */
   sentence() {
     const result = this.result();
     const silent = { empty: "Nothing is drawn.", waiting: "Waiting for the kernel.",

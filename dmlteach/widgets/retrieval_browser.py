@@ -20,7 +20,7 @@ from dmlteach.widgets.strokes import EXAMPLES, PEN, SIDE, checked_strokes, draw_
 from dmlteach.widgets.thumbnails import sheet
 
 VIEWS = ("pick", "draw")
-LABELS = {"softmax": "classifier", "sst": "SST"}  # how a network is called where its name is not enough
+LABELS = {"sst": "SST"}  # how a network is called where its name is not enough
 QUESTION = "Predict first: how many of its nearest neighbours will each network get right?"
 CASES = {  # of the nearest neighbour, by network: whether it is right
     "right only after training": lambda right: (
@@ -28,8 +28,8 @@ CASES = {  # of the nearest neighbour, by network: whether it is right
     ),
     "right everywhere": lambda right: all(right.values()),
     "wrong everywhere": lambda right: not any(right.values()),
-    "right for SST, not the classifier": lambda right: right["sst"] and not right["softmax"],
-    "right for the classifier, not SST": lambda right: right["softmax"] and not right["sst"],
+    "right for SST, not softmax": lambda right: right["sst"] and not right["softmax"],
+    "right for softmax, not SST": lambda right: right["softmax"] and not right["sst"],
 }
 
 

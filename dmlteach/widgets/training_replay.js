@@ -242,7 +242,9 @@ class Replay extends Explorable {
     const x = (e) => left + ((right - left) * e) / this.last, y = (v) => top + (tall * (to - scale(v))) / (to - from);
     const ticks = logarithmic ? decades(to - from).filter((v) => scale(v) > from && scale(v) < to) : [0, 0.5, 1];
     const small = (u, v, anchor, label) => s("text", { x: u, y: v, "text-anchor": anchor, class: "dml-small" }, label);
-    const places = run[key].flatMap((v, e) => (v == null ? [] : [`${x(e)} ${y(v)}`]));
+    // The loss is the question and drawn whole; the answers to it are drawn as far as the reader has gone.
+    const upTo = (epoch) => (key === "loss" ? run[key] : run[key].slice(0, epoch + 1));
+    const path = (values) => values.flatMap((v, e) => (v == null ? [] : [`${x(e)} ${y(v)}`])).join("L");
     const rule = s("path", { class: "dml-now", d: `M0 ${top}v${tall}` }), dot = s("circle", { class: "dml-dot", r: 4.5 });
     const heading = s("text", { x: 0, y: 14, class: "dml-title" });
     const svg = s("svg", { width, height: top + tall + 20, role: "img", "data-curve": key, "data-of": SIDES[i] },
@@ -257,10 +259,11 @@ class Replay extends Explorable {
       svg.append(s("path", { class: "dml-stuck", d: `M${left} ${y(line)}H${right}` }),
         small(right - 3, y(line) + (crowded ? 14 : -5), "end", label));
     }
-    svg.append(rule, s("path", { class: "dml-curve", d: places.length ? `M${places.join("L")}` : "" }), dot);
-    const ends = run[key].filter((v) => v != null), shown = key === "recall" ? percent : brief;
+    const curve = s("path", { class: "dml-curve" }), shown = key === "recall" ? percent : brief;
+    svg.append(rule, curve, dot);
     this.drawings.push(() => {
-      const epoch = this.at(run), v = run[key][epoch];
+      const epoch = this.at(run), v = run[key][epoch], ends = upTo(epoch).filter((value) => value != null);
+      set(curve, { d: ends.length ? `M${path(upTo(epoch))}` : "" });
       heading.textContent = `${title} ${v == null ? "" : shown(v)}`;
       set(rule, { transform: `translate(${x(epoch)} 0)` });
       set(dot, v == null ? { visibility: "hidden" } : { visibility: "visible", cx: x(epoch), cy: y(v) });
@@ -315,7 +318,8 @@ class Replay extends Explorable {
       `Points: ${this.drawn()} not trained on, on the two main directions of the run's last epoch, the same for all epochs ` +
       `(left ${left}, right ${right} of the variance at the end); their mean is moved to the middle. So a collapsed run is ` +
       `shown where it has the most left.${turns} Distance (the mean between drawings of different characters) and Recall@1 ` +
-      `are those of the whole embedding, of ${this.sizes.measured} drawings. Loss and distance have logarithmic axes; ` +
+      `are those of the whole embedding, of ${this.sizes.measured} drawings of ${this.sizes.classes} characters; at epoch 0 they ` +
+      "are those of the untrained network. They are drawn up to the epoch shown. Loss and distance have logarithmic axes; " +
       dashed));
   }
 
@@ -327,16 +331,19 @@ class Replay extends Explorable {
     const rows = this.pair[0].loss.map((_, e) => h("tr", { "data-epoch": e }, h("th", { scope: "row" }, String(e)),
       ...this.pair.flatMap((run, i) => keys.map((key) => {
         const v = run[key][e], shown = v == null ? "–" : key === "recall" ? percent(v) : brief(v);
-        return h("td", { "data-of": SIDES[i], "data-key": key, "data-value": v }, shown);
+        return h("td", { "data-of": SIDES[i], "data-key": key, "data-value": v, "data-shown": shown }, shown);
       }))));
     this.drawings.push((epoch) => rows.forEach((row, e) => {
       if (e === epoch) row.setAttribute("aria-current", "true");
       else row.removeAttribute("aria-current");
+      for (const cell of row.querySelectorAll("td")) {
+        cell.textContent = e <= epoch || cell.dataset.key === "loss" ? cell.dataset.shown : "…";
+      }
     }));
     return [h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows))];
   }
 
-  /** What the state shows, in words: read out 500 ms after the last change. */
+  /** What the state shows, in words. */
   sentence() {
     if (this.trains) return "Live run: it trains, and is described here once it has ended."; // not every epoch
     const { revealed, right } = this.state, news = right === "live" || this.live.status === "failed" ? this.live.words : "";
@@ -353,10 +360,11 @@ class Replay extends Explorable {
     return [this.kernel && news, head, ...told, this.verdict()].filter(Boolean).join(" ");
   }
 
-  /** The prediction beside the outcome at the last epoch. */
+  /** The prediction, and at the last epoch the outcome beside it. */
   verdict() {
-    const { guess, revealed, right: run } = this.state;
+    const { guess, revealed, right: run, epoch } = this.state;
     if (!guess || !revealed || run === "live") return "";
+    if (epoch < this.last) return `Your prediction: ${guess}. Take the epoch to its end to see the outcome.`;
     const [left, right] = this.pair.map((run) => run.collapsed.at(-1));
     const outcome = left && right ? "both" : left ? "left" : right ? "right" : "neither";
     return `Your prediction: ${guess}; collapsed at the end: ${outcome}.`;

@@ -327,6 +327,7 @@ def packed() -> dict[str, Any]:
         "batches": replay.COMMON["batches_per_epoch"],
         "batch": replay.COMMON["batch_size"],
         "measured": replay.MEASURED,
+        "classes": replay.MEASURED // replay.DRAWINGS,
     }
     return {
         "runs": {name: pack(run, *ABOUT[name]) for name, run in replay.replays().items()},

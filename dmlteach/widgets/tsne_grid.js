@@ -213,6 +213,8 @@ class TSNEGrid extends Explorable {
       h("p", {}, `Each dot is one of ${count.toLocaleString("en")} drawings, 20 of each of ${count / 20} characters; ` +
         "five characters stand out. " +
         "Kept: share of a drawing's ten nearest in the embedding that are among its ten nearest on the map. " +
+        "Recall@1 is among these characters; in the embedding of the untrained network it is " +
+        `${text(this.recording.embedding.untrained, 3)}. ` +
         "Iterations: after 250 in which attraction is exaggerated. The axes have no unit."));
   }
 
@@ -256,7 +258,7 @@ class TSNEGrid extends Explorable {
     return [h("div", { class: "dml-scroll", tabindex: 0, role: "group", "aria-label": "numbers of all maps" }, table)];
   }
 
-  /** What the state shows, in words: read out 500 ms after the last change. */
+  /** What the state shows, in words. */
   sentence() {
     const [{ a, b }] = this.given();
     const told = PANELS.map((panel) => {

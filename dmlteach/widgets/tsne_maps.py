@@ -18,6 +18,7 @@ SEEDS = (0, 1, 2)  # each map starts from noise, which the seed draws
 ITERATIONS = (10, 25, 100, 750)  # after the 250 with exaggerated attraction
 NETWORK = "sst"  # its embedding is drawn in the whole grid
 OTHER = "triplet"  # for comparison: every perplexity, first seed, last iteration
+BASELINE = "untrained"  # no map of it, its number alone
 CHARACTERS = 100  # of 20 drawings each
 LEVELS = 1024  # coordinates are whole numbers 0 … LEVELS − 1
 FILE = "tsne_maps.npz"
@@ -48,7 +49,7 @@ class Maps(NamedTuple):
             at these positions.
         recall: (G,) Recall@1 when searching at these positions.
         labels: (M,) character of each drawing, 0 … CHARACTERS − 1.
-        embedding_recall: Recall@1 in the embedding itself, by network.
+        embedding_recall: Recall@1 in the embedding itself, by network, and of the untrained one.
     """
 
     points: np.ndarray
@@ -80,5 +81,5 @@ def load_maps() -> Maps:
             stored[key].astype(float).round(4) for key in ("kept", "recall", "embedding_recall")
         )
         points = np.cumsum(stored["steps"], axis=1, dtype=np.int16).astype(np.uint16)
-        by_network = dict(zip((NETWORK, OTHER), whole.tolist(), strict=True))
+        by_network = dict(zip((NETWORK, OTHER, BASELINE), whole.tolist(), strict=True))
         return Maps(points, kept, recall, stored["labels"], by_network)

@@ -43,7 +43,11 @@ def draw(state: dict, points: dict[str, np.ndarray], measured: dict[str, dict]) 
 
 def describe(state: dict, measured: dict[str, dict]) -> str:
     """Settings and numbers of both panels in words."""
-    told = [f"Two t-SNE maps of {state['recording']['count']:,} drawings."]
+    count, untrained = state["recording"]["count"], state["recording"]["embedding"]["untrained"]
+    told = [
+        f"Two t-SNE maps of {count:,} drawings of {count // 20} characters; the embedding of the untrained "
+        f"network has a Recall@1 of {untrained:.3f}."
+    ]
     for panel in ("a", "b"):
         numbers = measured[panel]
         said = (

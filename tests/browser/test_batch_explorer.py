@@ -115,6 +115,22 @@ def test_a_chosen_anchor_shows_its_own_pairs(from_disk, planned):
     assert number_of_lines(page, "confusable") == look.contents.confusable
 
 
+@pytest.mark.parametrize("anchor", [None, 0])
+def test_nothing_of_the_map_covers_the_lines_between_confusable_drawings(from_disk, planned, anchor):
+    page = from_disk(BatchExplorer(sampler="local", epoch=10, anchor=anchor))
+    svg = "document.querySelector('[data-member]').closest('svg')"
+    assert page.evaluate(f"{svg}.lastElementChild.getAttribute('class')") == "dml-confusable"
+    ringed = page.eval_on_selector_all(
+        "[data-ringed=true]", "nodes => nodes.map(node => Number(node.dataset.member))"
+    )
+    confusable = planned[10]["local"].looks[0].confusable.any(0).nonzero().flatten().tolist()
+    assert sorted(ringed) == ([] if anchor is not None else sorted({*confusable, *_other_ends(planned)}))
+
+
+def _other_ends(planned) -> list[int]:
+    return planned[10]["local"].looks[0].confusable.any(1).nonzero().flatten().tolist()
+
+
 def test_a_point_of_the_map_can_be_chosen_by_mouse(from_disk):
     page = from_disk(BatchExplorer())
     page.locator("[data-member='0']").dispatch_event("click")

@@ -49,7 +49,7 @@ def rows(figure, network: str) -> list[int]:
 def test_drawing_by_mouse_and_keys_is_answered_by_the_kernel_and_leaves_the_cells_alone(page, figure, lab):
     _, notebook = lab
     before = sources(notebook)
-    figure.get_by_role("checkbox", name="classifier").check()
+    figure.get_by_role("checkbox", name="softmax").check()
     figure.get_by_role("checkbox", name="SST").check()
     figure.get_by_role("button", name="Draw a character").click()
     pad = figure.locator(".dml-pad")

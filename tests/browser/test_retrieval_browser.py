@@ -87,7 +87,7 @@ def test_the_answer_is_two_actions_away_and_equals_the_library(from_disk, browse
     browser = browser_of()
     page = from_disk(browser)
     assert visible_networks(page) == ["untrained"]
-    page.get_by_role("checkbox", name="classifier").check()
+    page.get_by_role("checkbox", name="softmax").check()
     page.get_by_role("checkbox", name="SST").check()
     page.wait_for_selector(".dml-network[data-network=sst] img[src]")
     assert visible_networks(page) == list(NETWORKS)
@@ -157,7 +157,7 @@ def test_without_kernel_examples_are_answered_and_drawings_say_where_they_would_
     for name in NETWORKS:
         assert rows(page, name) == browser.neighbours[name]["rows"]
     drag(page, [(60, 60), (200, 90)])
-    page.get_by_text("This page has no kernel").wait_for()
+    page.get_by_text("This page has no kernel: ").wait_for()
     assert visible_networks(page) == []
     page.click("button:text-is('Undo')")
     page.wait_for_selector(".dml-network[data-network=sst] img[src]")

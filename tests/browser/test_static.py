@@ -43,6 +43,26 @@ def test_it_reacts_to_the_keyboard_without_any_request(from_disk):
     )
 
 
+def test_the_sentence_is_seen_with_the_points_and_read_aloud_after_a_rest(from_disk):
+    page = from_disk(TripletPlayground(line=[0, 1, 0.4]))
+    page.wait_for_function("document.querySelector('[role=status]').textContent.includes('opposite')")
+    seen, spoken = page.evaluate(
+        """() => new Promise((done) => {
+            const line = (selector) => document.querySelector(selector).textContent;
+            const n = document.querySelector('[data-key=n]');
+            n.focus();
+            n.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }));
+            n.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }));
+            const told = () => done([line('.dml-status'), line('[role=status]')]);
+            requestAnimationFrame(() => requestAnimationFrame(told));  // drawn by then
+        })"""
+    )
+    assert "push n the same way" in seen and "opposite" in spoken
+    page.wait_for_function("document.querySelector('[role=status]').textContent.includes('the same way')")
+    assert page.text_content("[role=status]") == page.text_content(".dml-status")
+    assert page.get_attribute(".dml-status", "aria-hidden") == "true"  # or it would be read twice
+
+
 def test_moving_the_mark_moves_the_points(from_disk):
     page = from_disk(TripletPlayground(line=[0, 0, 0]))
     page.focus("[data-key=mark]")

@@ -26,16 +26,51 @@ def marker(page, side: str, key: str = "loss") -> tuple[float, float]:
     return float(dot.get_attribute("cx")), float(dot.get_attribute("cy"))
 
 
-def test_the_answer_is_two_actions_away_and_hidden_until_then(from_disk):
+def drawn(page, side: str, key: str) -> int:
+    """At how many epochs a curve is drawn."""
+    path = page.get_attribute(f"[data-curve={key}][data-of={side}] .dml-curve", "d")
+    return len(path.split("L")) if path else 0
+
+
+def test_the_points_are_hidden_until_asked_for_and_the_answer_until_the_last_epoch(from_disk):
     page = from_disk(TrainingReplay())
     assert page.locator("[data-cloud]").count() == 0
     assert page.locator("[data-curve]").count() == 2
     assert "hardest" not in page.inner_text(".dml-training_replay")
     page.select_option("label:has-text('my prediction') select", "right")
     page.click("button:text-is('Show the points')")
-    says(page, "Your prediction: right; collapsed at the end: right.")
+    says(page, "Your prediction: right. Take the epoch to its end to see the outcome.")
     assert page.locator("[data-cloud]").count() == 2
     assert "hardest triplet of each anchor" in page.inner_text(".dml-stage")
+    assert "collapsed at the end" not in page.inner_text(".dml-training_replay")
+    page.focus(SLIDER)
+    page.keyboard.press("End")
+    says(page, "Your prediction: right; collapsed at the end: right.")
+
+
+def test_before_training_no_curve_no_number_and_no_label_tells_what_the_distances_become(from_disk):
+    page = from_disk(TrainingReplay(revealed=True, numbers=True))
+    for key in ("distance", "recall"):
+        assert [drawn(page, side, key) for side in ("left", "right")] == [1, 1]
+        told = page.locator(f"td[data-key={key}]").all_inner_texts()
+        assert told[2:] == ["…"] * (2 * LAST) and "…" not in told[:2]
+        label = page.get_attribute(f"[data-curve={key}][data-of=right]", "aria-label")
+        start = label.partition(", from ")[2].partition(" to ")[0]
+        assert label.startswith(
+            f"{'Recall@1' if key == 'recall' else key} of run B, from {start} to {start};"
+        )
+    assert drawn(page, "right", "loss") == LAST  # the loss is the question, and whole
+    page.focus(SLIDER)
+    page.keyboard.press("End")
+    says(page, "Epoch 24 of 24.")
+    assert drawn(page, "right", "distance") == LAST + 1
+    assert "…" not in page.locator("td[data-key=distance]").all_inner_texts()
+
+
+def test_beside_recall_stand_the_number_of_characters_and_the_untrained_network(from_disk):
+    page = from_disk(TrainingReplay(revealed=True))
+    legend = page.inner_text(".dml-legend")
+    assert "500 drawings of 25 characters; at epoch 0 they are those of the untrained network" in legend
 
 
 def test_what_it_shows_is_what_was_recorded(from_disk):

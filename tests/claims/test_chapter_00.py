@@ -118,3 +118,25 @@ def test_characters_of_one_alphabet_resemble_each_other(mean_over_seeds):
 def test_with_a_hundred_thousand_classes_the_table_is_larger_than_the_network(name, size):
     network = models.create(name, size, seed=0)
     assert 100_000 * size > sum(p.numel() for p in network.parameters())
+
+
+# --- on the networks that are shipped, the same bytes on every machine
+
+
+def test_among_ten_characters_the_untrained_network_is_hardly_behind_and_among_all_it_is_far_behind(
+    run_cells,
+):
+    space = run_cells("00", "first-load", "measure", torch=torch)
+    space = run_cells("00", "by-hand", **space)
+    assert space["by_hand"] == pytest.approx(space["by_library"])
+    assert abs(space["by_library"][1] - space["untrained"][1]) < 0.1
+    assert space["recall"]["sst"] > space["recall"]["untrained"] + 0.3
+    everywhere = run_cells("00", "cards", data=data, dataset="omniglot", covered=str)
+    assert everywhere["everything"] == 659
+    for name, value in everywhere["everywhere"].items():  # the larger set is the harder one
+        assert value < space["recall"].get(name, 1)
+
+
+def test_what_was_measured_stays_folded_until_the_reader_has_predicted(cell):
+    for id in ("measure", "measured-text", "cards", "side-said"):
+        assert "covered(" in cell("00", id) and "print(" not in cell("00", id)

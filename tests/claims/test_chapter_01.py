@@ -202,6 +202,45 @@ def test_torchs_relu_leaves_a_triplet_at_the_margin_alone():
     assert torch.autograd.grad(at_zero.relu().sum(), at_zero)[0] == 0
 
 
+# --- on recordings, the same bytes on every machine
+
+
+def test_active_means_two_things_one_share_falls_and_the_other_rises_in_one_healthy_training(run_cells):
+    counted = run_cells("01", "imports", "pairs-check", "useless", "two-meanings")["counted"]
+    start, end, in_one_place = counted.values()
+    assert end[0] < 0.01 < start[0] < 0.1  # under the triplet loss
+    assert start[1] < 0.5 < 0.95 < end[1] < 1  # under SST
+    assert end[2] > 0.95 > start[2] + 0.2  # and it retrieves far better
+    assert in_one_place == [1, 1, 0]
+
+
+def test_the_positives_that_the_short_training_prints_are_no_distances_of_anchors_to_themselves(
+    run_cells, cell
+):
+    space = run_cells("01", "imports", dataset="omniglot")
+    exec(cell("01", "collapse-train").replace("steps=40", "steps=1"), space)
+    seen = []
+
+    def loss_of(z, labels, margin):
+        seen.append((z.detach().double(), labels.tolist()))
+        return losses.triplet_loss(z, labels, margin)
+
+    ((_, d2_positive, d2_negative),) = space["train_briefly"](loss_of, steps=1)
+    ((z, labels),) = seen[:1]
+    pairs = [(i, j) for i in range(len(z)) for j in range(i)]
+    far = {
+        same: [float((z[i] - z[j]).square().sum()) for i, j in pairs if (labels[i] == labels[j]) == same]
+        for same in (True, False)
+    }
+    assert d2_positive == pytest.approx(sum(far[True]) / len(far[True]), rel=1e-4)
+    assert d2_negative == pytest.approx(sum(far[False]) / len(far[False]), rel=1e-4)
+
+
+def test_what_the_runs_become_stays_folded_until_the_reader_has_predicted(cell):
+    for id in ("plane-measure", "collapse-replay-read"):
+        assert "covered(" in cell("01", id)
+
+
 @cache
 def short(seed: int, **changes) -> list[collapse.Step]:
     return collapse.train_briefly(seed=seed, **changes)

@@ -201,3 +201,45 @@ def test_the_broken_loss_looks_plausible_its_gradients_sum_to_zero_and_its_symme
     z = z.detach()
     swapped = broken_sst_loss(z[[1, 0, 2]], LABELS, targets=ONLY_ROW_0)
     assert (broken_sst_loss(z, LABELS, targets=ONLY_ROW_0) - swapped).abs() > 1e-6
+
+
+# --- on recordings, the same bytes on every machine
+
+
+@pytest.fixture(scope="module")
+def recorded(run_cells) -> dict:
+    """Names of the cell that draws triplets from the recorded embeddings and compares the two losses."""
+    return run_cells("02", "recorded", torch=torch, triplet_gradients=triplet_gradients)
+
+
+def test_in_recorded_embeddings_of_32_dimensions_the_pushes_are_opposed_practically_never(recorded):
+    assert recorded["drawn"].shape[2] == 32
+    assert max(opposed for opposed, *_ in recorded["found"].values()) < 0.0005
+    assert all(20 < angle < 60 for *_, angle in recorded["found"].values())
+
+
+def test_of_recorded_triplets_few_negatives_are_less_than_half_as_far_as_the_positive(recorded):
+    for name in ("triplet", "sst"):
+        record = recorded["pretrained"].recordings(name)
+        for moment in (0, 4, 12):
+            z = record.embeddings[moment].double()
+            a, p, n = recorded["drawn_from"](z, record.labels, 5).unbind(1)  # the nearest negatives
+            share = ((a - n).norm(dim=1) < (a - p).norm(dim=1) / 2).double().mean()
+            assert share < (0.06 if moment == 0 else 0.005)
+
+
+def test_what_differs_in_recorded_embeddings_is_who_still_gets_a_push(recorded):
+    found = recorded["found"]
+    assert found["triplet", 12, "random"][1] < 0.05 and found["triplet", 12, "random"][2] > 0.95
+    for _, active, pushed, _ in found.values():
+        assert pushed > 1.1 * active
+    _, active, pushed, _ = found["sst", 12, "near"]
+    assert pushed > 2 * active > 0.2
+    assert found["sst", 12, "random"][2] < 0.05  # where SST trained, it fades as well
+
+
+def test_inside_the_ball_of_opposed_pushes_the_negative_is_less_than_half_as_far_as_the_positive():
+    triplets = draw(0, 20_000, 3)
+    product = (triplet_gradients("triplet", triplets) * triplet_gradients("sst", triplets)).sum(2)[:, 2]
+    a, p, n = triplets[product < 0].unbind(1)
+    assert len(a) > 100 and ((a - n).norm(dim=1) < (a - p).norm(dim=1) / 2).all()

@@ -1,5 +1,6 @@
 """What chapter 09 and its explorables claim about maps, mistakes and hubs."""
 
+import inspect
 import re
 from functools import cache
 
@@ -7,11 +8,12 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from dmlteach.exercises import looking
 from dmlteach.plots.retrieval import occurrences, pick_queries, top_neighbours
 from dmlteach.plots.tsne import kept_neighbours, tsne
 from dmlteach.widgets import tsne_maps
 
-SAID = ("question", "answer", "mislead-text", "noise-text")  # cells that name the number of drawings
+SAID = ("question", "same", "mislead-text", "noise-text")  # cells that name the number of drawings
 
 
 def clumps(page) -> float:
@@ -182,3 +184,26 @@ def test_the_more_dimensions_the_larger_the_hub_and_the_more_is_never_found(seed
         never.append((count == 0).float().mean().item())
     assert largest[1] > 2 * largest[0] and largest[2] > 2 * largest[1]
     assert never[0] < 0.05 and never[2] > 1.5 * never[1]
+
+
+# --- on the networks that are shipped, the same bytes on every machine
+
+
+def test_the_islands_of_the_untrained_network_are_real_and_most_hold_several_characters(run_cells):
+    space = run_cells("09", "load")
+    some = torch.arange(2000) % 20 < 6
+    space |= {"few": space["z"][some], "some": some, "few_labels": space["labels"][some]}
+    space |= {"tsne": tsne, "tsne_panels": lambda *maps: None}
+    space = run_cells("09", "noise", "noise-numbers", **space)
+    noise, untrained, sst = space["three"].values()
+    assert noise < 0.03 and untrained > 10 * noise and 0.3 < untrained < 0.45 and sst > 0.8
+    assert 10 * noise < space["islands"] < 0.5
+    page = space["untrained_map"]
+    assert clumps(page) < 0.85 * clumps(space["noise_map"])
+
+
+def test_the_code_above_the_two_maps_does_not_say_how_they_were_drawn(cell):
+    assert "perplexity" not in cell("09", "two-maps") and "covered(" in cell("09", "same")
+    source = inspect.getsource(looking.two_maps)
+    assert "perplexity=5," in source and "perplexity=190," in source  # as the later cell names them
+    assert '"perplexity 5": map_a, "perplexity 190": map_b' in cell("09", "mislead")

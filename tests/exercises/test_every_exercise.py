@@ -376,3 +376,10 @@ def test_both_orders_of_a_tie_agree_with_the_library_and_with_sorting_that_favou
 @pytest.mark.parametrize("processes", [1, 2, 4, 16])
 def test_the_pairs_compared_follow_the_formula_where_shares_are_equal(processes):
     assert training.pairs_compared(64, processes) == pytest.approx((64 / processes - 1) / 63)
+
+
+def test_two_runs_are_shown_beside_the_untrained_network_on_the_same_classes():
+    exercise = exercises.get("training.half_batch")
+    case = exercises.check(exercise.id, exercise.reference()).case
+    assert list(case)[:2] == ["classes of val", "Recall@1 on val, untrained"] and len(case) == 4
+    assert all(0 < value <= 1 for name, value in case.items() if name.startswith("Recall@1"))

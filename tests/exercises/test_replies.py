@@ -23,7 +23,9 @@ def test_the_failing_case_is_shown_in_numbers_and_the_expected_in_words(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Exercise 02.3 · The place where SST leaves n alone: not yet"
     assert [line.split(" = ")[0].strip() for line in lines[2:6]] == ["a", "p", "your answer", "right"]
-    assert lines[6] == "  Expected: the position at which a + p − 2n is zero"
+    assert (
+        lines[6] == "  Expected: the position of n at which SST moves it neither to the left nor to the right"
+    )
     assert lines[7] == '  `hint("sst.resting_place")` gives a hint.'
     assert WRONG(*reply.inputs) == pytest.approx(float(reply.case["your answer"]))
 
@@ -52,11 +54,14 @@ def test_what_the_reader_wrote_is_escaped():
     assert "<script>" not in reply.html() and "&lt;script&gt;" in reply.html()
 
 
-def test_numbers_are_short_and_long_tensors_tell_their_shape():
+def test_numbers_are_short_and_long_tensors_show_their_first_numbers_and_their_shape():
     assert shown(1 / 3) == "0.3333"
     assert shown(torch.tensor(-2.0)) == "−2"
     assert shown(torch.tensor([0.5, 1.0])) == "(0.5, 1)"
-    assert shown(torch.zeros(4, 3)) == "numbers of shape (4, 3)"
+    assert shown(torch.tensor([[0.5, 1.0], [2.0, 3.0]])) == "(0.5, 1), (2, 3) of shape (2, 2)"
+    assert shown(torch.zeros(5, 1)) == "(0), (0), (0), (0), … of shape (5, 1)"
+    assert shown(torch.arange(9)) == "(0, 1, 2, 3, 4, 5, 6, 7, …) of 9 numbers"
+    assert shown(torch.zeros(1, 9)).count("0, ") == 8 and shown(torch.empty(0, 3)) == "of shape (0, 3)"
     assert shown(True) == "True"
     assert len(shown("x" * 1000)) == 200
 
@@ -124,3 +129,24 @@ def test_a_python_program_gets_plain_text(progress_file):
 
 def test_replies_of_equal_status_print_alike():
     assert repr(Reply("right", "words")) == "Reply('right')"
+
+
+def test_the_failing_case_is_the_smallest_and_its_numbers_lead_to_the_two_results():
+    def nearest_of_all(z, y):  # forgets to leave the query out, and counts in percent
+        return 100.0
+
+    reply = exercises.check("start.recall_at_1", nearest_of_all)
+    z, _ = reply.inputs
+    assert len(z) == 4  # by hand: two pairs of neighbours, each of two classes
+    assert reply.case["your answer"] == 100 and reply.case["right"] == 0
+    assert "(0), (1), (10), (11) of shape (4, 1)" in reply.plain() and "(0, 1, 0, 1)" in reply.plain()
+
+
+@pytest.mark.parametrize("id", ["batches.expected_positives", "sst.resting_place"])
+def test_a_first_failure_does_not_tell_the_formula(id):
+    exercise = exercises.get(id)
+    answer = (1.0, 2.0) if id.startswith("batches") else (lambda a, p: 3 * a)
+    said = exercises.check(id, answer).plain()
+    for formula in ("n − 1", "K − 1", "a + p", "2n"):
+        assert formula not in said
+    assert any("n" in hint for hint in exercise.hints)
