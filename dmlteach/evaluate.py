@@ -116,9 +116,10 @@ def evaluate(
         Fractions "recall@K", "map@r", "r_precision" (and "nmi"), and the counts "num_queries", "num_left_out"
         and "num_classes": the classes of all queries.
     """
+    number, what = recall.searched(dataset, gallery), f"the {(gallery or dataset).split} split"
     if ks is None:
-        number = recall.searched(dataset, gallery)
-        ks = recall.fitting(dataset.name, number, f"the {(gallery or dataset).split} split")
+        ks = recall.fitting(dataset.name, number, what)
+    recall.check(ks, number, what)  # before the work
     embeddings = embed(model, dataset, device, progress=progress)
     others: tuple[Tensor | None, Tensor | None] = (None, None)
     if gallery is not None:

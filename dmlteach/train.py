@@ -28,7 +28,6 @@ from dmlteach import (
     optim,
     recall,
     samplers,
-    time_limit,
 )
 from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data.augment import Augmentation, Kind
@@ -43,6 +42,7 @@ from dmlteach.methods import Method
 from dmlteach.models import Model
 from dmlteach.objective import Objective
 from dmlteach.step import DelayedScalar, gradient_step
+from dmlteach.time_limit import check_first_plan, seconds_to_embed
 
 POSITIVE = (
     "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
@@ -431,13 +431,12 @@ class Run:
             return
         rows = self._rows_to_embed()
         count = len(self.images) if rows is None else len(rows)
-        seconds = time_limit.seconds_to_embed(
-            self.model, self.images, -(-count // self.world.size), self.device.type
-        )
+        share = -(-count // self.world.size)
+        seconds = self.world.share(seconds_to_embed(self.model, self.images, share, self.device.type))
         who, cure = f"the {self.recipe.sampler} sampler", "take one that needs none: --sampler class_balanced"
         if self.objective.loss.needs_space:
             who, cure = f"the {self.recipe.loss} loss", "take a method that needs none, e.g. multi_similarity"
-        time_limit.check_first_plan(minutes, self.world.share(seconds), count, who, cure)
+        check_first_plan(minutes, seconds, count, who, cure)
 
     def _initialize_heads(self) -> None:
         """Make the learners of an ensemble independent before training, where the recipe says so."""
@@ -531,7 +530,7 @@ class Run:
             initial=self.step,
             desc=f"epoch {self.epoch + 1}/{self.recipe.epochs}",
             unit="batch",
-            disable=not (self.config.progress and self.world.is_main),
+            disable=not (self.batches and self.config.progress and self.world.is_main),
             leave=False,
         )
         return prefetch(

@@ -286,6 +286,19 @@ def test_evaluate_takes_the_run_that_train_wrote(tmp_path):
     assert json.loads(numbers.read_text())["recall@1"] == pytest.approx(final["recall@1"], abs=1e-6)
 
 
+def test_what_the_package_warns_of_is_one_line_without_a_place_in_its_code(tmp_path):
+    model = str(tmp_path / "model.safetensors")
+    models.save(models.create("resnet18", 4, image_size=32), model)
+    folder = images(tmp_path / "images", 2)
+    done = run("evaluate", "--checkpoint", model, "--dataset", "folder", "--root", str(folder))
+    assert done.exit_code == 0, done.output
+    assert "note: Recall@8 left out: only 5 items are searched in the test split.\n" in done.stderr
+    assert "Warning" not in done.stderr
+    assert "recall@4" in done.stdout and "recall@8" not in done.stdout
+    named = ["--dataset", "folder", "--root", str(folder), "--recall-at", "1,6"]
+    one_error(run("evaluate", "--checkpoint", model, *named), "Recall@6 of 5 items searched")
+
+
 def test_parts_of_methods_combine_from_the_command_line(tmp_path):
     words = (
         "--method softmax --loss multi_similarity --loss-option epsilon=0.2 --sampler class_balanced "

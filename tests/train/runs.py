@@ -26,12 +26,15 @@ TIMED = (
     "seconds", "elapsed", "plan_seconds", "images_per_second", "train_seconds", "kmeans_seconds",
 )  # fmt: skip
 
-# Kill -9 comes from the process itself, so it falls exactly where it is meant to.
+# Kill -9 comes from the process itself, so it falls where it is meant to. Under torchrun the processes
+# meet once, for all trainings: a second meeting would find the addresses of the first and never end.
 CHILD = """
 import json, os, signal, sys
 import torch
 import dmlteach.train as train
 torch.set_num_threads(1)
+if "WORLD_SIZE" in os.environ:
+    torch.distributed.init_process_group("gloo")
 configs, moment, position = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
 original = getattr(train.Run, moment)
 def killed(run, *arguments):
@@ -41,6 +44,8 @@ def killed(run, *arguments):
 setattr(train.Run, moment, killed)
 for config in configs:
     train.fit(train.TrainConfig(**config))
+if "WORLD_SIZE" in os.environ:
+    torch.distributed.destroy_process_group()
 """
 
 
@@ -51,7 +56,7 @@ def tiny(tmp_path: Path, name: str = "run", **options: Any) -> TrainConfig:
 def train_and_kill(config: dict[str, Any], position: str, moment: str = "train_on") -> None:
     """Train in a second process that kills itself after `moment`, a method of Run, at epoch.step."""
     arguments = [sys.executable, "-c", CHILD, json.dumps([config]), moment, position]
-    done = subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 
@@ -61,7 +66,7 @@ def torchrun(tmp_path: Path, configs: list[dict[str, Any]], position: str = "", 
     script.write_text(CHILD)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     arguments = [*launch, str(script), json.dumps(configs), moment, position]
-    return subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    return subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
 
 
 def saved_position(folder: Path) -> tuple[int, int]:

@@ -28,13 +28,16 @@ def test_a_checkpoint_after_an_epochs_last_step_resumes_to_the_same_bits(
 
 
 @pytest.mark.slow
-def test_so_it_does_under_torchrun(tmp_path):
+def test_so_it_does_under_torchrun_and_so_does_a_time_limit_inside_an_epoch(tmp_path):
     """Under torchrun a stop comes at every tenth step, which may be an epoch's last as well."""
     base = {**TINY, **ONE_BATCH, "epochs": 2, "device": "cpu"}
     straight, killed = ({**base, "output": str(tmp_path / name)} for name in ("straight", "killed"))
-    ended = torchrun(tmp_path, [straight, killed], "0.1", moment="save_if_due")
+    long = {**base, "batches_per_epoch": 2, "output": str(tmp_path / "long")}
+    limited = {**long, "max_minutes": 1e-9, "output": str(tmp_path / "limited")}
+    ended = torchrun(tmp_path, [straight, long, limited, killed], "0.1", moment="save_if_due")
     assert ended.returncode != 0
-    assert saved_position(tmp_path / "killed") == (0, 1)
-    resumed = torchrun(tmp_path, [{**killed, "resume": True}])
+    assert saved_position(tmp_path / "killed") == saved_position(tmp_path / "limited") == (0, 1)
+    resumed = torchrun(tmp_path, [{**one, "max_minutes": None, "resume": True} for one in (killed, limited)])
     assert resumed.returncode == 0, resumed.stderr[-2000:]
-    assert_equal_runs(Path(killed["output"]), Path(straight["output"]))
+    for ours, truth in ((killed, straight), (limited, long)):
+        assert_equal_runs(Path(ours["output"]), Path(truth["output"]))
