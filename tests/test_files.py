@@ -131,11 +131,14 @@ def test_of_two_writers_at_one_file_the_last_to_end_stays_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == b"first" * 10_000
 
 
-def test_a_device_stays_a_device(tmp_path):
-    link = tmp_path / "nothing"
-    link.symlink_to("/dev/null")
-    files.write_text(link, "gone")
-    assert link.is_symlink() and link.is_char_device()
+def test_what_is_no_plain_file_is_written_to_as_it_is(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.write_text(pipe, "text")
+    assert os.read(reader, 100) == b"text"
+    os.close(reader)
+    assert list(tmp_path.iterdir()) == [pipe] and pipe.is_fifo()
 
 
 def test_ctrl_c_while_torch_writes_is_ctrl_c(tmp_path, monkeypatch):
