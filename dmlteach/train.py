@@ -448,10 +448,9 @@ class Run:
         self._check_time_to_plan()
         if self.saved is None and self.world.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
-            network = asdict(self.model.spec)
+            network, made_with = asdict(self.model.spec), environment(self.device)
             described = {"config": asdict(self.config), "recipe": asdict(self.recipe), "network": network}
-            described |= {"made_with": environment(self.device)}
-            checkpoint.write_json(self.folder / "config.json", described)
+            checkpoint.write_json(self.folder / "config.json", described | {"made_with": made_with})
             checkpoint.write_json(self.folder / provenance.FILE, self.data)
         self.resumed, self.saved = self.saved is not None, None
         if not self.resumed:

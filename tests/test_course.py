@@ -96,6 +96,35 @@ def test_failing_cell_is_one_error_naming_notebook_cell_and_cause(checkout):
     assert "ZeroDivisionError" in (built / "01_broken.failed.ipynb").read_text()
 
 
+def test_computed_title_takes_the_place_of_the_first_cell_and_empty_sections_go(checkout):
+    shown = "from dmlteach.course import Text; Text('# Recall@1 80 %')"
+    cells = [nbformat.v4.new_code_cell(shown, metadata={"tags": ["title"]})]
+    for name, code in {"## Full": "print(1)", "## Empty": "1;", "## Kept": "2;"}.items():
+        tags = [] if name == "## Kept" else ["section"]
+        cells.append(nbformat.v4.new_markdown_cell(name, metadata={"tags": tags}))
+        cells.append(nbformat.v4.new_code_cell(code))
+    path = checkout / "notebooks" / "00_first.ipynb"
+    write_notebook(path)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells += cells
+    nbformat.write(notebook, path)
+    execute_last(checkout)
+    executed = json.loads((checkout / "build" / "notebooks" / "00_first.ipynb").read_text())["cells"]
+    texts = ["".join(cell["source"]) for cell in executed if cell["cell_type"] == "markdown"]
+    assert texts == ["# Recall@1 80 %", "## Full", "## Kept"]
+
+
+def test_parameters_that_are_put_in_are_hidden_as_those_that_they_replace(checkout):
+    path = checkout / "notebooks" / "00_first.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata.tags.append("remove-input")
+    nbformat.write(notebook, path)
+    course.execute(**course.plan(checkout, "full")[-1])
+    executed = json.loads((checkout / "build" / "notebooks" / "00_first.ipynb").read_text())["cells"]
+    (put_in,) = [c for c in executed if "injected-parameters" in c["metadata"].get("tags", [])]
+    assert "remove-input" in put_in["metadata"]["tags"] and "full" in "".join(put_in["source"])
+
+
 def test_failed_notebook_leaves_the_earlier_result_in_place(checkout):
     target = checkout / "build" / "notebooks" / "00_first.ipynb"
     write_notebook(target, "print('earlier')")

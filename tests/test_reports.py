@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from dmlteach import methods, reports
 from dmlteach.errors import DMLTeachError
-from dmlteach.reports import commands, parameters
+from dmlteach.reports import commands, parameters, subject, text
 from dmlteach.train import TrainConfig
 
 
@@ -241,7 +242,22 @@ def test_report_of_twenty_images_whose_drawing_fails_at_first_is_drawn_from_what
     assert {file.name: file.read_bytes() for file in run.iterdir()} == before
     final = json.loads(before["metrics.json"])["final"]
     assert f"Recall@1 {100 * final['recall@1']:.1f} %" in re.search("<title>(.*)</title>", page)[1]
-    assert "10 test images of 5 classes" in page and "Of only 5 classes it is rough" in page
+    splits = json.loads(before["data.json"])["splits"]
+    images, classes = splits["test"]["images"], len(splits["test"]["classes"])
+    assert f"{images} test images of {classes} classes" in page
+    assert f"Of only {classes} classes it is rough" in page or "There is no interval" in page
     assert "Images are not shown" in page and page.count("<img") == page.count('<img alt="') >= 2
     assert "dmlteach report --method sst --dataset folder" in page
     assert "dmlteach.TrainConfig" not in page  # the code
+    assert "The network was trained on other classes." in page
+    assert "the untrained network, before the first step" in page and "not measured" in page  # a classifier
+    assert f"Trained for {final['steps']} steps, 1 whole epoch" in page
+
+    shutil.copytree(twenty_images / "class0", twenty_images / "a class that came later")
+    this = subject.open_subject(run)
+    test = subject.test_set("folder", str(twenty_images), this)
+    assert test.queries.class_names == splits["test"]["classes"]
+    assert "1 class more than when the run was made" in text.unseen(this, test)
+    trained = splits["train"]
+    on = f"{trained['images']} images of {len(trained['classes'])} classes"
+    assert text.splits(this, test, str(twenty_images))["trained on"] == on

@@ -16,8 +16,8 @@ code { font: .9em ui-monospace, "DejaVu Sans Mono", monospace; background: #f3f3
   overflow-wrap: anywhere; }
 pre { overflow-x: auto; background: #f3f3f3; padding: .7rem; font-size: .85rem; white-space: pre-wrap; }
 pre code { background: none; padding: 0; }
-table { display: block; max-width: 100%; overflow-x: auto; border-collapse: collapse; margin: .8rem 0;
-  font-size: .92rem; }
+.wide { max-width: 100%; overflow-x: auto; margin: .8rem 0; }
+table { border-collapse: collapse; font-size: .92rem; }
 th, td { padding: .35rem .8rem .35rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid #e4e4e4; }
 th { border-bottom: 1.5px solid #1a1a1a; }
@@ -25,8 +25,11 @@ img { max-width: 100%; height: auto; }
 a { color: #005a9c; }
 @media (max-width: 30rem) { body { padding: 1rem .8rem 3rem; } h1 { font-size: 1.35rem; } }
 @media print { body { max-width: none; padding: 0; font-size: 10.5pt; } h2, h3 { break-after: avoid; }
-  img, tr { break-inside: avoid; } table { display: table; } @page { margin: 18mm; } }
+  img, tr { break-inside: avoid; } .wide { overflow: visible; } @page { margin: 18mm; } }
 """
+
+# A table may be wider than a phone: its frame scrolls, with the keyboard too.
+WIDE = '<div class="wide" tabindex="0" role="region" aria-label="table"><table>'
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -61,6 +64,7 @@ def to_html(notebook: Path) -> str:
         exclude_anchor_links=True,
     )
     body, _ = exporter.from_filename(str(notebook))
+    body = re.sub("<table[^>]*>", WIDE, body).replace("</table>", "</table></div>")
     heading = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.DOTALL)
     title = re.sub(r"<[^>]+>", "", heading[1]) if heading else html.escape(notebook.stem)
     return PAGE.format(title=title, style=STYLE, body=body)

@@ -45,8 +45,8 @@ def curve(subject: Subject) -> list[Text | Picture]:
     if not measured:
         return [figure]
     count = measured[-1].get("num_classes")
-    classes = f"the {count} val classes" if count else "the val classes"
-    return [Text(f"Recall@1 by epoch is on {classes}, which were held back from training: {APART}"), figure]
+    val = f"the {count} val classes" if count else "the val classes"
+    return [Text(f"Recall@1 by epoch is on {val}, which were held back from training: {APART}"), figure]
 
 
 class Found(NamedTuple):

@@ -1,7 +1,8 @@
 """What a report is about: a network, what is known of its training, and how it does on the test set."""
 
 import json
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +75,9 @@ def train(config: TrainConfig) -> Path:
         print(f"The training in {folder.absolute()} has ended: it is evaluated and drawn only.")
         print(f"To train on after a time limit: {further}")
     else:
-        fit(config, after_epoch=_note_untrained)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *place: print(f"note: {message}")
+            fit(config, after_epoch=_note_untrained)
     return folder
 
 
@@ -191,43 +194,39 @@ def options_of_test(subject: Subject) -> dict[str, Any]:
 
 
 class TestSet(NamedTuple):
-    """What is searched for, and in what: a gallery of its own, or the other queries (None).
+    """What is searched for, and in what.
 
     Attributes:
-        queries, gallery: the images.
+        queries: the test images.
+        gallery: what they search, where it is another set; None: each searches all the others.
         notes: sentences about what has changed since the training, or is not known.
     """
 
     queries: ImageDataset
     gallery: ImageDataset | None
-    notes: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def searched(self) -> int:
         """Images that each query is compared with."""
-        return len(self.queries) - 1 if self.gallery is None else len(self.gallery)
+        return recall.searched(self.queries, self.gallery)
 
 
-def test_set(
-    dataset: str, root: str | None, subject: Subject | None = None, classes: int | None = None
-) -> TestSet:
-    """The test images, cut as the training's own were.
+def test_set(dataset: str, root: str | None, subject: Subject) -> TestSet:
+    """The test images: of the data set of a training, its own classes, cut as it cut them.
 
     Args:
         dataset, root: as of `data.load`.
-        subject: whose training may have used other options of the data set.
-        classes: only the first so many.
+        subject: the network to test.
     """
-    options: dict[str, Any] = {}
-    if subject is not None and subject.dataset == dataset:
-        options = options_of_test(subject)
-        classes = classes or subject.config.get("classes")
-    run = subject.run if subject else None
-    queries, gallery, notes, _ = data.load_for_run(run, dataset, "test", root, **options)
+    own = subject.dataset == dataset
+    options = options_of_test(subject) if own else {}
+    found = data.load_for_run(subject.run, dataset, "test", root, **options)
+    queries, gallery, classes = found.images, found.gallery, subject.config.get("classes") if own else None
     if classes is not None and classes < queries.num_classes:
         queries = queries.subset_classes(range(classes))
-        gallery = gallery.subset_classes(range(classes)) if gallery else None
-    return TestSet(queries, gallery, notes)
+        gallery = gallery and gallery.subset_classes(range(classes))
+    return TestSet(queries, gallery, tuple(found.notes))
 
 
 class Measured:

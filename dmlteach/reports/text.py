@@ -8,6 +8,7 @@ import torch
 
 from dmlteach import data, metrics, published
 from dmlteach.course import Text
+from dmlteach.data import provenance as provenance_of_run
 from dmlteach.device import choose_device, environment
 from dmlteach.reports import commands
 from dmlteach.reports.subject import Measured, Row, Subject, TestSet, options_of_test
@@ -64,6 +65,8 @@ def unseen(subject: Subject, test: TestSet) -> str:
         return "Which classes the network was trained on is not known."
     if subject.dataset != name:
         return f"The network was trained on another data set, {subject.dataset}."
+    if test.notes:
+        return " ".join(test.notes)
     if name == "domainnet":
         return "The network was trained on other images of the same classes."
     return "The network was trained on other classes."
@@ -361,23 +364,32 @@ def splits(subject: Subject, test: TestSet, root: str | None) -> dict[str, str]:
     """
     rows = {}
     if subject.dataset == test.queries.name:
-        config = subject.config
-        options = {**subject.recipe.get("train_options", {}), **config.get("dataset_options", {})}
-        plain = options_of_test(subject)
-        parts = {"fit": options, "val": plain} if config.get("eval_every") else {"train": options}
-        for split, given in parts.items():
-            loaded = data.load_for_run(subject.run, test.queries.name, split, root, **given).images
-            if config.get("classes") and config["classes"] < loaded.num_classes:
-                loaded = loaded.subset_classes(range(config["classes"]))
-            shown = f"{len(loaded):,} images of {loaded.num_classes:,} classes"
-            rows["validation" if split == "val" else "trained on"] = shown
+        for split, (images, classes) in _training_splits(subject, root).items():
+            what = "validation" if split == "val" else "trained on"
+            rows[what] = f"{images:,} images of {classes:,} classes"
     else:
         rows["trained on"] = subject.dataset or UNKNOWN
     gallery = f", gallery of {len(test.gallery):,} images" if test.gallery is not None else ""
     rows["test"] = f"{len(test.queries):,} images of {test.queries.num_classes:,} classes{gallery}"
-    if test.notes:
-        rows["to know"] = " ".join(test.notes)
     return rows
+
+
+def _training_splits(subject: Subject, root: str | None) -> dict[str, tuple[int, int]]:
+    """Images and classes by split, as the run kept them; of earlier runs, as they are loaded today."""
+    kept = provenance_of_run.read(subject.run) if subject.run else None
+    if kept is not None:
+        known = {split: kept["splits"][split] for split in ("train", "fit", "val") if split in kept["splits"]}
+        return {split: (part["images"], len(part["classes"])) for split, part in known.items()}
+    config, plain = subject.config, options_of_test(subject)
+    whole = {**subject.recipe.get("train_options", {}), **config.get("dataset_options", {})}
+    parts = {"fit": whole, "val": plain} if config.get("eval_every") else {"train": whole}
+    found = {}
+    for split, options in parts.items():
+        loaded = data.load_for_run(subject.run, config["dataset"], split, root, **options).images
+        if config.get("classes") and config["classes"] < loaded.num_classes:
+            loaded = loaded.subset_classes(range(config["classes"]))
+        found[split] = len(loaded), loaded.num_classes
+    return found
 
 
 # ── wording ───────────────────────────────────────────────────────────────────────────────────────────
