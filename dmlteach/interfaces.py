@@ -247,8 +247,8 @@ class Loss(nn.Module):
         Returns:
             "active_tuples", see `active_tuples`; "positive_distance" and "negative_distance", means over the
             pairs of the batch in the loss's geometry; "embedding_norm", the mean; "spread", the root mean
-            squared distance from the mean embedding in the loss's geometry: 0 is a collapse. Each is NaN for a
-            batch without rows.
+            squared distance from the mean embedding in the loss's geometry: 0 is a collapse. Each is NaN
+            for a batch without rows.
         """
         labels = as_labels(labels)
         if not len(labels):

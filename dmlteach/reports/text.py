@@ -371,8 +371,6 @@ def splits(subject: Subject, test: TestSet, root: str | None) -> dict[str, str]:
         rows["trained on"] = subject.dataset or UNKNOWN
     gallery = f", gallery of {len(test.gallery):,} images" if test.gallery is not None else ""
     rows["test"] = f"{len(test.queries):,} images of {test.queries.num_classes:,} classes{gallery}"
-    if test.notes:
-        rows["to know"] = " ".join(test.notes)
     return rows
 
 

@@ -114,8 +114,7 @@ def test_report_takes_the_classes_of_its_run_and_says_what_has_changed(tmp_path)
         shutil.copytree(Path(root, "class03"), Path(root, name))
     after = subject.test_set("folder", root, this)
     assert after.queries.class_names == before.queries.class_names and not before.notes
-    told = text.splits(this, after, root)
-    assert "3 classes more" in told.pop("to know") and told == parts
+    assert "3 classes more" in after.notes[0] and text.splits(this, after, root) == parts
 
 
 def test_weights_that_have_seen_the_test_are_told(config, tmp_path):
