@@ -22,24 +22,31 @@ HOME = Path(__file__).parent
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.birds", description=__doc__)
-    parser.add_argument("--root", required=True, help="folder or archive of CUB-200-2011")
-    parser.add_argument("--weights", required=True, help=f"ImageNet weights of {BACKBONE}")
+    parser.add_argument("--root", help="folder or archive of CUB-200-2011")
+    parser.add_argument("--weights", help=f"ImageNet weights of {BACKBONE}")
     parser.add_argument("--image-size", type=int, default=96, help="side of the images in pixels")
     parser.add_argument("--steps", type=int, default=99, help="optimiser steps of 60 images of every run")
     parser.add_argument("--runs", type=Path, default=Path("build/birds"), help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--output", type=Path, default=HOME, help="folder of the results")
+    parser.add_argument("--quick", action="store_true", help="one method on a few drawings: does it run?")
     args = parser.parse_args()
+    if not args.quick and not (args.root and args.weights):
+        parser.error("birds need --root and --weights; only --quick goes without")
     network = grid.options(
         dataset="cub200", root=args.root, backbone=BACKBONE, weights=args.weights, image_size=args.image_size
     )
     cells = [(name, False) for name in METHODS] + [(name, True) for name in WITH_DAS]
+    if args.quick:
+        cells, args.steps = [("margin", True)], 3
+        network = grid.options(dataset="omniglot", backbone="omniglot_cnn", classes=16)
     grid.train_all(
         {args.runs / label(*cell): command(*cell, args.steps, network) for cell in cells}, args.jobs
     )
     lines = table(
         args.runs, cells, untrained(args.runs / "untrained.json", network), args.steps, args.image_size
     )
-    (HOME / "birds.md").write_text("\n".join(lines) + "\n")
+    (args.output / "birds.md").write_text("\n".join(lines) + "\n")
 
 
 def label(name: str, das: bool) -> str:
@@ -50,8 +57,10 @@ def command(name: str, das: bool, steps: int, network: list[str]) -> list[str]:
     """Options of one run."""
     words = grid.options(
         method=name, seed=SEED, eval_every=0, epochs=3, batches_per_epoch=steps // 3, batch_size=60,
-        transform="resized_crop", schedule="cosine",
+        schedule="cosine",
     )  # fmt: skip
+    if "cub200" in network:
+        words += grid.options(transform="resized_crop")
     if methods.get(name).sampler == "local":
         # neighbourhoods of species, not of single images
         words += grid.options(sampler="local_classes", sampler_option="images_per_class=5")

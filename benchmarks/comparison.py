@@ -26,19 +26,23 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("build/comparison"), help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--output", type=Path, default=HOME, help="folder of the results")
+    parser.add_argument("--quick", action="store_true", help="a step of one cell, two seeds: does it run?")
     args = parser.parse_args()
-    cells = list(product(LOSSES, SAMPLERS))
+    cells, seeds, more = list(product(LOSSES, SAMPLERS)), grid.SEEDS, []
+    if args.quick:
+        cells, seeds, more = cells[:1], seeds[:2], grid.options(**grid.QUICK)
+        args.steps = args.epochs = 1
     runs = {
-        args.runs / f"{loss}-{sampler}-{seed}": command(loss, sampler, seed, args.steps, args.epochs)
-        for seed, (loss, sampler) in product(grid.SEEDS, cells)
+        args.runs / f"{loss}-{sampler}-{seed}": command(loss, sampler, seed, args.steps, args.epochs) + more
+        for seed, (loss, sampler) in product(seeds, cells)
     }
     grid.train_all(runs, args.jobs)
     rows = [
         {"loss": loss, "sampler": sampler}
-        | grid.over_seeds(args.runs / f"{loss}-{sampler}-{seed}" for seed in grid.SEEDS)
+        | grid.over_seeds(args.runs / f"{loss}-{sampler}-{seed}" for seed in seeds)
         for loss, sampler in cells
     ]
-    content = {"steps": args.steps, "epochs": args.epochs, "seeds": grid.SEEDS, "rows": rows}
+    content = {"steps": args.steps, "epochs": args.epochs, "seeds": seeds, "rows": rows}
     (args.output / "comparison.json").write_text(json.dumps(content, indent=1) + "\n")
     (args.output / "comparison.md").write_text("\n".join(table(content)) + "\n")
 

@@ -14,6 +14,7 @@ from dmlteach import data, pretrained
 from dmlteach.plots.curves import mean_and_interval
 
 SEEDS = (0, 1, 2)
+QUICK: dict[str, Any] = {"classes": 8, "batch_size": 32}  # of runs that only show that they run
 SHOWN = ("recall@1", "map@r", "train_seconds")  # of metrics.json's "final"
 
 

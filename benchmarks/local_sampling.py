@@ -55,6 +55,7 @@ def _triplets(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def rows(quick: bool) -> list[dict]:
     given = (1_500, 64, 280, 1.8) if quick else (59_551, 512, 11_318, 1.8)
     x, labels = embeddings(*given)
+    forms = (("dmlteach", "", plan), ("dmlteach, balance", " with balance=True", plan_balanced))
     functions = {
         "dmlteach": lambda: plan(x, labels),
         "dmlteach, balance": lambda: plan_balanced(x, labels),
@@ -73,8 +74,5 @@ def rows(quick: bool) -> list[dict]:
             "extra_gib": extra_memory(embeddings, function, *given),
             "goal_gib": 1.0,
         }
-        for name, note, function in (
-            ("dmlteach", "", plan),
-            ("dmlteach, balance", " with balance=True", plan_balanced),
-        )
+        for name, note, function in (forms[1:] if quick else forms)
     ]

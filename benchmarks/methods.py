@@ -29,20 +29,25 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("build/methods"), help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--output", type=Path, default=HOME, help="folder of the results")
+    parser.add_argument("--quick", action="store_true", help="a step of one method, two seeds: does it run?")
     args = parser.parse_args()
+    seeds, more = grid.SEEDS, []
+    if args.quick:
+        args.only, args.steps, args.epochs = ["triplet"], 1, 1
+        seeds, more = seeds[:2], grid.options(**grid.QUICK)
     cells = [(name, False) for name in args.only or methods.names()]
     cells += [(name, True) for name in WITH_DAS if args.only is None or name in args.only]
     runs = {
-        folder(args.runs, name, das, seed): command(name, das, seed, args.steps, args.epochs)
-        for seed, (name, das) in product(grid.SEEDS, cells)
+        folder(args.runs, name, das, seed): command(name, das, seed, args.steps, args.epochs) + more
+        for seed, (name, das) in product(seeds, cells)
     }
     grid.train_all(runs, args.jobs)
     rows = [
         {"method": name, "das": das, "loss": methods.get(name).loss, "sampler": methods.get(name).sampler}
-        | grid.over_seeds(folder(args.runs, name, das, seed) for seed in grid.SEEDS)
+        | grid.over_seeds(folder(args.runs, name, das, seed) for seed in seeds)
         for name, das in cells
     ]
-    content = {"steps": args.steps, "epochs": args.epochs, "seeds": grid.SEEDS, "rows": rows}
+    content = {"steps": args.steps, "epochs": args.epochs, "seeds": seeds, "rows": rows}
     (args.output / "methods.json").write_text(json.dumps(content, indent=1) + "\n")
     (args.output / "methods.md").write_text("\n".join(page(content)) + "\n")
 

@@ -17,7 +17,7 @@ def rows(quick: bool) -> list[dict]:
         {
             "what": f"training step, {sampler} batches: gather, augment, network, loss, optimiser",
             "peer": "the network's forward, backward and optimiser step on one resident batch of that size",
-            "seconds": (seconds := _steps(sampler, steps, classes=15 if quick else None)),
+            "seconds": (seconds := _steps(sampler, steps, classes=20 if quick else None)),
             "ratio": ratio(seconds, "bare network", "dmlteach"),
             "goal": 0.9,
         }
