@@ -23,8 +23,8 @@ from urllib.parse import quote
 
 from dmlteach import files
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.files import damaged, read_json
 from dmlteach.options import at_least
-from dmlteach.reading import damaged, read_json
 
 PACKAGE = Path(__file__).parent
 CHECKOUT = PACKAGE.parent

@@ -19,13 +19,12 @@ from torch import Tensor
 from dmlteach import data, models
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.evaluate import embed
-from dmlteach.files import write_text
+from dmlteach.files import read_json, write_text
 from dmlteach.metrics import recall_at_k
 from dmlteach.models import SHIPPED, Model
 from dmlteach.plots import curves, overview, retrieval, ternary, tsne
 from dmlteach.plots.style import Picture, save
 from dmlteach.pretrained import RECORDED, recordings
-from dmlteach.reading import read_json
 from dmlteach.widgets import tsne_maps
 
 PACKAGE = Path(__file__).parent

@@ -1,4 +1,4 @@
-"""Whole files or none, one sentence where a disk takes no more, and folders for one process at a time."""
+"""Whole files or none, one sentence for what a disk refuses or has damaged, one process in a folder."""
 
 import errno
 import io
@@ -146,6 +146,35 @@ def write_json_lines(path: str | Path, rows: Iterable[Any]) -> None:
         DMLTeachError: the file cannot be written.
     """
     write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+
+
+def read_json(path: Path, cure: str) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        path: of the file.
+        cure: a sentence that says what to do where it is damaged.
+
+    Raises:
+        DMLTeachError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DMLTeachError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, str(error) or type(error).__name__, cure) from error
+
+
+def damaged(path: Path, reason: str, cure: str) -> DMLTeachError:
+    """The error for a file that holds something else than it should.
+
+    Args:
+        path: of the file.
+        reason: what is wrong with it.
+        cure: a sentence that says what to do.
+    """
+    return DMLTeachError(f"{path} is damaged ({reason}). {cure}")
 
 
 def remove_unfinished(folder: Path) -> None:

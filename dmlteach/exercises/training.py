@@ -10,7 +10,7 @@ from dmlteach import data, models
 from dmlteach.evaluate import evaluate
 from dmlteach.exercises.kinds import Artefact, Choice, Exercise, Function, Option
 from dmlteach.exercises.replies import NOT_YET, RIGHT, Reply
-from dmlteach.reading import read_json
+from dmlteach.files import read_json
 from dmlteach.train import Run, TrainConfig, fit
 
 # --- the bottleneck

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from dmlteach.errors import DMLTeachError
+from dmlteach.files import damaged, read_json
 from dmlteach.plots.style import CYCLE, GREY, LOSS_COLOURS, MARKERS, Picture, styled
-from dmlteach.reading import damaged, read_json
 
 RESUME = "Resume the run with --resume: it writes the file anew from its checkpoint."
 

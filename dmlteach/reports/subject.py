@@ -1,6 +1,5 @@
 """What a report is about: a network, what is known of its training, and how it does on the test set."""
 
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -11,12 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dmlteach import data, metrics, models, pretrained, recall
+from dmlteach import data, files, metrics, models, pretrained, recall
 from dmlteach.baseline import untrained
 from dmlteach.data import CachedImages, ImageDataset
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed, evaluate
-from dmlteach.files import write_json
 from dmlteach.models import Model
 from dmlteach.query_statistics import mean_interval
 from dmlteach.reports import commands
@@ -86,7 +84,7 @@ def _note_untrained(run: Run) -> None:
     if run.val is None or run.epoch or run.step or not run.world.is_main:
         return
     scores = evaluate(run.model, run.val.queries, ks=(1,), device=run.device.type)
-    write_json(run.folder / BEFORE, {"recall@1": scores["recall@1"]})
+    files.write_json(run.folder / BEFORE, {"recall@1": scores["recall@1"]})
 
 
 def _check_same(folder: Path, config: TrainConfig) -> None:
@@ -113,12 +111,10 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     if not file.is_file():
         return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
+    cure = "Train anew, or restore the file."
+    content = files.read_json(file, cure)
     if not isinstance(content, dict):
-        raise DMLTeachError(f"{file} is damaged: it is no JSON object. Train anew, or restore the file.")
+        raise files.damaged(file, "it is no JSON object", cure)
     return content
 
 
