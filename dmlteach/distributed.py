@@ -84,7 +84,8 @@ class World:
     def any_late(self, *flags: bool) -> list[bool]:
         """Which flags any process has raised. Of several processes it tells what they said one call before.
 
-        So nobody waits for the slowest; all processes get the same answer, and must call equally often.
+        So nobody waits for the slowest, but at the first call. All processes get the same answer, and must
+        call equally often.
 
         Args:
             *flags: of this process.
@@ -93,10 +94,9 @@ class World:
             return list(flags)
         before, said = self._asked, torch.tensor(flags, dtype=torch.uint8)
         self._asked = said, dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True)
-        if before is None:
-            return [False] * len(flags)
-        before[1].wait()
-        return before[0].bool().tolist()
+        answer, work = before or self._asked
+        work.wait()
+        return answer.bool().tolist()
 
     def share(self, value: Any) -> Any:
         """The main process's `value`, on every process."""

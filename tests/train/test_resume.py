@@ -29,7 +29,7 @@ def test_a_checkpoint_after_an_epochs_last_step_resumes_to_the_same_bits(
 
 @pytest.mark.slow
 def test_so_it_does_under_torchrun_and_so_does_a_time_limit_inside_an_epoch(tmp_path):
-    """Under torchrun a stop comes at every tenth step, which may be an epoch's last as well."""
+    """Under torchrun a checkpoint may stand after an epoch's last step as well."""
     base = {**TINY, **ONE_BATCH, "epochs": 2, "device": "cpu"}
     straight, killed = ({**base, "output": str(tmp_path / name)} for name in ("straight", "killed"))
     long = {**base, "batches_per_epoch": 2, "output": str(tmp_path / "long")}
