@@ -107,6 +107,14 @@ def test_network_beside_itself_is_equal_and_one_of_a_few_queries_is_not_told_apa
     )
 
 
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.0004, "less than 0.1 points below"), (-0.0004, "less than 0.1 points above")]
+)
+def test_small_difference_is_not_called_none(share, said):
+    other = {"recall@1": GOOD.scores["recall@1"] + share}
+    assert f"{said} that of the other" in text.compare(GOOD, subject.Row("the other", other))
+
+
 def test_numbers_that_a_run_recorded_are_compared_without_an_interval():
     said = text.compare(GOOD, subject.Row("the untrained network", {"recall@1": 0.25}))
     assert f"{100 * (GOOD.scores['recall@1'] - 0.25):.1f} points above" in said and "interval" not in said
@@ -147,7 +155,7 @@ def test_table_names_what_was_not_measured_and_the_test_set_of_every_row():
     rows = [subject.Row("sst", GOOD), subject.Row("a classifier", None, "name one")]
     table = text.result_table(rows, TEST).markdown
     assert "| a classifier, name one | not measured |" in table
-    assert "120 test images of 30 classes" in table and "Every row is measured on this test set" in table
+    assert "120 test images of 30 classes" in table and "Every number is of this test set" in table
 
 
 # ── what is known of a run ───────────────────────────────────────────────────────────────────────────

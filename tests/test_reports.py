@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmlteach import methods, reports
+from dmlteach import data, methods, reports
 from dmlteach.errors import DMLTeachError
 from dmlteach.reports import commands, parameters, subject, text
 from dmlteach.train import TrainConfig
@@ -261,3 +261,11 @@ def test_report_of_twenty_images_whose_drawing_fails_at_first_is_drawn_from_what
     trained = splits["train"]
     on = f"{trained['images']} images of {len(trained['classes'])} classes"
     assert text.splits(this, test, str(twenty_images))["trained on"] == on
+
+    opposite = test._replace(
+        queries=data.load("folder", "train", str(twenty_images), division={"train": trained["classes"]})
+    )
+    *_, beside = subject.rows_of(
+        this, subject.Measured(this.model, opposite, "cpu", (1,)), opposite, this, "cpu"
+    )
+    assert "of the test were trained on" in beside.note

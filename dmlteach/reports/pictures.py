@@ -18,7 +18,7 @@ from dmlteach.reports.text import percent
 
 NEIGHBOURS = 10  # of each query, among which hubs are counted
 FEWEST_FOR_HUBS = 100  # images; among fewer, ten neighbours are a large part of all
-APART = "other images than those of the result above, so the numbers cannot be compared."
+APART = "not the test set of the result above, so the numbers cannot be compared."
 SHOWN = 4  # images beside each query
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dmlteach import data, files, metrics, models, pretrained, recall
 from dmlteach.baseline import untrained
-from dmlteach.data import CachedImages, ImageDataset
+from dmlteach.data import CachedImages, ImageDataset, provenance
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed, evaluate
 from dmlteach.models import Model
@@ -298,7 +298,9 @@ def rows_of(
     if subject.shipped != "untrained":
         rows.append(_untrained(subject, measured, test, device))
     if baseline is not None:
-        rows.append(Row(f"the baseline {baseline.name}", Measured(baseline.model, test, device, (1,))))
+        seen = provenance.tested(baseline.run, test.queries, "test", None, {}) if baseline.run else []
+        found = Measured(baseline.model, test, device, (1,))
+        rows.append(Row(f"the baseline {baseline.name}", found, " ".join(seen).rstrip(".")))
     elif test.queries.name == "omniglot" and test.queries.num_classes == OMNIGLOT_CLASSES:
         if subject.shipped != "softmax":
             classifier = Measured(models.pretrained("softmax"), test, device, (1,))

@@ -47,7 +47,7 @@ def title(subject: Subject, test: TestSet, measured: Measured) -> Text:
     name = test.queries.name
     given = f" (95 % interval {_range(measured.interval)})" if _has_width(measured.interval) else ""
     heading = f"# {subject.name} on {name}: Recall@1 {percent(measured.scores['recall@1'])}{given}"
-    paper = f"{subject.recipe['paper']}. " if subject.recipe.get("paper") else ""
+    paper = f"Recipe: {subject.recipe['paper']}. " if subject.recipe.get("paper") else ""
     return Text(f"{heading}\n\n{paper}{_test_sentence(test)} {unseen(subject, test)} {_day(date.today())}.")
 
 
@@ -83,7 +83,7 @@ def result_table(rows: Sequence[Row], test: TestSet) -> Text:
     for i, (name, found, note) in enumerate(rows):
         label = (f"**{name}**" if i == 0 else name) + f", {note}" * bool(note)
         lines.append(f"| {label} | {' | '.join(_numbers(found))} |")
-    return Text("\n".join([*lines, "", _test_sentence(test) + " Every row is measured on this test set."]))
+    return Text("\n".join([*lines, "", _test_sentence(test) + " Every number is of this test set."]))
 
 
 def _numbers(found: Measured | Mapping[str, Any] | None) -> list[str]:
@@ -129,12 +129,9 @@ def compare(this: Measured, other: Row) -> str:
     else:
         assert other.found is not None
         difference, interval = this.scores["recall@1"] - other.found["recall@1"], (0.0, 0.0)
-    points = f"{abs(100 * difference):.1f} points"
-    where = (
-        "equal to"
-        if round(100 * difference, 1) == 0
-        else f"{points} {'above' if difference > 0 else 'below'}"
-    )
+    distance = abs(100 * difference)
+    points = f"{distance:.1f} points" if distance >= 0.05 else "less than 0.1 points"
+    where = f"{points} {'above' if difference > 0 else 'below'}" if difference else "equal to"
     sentence = f"Its Recall@1 is {where} that of {other.name}"
     if _has_width(interval):
         low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in interval)
