@@ -3,9 +3,9 @@
 Tests pass on every machine: none is decided by a clock, nor by one run's luck. What a text says of a
 recording is asserted of the recording, whose bytes are the same everywhere. A training anew ends a little
 differently on each processor, and more so with another seed: what is said of trainings is asserted of the
-mean over seeds. Beside such a bound stand the mean and the standard deviation over 20 seeds or more, as
-`--seeds 20` measures them; the mean of three, which a usual run takes, deviates by 1/√3 of that, and the
-bound is four such deviations away or more.
+mean over seeds. Beside such a bound stand the mean and the standard deviation over as many seeds as it says
+(`--seeds 20` measures them again); the mean of three, which a usual run takes, deviates by 1/√3 of that, and
+the bound is some four such deviations away or more.
 """
 
 import os

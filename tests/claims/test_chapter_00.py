@@ -26,7 +26,7 @@ def test_an_untrained_network_finds_the_right_character_many_times_as_often_as_g
         guessing = 19 / (len(of.labels) - 1)
         return {"times": recall(of.embeddings["untrained"], of.labels) / guessing}
 
-    assert mean_over_seeds(measure)["times"] > 10
+    assert mean_over_seeds(measure)["times"] > 10  # 30.3 ± 2.4, 24 seeds
 
 
 def mistakes_left(reached: dict[str, float]) -> dict[str, float]:
@@ -41,8 +41,9 @@ def test_the_shipped_classifier_and_sst_are_far_better_than_an_untrained_network
         return mistakes_left({name: recall(z, of.labels) for name, z in of.embeddings.items()})
 
     mean = mean_over_seeds(measure)
-    assert mean["softmax"] < 0.5 and mean["sst"] < 0.5
-    assert mean["ahead"] > -0.05  # the classifier is a strong competitor
+    assert mean["softmax"] < 0.5  # 0.084 ± 0.018, 24 seeds
+    assert mean["sst"] < 0.5  # 0.093 ± 0.023
+    assert mean["ahead"] > -0.05  # 0.004 ± 0.006: the classifier is a strong competitor
 
 
 def test_after_sixty_steps_classifier_and_sst_are_better_than_before(mean_over_seeds, unseen, trained):
@@ -66,7 +67,8 @@ def test_what_helps_was_learned_on_others_they_mend_many_of_the_untrained_networ
         return {name: right[name][~right["untrained"]].float().mean() for name in ("softmax", "sst")}
 
     mean = mean_over_seeds(measure)
-    assert mean["softmax"] > 0.3 and mean["sst"] > 0.3
+    assert mean["softmax"] > 0.8  # 0.931 ± 0.016, 24 seeds
+    assert mean["sst"] > 0.8  # 0.925 ± 0.019
 
 
 def test_a_stroke_that_moves_a_little_changes_the_output_of_a_random_network_a_little(
@@ -84,14 +86,14 @@ def test_a_stroke_that_moves_a_little_changes_the_output_of_a_random_network_a_l
 
         z = embed_moved(0)
         apart = torch.pdist(z).mean()
-        changed = {f"by {by}": (embed_moved(by) - z).norm(dim=1).mean() / apart for by in (1, 2, 4, 8)}
+        changed = {f"by {by}": (embed_moved(by) - z).norm(dim=1).mean() / apart for by in (1, 2, 4)}
         own = torch.cdist(embed_moved(1), z).argmin(1) == torch.arange(len(z))
         return changed | {"own is nearest": own.float().mean()}
 
     *changed, own = mean_over_seeds(measure).values()
-    assert changed == sorted(changed)
+    assert changed == sorted(changed)  # 0.307 ± 0.021, 0.491 ± 0.029, 0.653 ± 0.029, 24 seeds
     assert changed[0] < 0.4
-    assert own > 0.95
+    assert own > 0.95  # 0.9998 ± 0.001
 
 
 def test_characters_of_one_alphabet_resemble_each_other(mean_over_seeds):
@@ -109,7 +111,7 @@ def test_characters_of_one_alphabet_resemble_each_other(mean_over_seeds):
         chance = torch.tensor([alphabet[a] == alphabet[b] for a in range(100) for b in range(a)])
         return {"times": shared / chance.float().mean()}
 
-    assert mean_over_seeds(measure)["times"] > 1.5
+    assert mean_over_seeds(measure)["times"] > 1.5  # 4.8 ± 0.9, 24 seeds
 
 
 @pytest.mark.parametrize(("name", "size"), [("omniglot_cnn", 128), ("resnet50", 512)])

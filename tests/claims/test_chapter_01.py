@@ -1,5 +1,6 @@
 """What chapter 01, its replay and its exercises claim about pairs, triplets and collapse."""
 
+import math
 from functools import cache
 from types import SimpleNamespace
 
@@ -67,7 +68,7 @@ def test_of_the_recorded_training_ever_fewer_random_triplets_are_active(shares):
     random, nearest, hardest = zip(*shares(record.embeddings, record.labels), strict=True)
     assert 0.5 > random[0] > random[4] > random[8] > random[12] and random[12] < 0.1
     assert max(nearest) < 0.25
-    assert min(hardest) > 0.95
+    assert min(hardest) > 0.9
     assert [active_share(moment) for moment in (0, 12)] == pytest.approx([random[0], random[12]], abs=0.02)
 
 
@@ -98,18 +99,18 @@ def test_an_untrained_network_starts_far_above_the_margin_under_the_hardest_trip
         }
 
     mean = mean_over_seeds(measure)
-    assert mean["start, hardest"] > 10
-    assert mean["lowest of ten, hardest"] > 1
-    assert mean["lowest of ten, all"] < 1
+    assert mean["start, hardest"] > 10  # 45 ± 9, 8 seeds
+    assert mean["lowest of ten, hardest"] > 0.9  # 1.21 ± 0.13
+    assert mean["lowest of ten, all"] < 1  # 0.48 ± 0.07
 
 
 def test_with_the_hardest_triplets_the_loss_sticks_at_the_margin_and_every_drawing_lands_in_one_place(
     mean_over_seeds,
 ):
     mean = mean_over_seeds(lambda seed: ends(short(seed)))
-    assert mean["loss"] == pytest.approx(MARGIN, rel=0.1)
-    assert mean["shrunk to"] < 0.005
-    assert mean["separation"] < 0.9 * BOUND
+    assert mean["loss"] == pytest.approx(MARGIN, rel=0.1)  # 0.2055 ± 0.0021, 8 seeds
+    assert mean["shrunk to"] < 0.005  # 0.00056 ± 0.00013
+    assert mean["separation"] < 0.9 * BOUND  # 1.39 ± 0.10
 
 
 def test_the_mean_over_all_triplets_cures_it_and_so_does_sst_with_larger_distances(mean_over_seeds):
@@ -118,21 +119,22 @@ def test_the_mean_over_all_triplets_cures_it_and_so_does_sst_with_larger_distanc
         return {
             "separation, all": collapse.separation(of_all),
             "separation, sst": collapse.separation(sst),
-            "wider than collapsed": of_all[-1].d2_negative / short(seed)[-1].d2_negative,
+            "collapsed ÷ cured": short(seed)[-1].d2_negative / of_all[-1].d2_negative,
             "loss, all": of_all[-1].loss,
             "sst wider than all": sst[-1].d2_negative / of_all[-1].d2_negative,
         }
 
     mean = mean_over_seeds(measure)
-    assert mean["separation, all"] > BOUND and mean["separation, sst"] > BOUND
-    assert mean["wider than collapsed"] > 20
-    assert mean["loss, all"] < 0.6 * MARGIN
-    assert mean["sst wider than all"] > 3
+    assert mean["separation, all"] > 0.9 * BOUND  # 2.57 ± 0.30, 8 seeds
+    assert mean["separation, sst"] > 0.9 * BOUND  # 2.80 ± 0.37
+    assert mean["collapsed ÷ cured"] < 0.05  # 0.019 ± 0.008
+    assert mean["loss, all"] < 0.75 * MARGIN  # 0.068 ± 0.026
+    assert mean["sst wider than all"] > 3  # 9.5 ± 1.6
 
 
 def test_a_larger_margin_sticks_at_the_larger_margin(mean_over_seeds):
     mean = mean_over_seeds(lambda seed: ends(short(seed, margin=1.0, steps=30)))
-    assert mean["loss"] == pytest.approx(1.0, rel=0.05)
+    assert mean["loss"] == pytest.approx(1.0, rel=0.05)  # 1.011 ± 0.004, 8 seeds
     assert mean["shrunk to"] < 0.005
 
 
@@ -143,9 +145,10 @@ def test_a_smaller_learning_rate_goes_the_same_way_more_slowly(mean_over_seeds):
         return ends(slow) | fallen | {"fast ÷ slow": fast[-1].d2_negative / slow[-1].d2_negative}
 
     mean = mean_over_seeds(measure)
-    assert mean["fast ÷ slow"] < 1
-    assert mean["shrunk to"] < 0.1
-    assert mean["loss"] > MARGIN and mean["loss fallen to"] < 0.1
+    assert mean["fast ÷ slow"] < 1  # 0.027 ± 0.004, 8 seeds
+    assert mean["shrunk to"] < 0.1  # 0.021 ± 0.006
+    assert mean["loss"] > MARGIN  # 0.313 ± 0.035
+    assert mean["loss fallen to"] < 0.1  # 0.036 ± 0.006
     assert mean["separation"] < 0.9 * BOUND
 
 
@@ -154,12 +157,14 @@ def test_a_network_that_separates_is_lifted_far_above_the_margin_by_the_first_st
 ):
     def measure(seed):
         history = short(seed, start="triplet", steps=30)
-        return ends(history) | {"first": history[0].loss / MARGIN, "second": history[1].loss / MARGIN}
+        doublings = math.log2(history[1].loss / history[0].loss)
+        return ends(history) | {"first": history[0].loss / MARGIN, "doublings": doublings}
 
     mean = mean_over_seeds(measure)
-    assert mean["first"] < 1.5 and mean["second"] > 3
+    assert mean["first"] < 2  # 1.0 ± 0.4, 8 seeds
+    assert mean["doublings"] > 0.6  # of the loss, in the first step: 2.6 ± 0.8
     assert mean["loss"] == pytest.approx(MARGIN, rel=0.1)
-    assert mean["shrunk to"] < 0.02
+    assert mean["shrunk to"] < 0.02  # 0.0021 ± 0.0005
 
 
 def test_most_triplets_of_an_untrained_network_are_not_hard_and_no_negative_outweighs_the_others_in_sst(
@@ -177,8 +182,8 @@ def test_most_triplets_of_an_untrained_network_are_not_hard_and_no_negative_outw
         }
 
     mean = mean_over_seeds(measure)
-    assert mean["hard"] < 0.4
-    assert mean["largest weight"] < 0.45
+    assert mean["hard"] < 0.4  # 0.276 ± 0.041, 8 seeds
+    assert mean["largest weight"] < 0.45  # 0.26 ± 0.06
 
 
 @pytest.mark.parametrize("name", ["triplet", "sst"])

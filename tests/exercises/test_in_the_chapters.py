@@ -11,6 +11,7 @@ from dmlteach.exercises import CHAPTERS, Chapter
 from dmlteach.exercises.kinds import Reflection
 
 WAITING = re.compile(r"^answer = \.\.\..*$", re.MULTILINE)
+PATIENT = "from dmlteach.exercises import answers\nanswers.LIMIT = 3600\n"  # no clock decides
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.number)
 
 
@@ -51,7 +52,9 @@ def test_each_solution_is_right_where_the_chapter_asks_for_it(chapter, tmp_path)
     content = json.loads(notebook(chapter).read_text(encoding="utf-8"))
     for exercise in chapter.exercises:
         (cell,) = (c for c in content["cells"] if f'check("{exercise.id}", answer)' in "".join(c["source"]))
-        cell["source"] = WAITING.sub(lambda _, code=exercise.solution: code, "".join(cell["source"]))
+        cell["source"] = PATIENT + WAITING.sub(
+            lambda _, code=exercise.solution: code, "".join(cell["source"])
+        )
     answered, executed = tmp_path / "answered.ipynb", tmp_path / "executed.ipynb"
     answered.write_text(json.dumps(content), encoding="utf-8")
     course.execute(answered, executed, {})
