@@ -55,6 +55,11 @@ class Optimizers:
             for group, kind in zip(part.param_groups, kinds, strict=True):
                 if any(type(group[name]) is not kind[name] for name in kind):
                     raise ValueError("the optimizer has other options")
+            if (
+                len({frozenset((key, type(v)) for key, v in kept.items()) for kept in part.state.values()})
+                > 1
+            ):
+                raise ValueError("the optimizer lacks a part of what it knows of a parameter")
             for parameter, kept in part.state.items():
                 if any(isinstance(v, Tensor) and v.shape not in ((), parameter.shape) for v in kept.values()):
                     raise ValueError("the optimizer knows parameters of another shape")
