@@ -55,9 +55,18 @@ class Optimizers:
             for group, kind in zip(part.param_groups, kinds, strict=True):
                 if any(type(group[name]) is not kind[name] for name in kind):
                     raise ValueError("the optimizer has other options")
-            for parameter, kept in part.state.items():
-                if any(isinstance(v, Tensor) and v.shape not in ((), parameter.shape) for v in kept.values()):
-                    raise ValueError("the optimizer knows parameters of another shape")
+            kept = list(part.state.items())
+            if len({frozenset((name, type(v)) for name, v in values.items()) for _, values in kept}) > 1:
+                raise ValueError("the optimizer lacks a part of what it knows of a parameter")
+            if not all(_fits(name, v, parameter) for parameter, values in kept for name, v in values.items()):
+                raise ValueError("the optimizer knows parameters of another shape")
+
+
+def _fits(name: str, value: Any, parameter: Tensor) -> bool:
+    """Whether an optimizer may keep this of a parameter: its steps, or a running mean of its shape."""
+    if isinstance(value, Tensor):
+        return value.shape == (() if name == "step" else parameter.shape)
+    return value is None or (name == "step" and type(value) in (int, float))
 
 
 def build(recipe: Method, model: Model, loss: nn.Module) -> Optimizers:

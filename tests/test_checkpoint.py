@@ -78,6 +78,8 @@ def change(state, path, value):
     (("optimizer", 0, "param_groups", 0, "betas"), None),
     (("optimizer", 0, "param_groups"), []),
     (("optimizer", 0, "state", 0, "exp_avg"), torch.ones(7)),
+    (("optimizer", 0, "state", 0, "exp_avg"), None),
+    (("optimizer", 0, "state", 0), lambda kept: {"step": kept["step"]}),
     (("optimizer",), lambda parts: parts * 2),
     (("schedule", "waited"), "twice"),
     (("position",), (0, -1, True, False)),
