@@ -175,7 +175,10 @@ class Faults:
         """Continue in `folder` and kill; says when, or nothing where the training had ended before."""
         delay = self.random.uniform(0, self.reference(subject)[1])
         training = self.start(subject, folder)
-        time.sleep(delay)
+        end = time.monotonic() + delay
+        while time.monotonic() < end and not training.codes:
+            time.sleep(0.002)
+            training.look()
         training.kill()
         if FINISHED in training.wait():
             return ""
