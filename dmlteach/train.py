@@ -294,14 +294,21 @@ def fit(
 class Run:
     """Everything one training run holds, and the few things that happen to it."""
 
-    def __init__(self, config: TrainConfig, device: torch.device, world: distributed.World, lock: files.Lock):
-        """Build all parts; raises before anything is written."""
-        self.config, self.device, self.world, self.lock = config, device, world, lock
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        world: distributed.World,
+        lock: files.Lock | None = None,
+    ):
+        """Build all parts; raises before anything is written. Without `lock`, writing takes the folder."""
+        self.config, self.device, self.world = config, device, world
+        self.lock = lock or files.Lock(_folder(config))
         started_from = models.load(config.checkpoint) if config.checkpoint else None
         self.recipe = recipe = resolve(config, started_from)
         if config.tensorboard:
             _tensorboard_writer()
-        self.folder = lock.folder
+        self.folder = self.lock.folder
         self.saved = self._read_checkpoint()
         known = None if self.saved is None else provenance.read(self.folder)
         chosen = {**config.dataset_options, **provenance.division(known, config.dataset)}
@@ -858,10 +865,14 @@ class Run:
             _write_tensorboard(self.folder, self.history)
 
 
+def _folder(config: TrainConfig) -> Path:
+    return Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
+
+
 @contextmanager
 def _folder_to_itself(config: TrainConfig, world: distributed.World) -> Iterator[files.Lock]:
     """Nobody else trains in the run's folder meanwhile; what a kill left half-written there is removed."""
-    folder = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
+    folder = _folder(config)
     lock = files.Lock(folder)
 
     def take() -> None:
