@@ -8,11 +8,8 @@ import pytest
 from dmlteach.course import CHECKOUT
 
 TESTS = CHECKOUT / "tests"
-NAMED = re.findall(
-    r"`([\w/]+\.py)::(\w+)`", (CHECKOUT / "docs" / "reliability.md").read_text(encoding="utf-8")
-)
-    r"`([\w/]+\.py)::(\w+)`", (CHECKOUT / "docs" / "reliability.md").read_text(encoding="utf-8")
-)
+TEXT = (CHECKOUT / "docs" / "reliability.md").read_text(encoding="utf-8")
+NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", TEXT)
 
 
 def test_the_list_names_many_tests_each_once():
