@@ -14,7 +14,7 @@ from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
 
 SCRIPTS = ("birds", "comparison", "domains", "methods")
-HELPERS = ("__init__", "__main__", "definitions", "grid", "measure", "record")
+HELPERS = ("__init__", "__main__", "children", "definitions", "grid", "measure", "record")
 ELSEWHERE = {"faults"}  # has a test of its own
 
 
