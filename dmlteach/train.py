@@ -726,7 +726,8 @@ class Run:
     def _nothing_left(self, stopped_early: bool) -> str | None:
         """Why training ends after this epoch, or None."""
         if self.epoch >= self.recipe.epochs:
-            return f"all {_count(self.recipe.epochs, 'epoch')} are trained."
+            only = self.recipe.epochs == 1
+            return "its one epoch is trained." if only else f"all {self.recipe.epochs} epochs are trained."
         if stopped_early:
             waited = _count(self.recipe.early_stopping or 0, "epoch")
             return f"early stopping: no better training loss in the last {waited}."

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from dmlteach import course, models
+from dmlteach import course, files, models
 from dmlteach.errors import DMLTeachError
 from dmlteach.reports import parameters as _parameters
 from dmlteach.reports.page import to_html
@@ -52,7 +52,7 @@ def run(
     except course.CellError as error:
         raise _told(error, folder) from None
     page = folder / "report.html"
-    page.write_text(to_html(folder / "report.ipynb"), encoding="utf-8")
+    files.write_text(page, to_html(folder / "report.ipynb"))
     return page
 
 
