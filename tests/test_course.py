@@ -186,7 +186,7 @@ def test_look_inside_shows_the_installed_source():
     from dmlteach.losses import sst_loss
 
     shown = course.look_inside(sst_loss)._repr_markdown_()
-    assert shown.startswith("```python\ndef sst_loss(")
+    assert shown.startswith("```python\n") and "\ndef sst_loss(" in shown
     assert inspect.getsource(sst_loss).strip() in shown
 
 
