@@ -352,7 +352,7 @@ def test_pictures_of_ones_own_are_browsed_under_two_networks(from_disk, tmp_path
             )
     mine = data.load("folder", "test", root=tmp_path / "mine")
     networks = {f"seed {seed}": models.create("resnet18", 16, seed=seed) for seed in (0, 1)}
-    figure = RetrievalBrowser(mine, networks, queries=3, shown=list(networks))
+    figure = RetrievalBrowser(mine, networks, queries=2, shown=list(networks))
     page = from_disk(figure)
     assert page.get_by_role("button", name="character").count() == 0  # no pad, nothing to draw on
     for name, network in networks.items():
