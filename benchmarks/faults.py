@@ -39,7 +39,7 @@ TINY = {
     "progress": False,
 }  # fmt: skip
 SAVE_EVERY = (0, 300)  # seconds: after each step; after each epoch
-FILES = {"config.json", "checkpoint.pt", "metrics.json", "metrics.jsonl", "model.safetensors"}
+FILES = {"config.json", "data.json", "checkpoint.pt", "metrics.json", "metrics.jsonl", "model.safetensors"}
 TIMES = re.compile("second|elapsed")  # in the names of numbers that differ from run to run
 
 
