@@ -700,7 +700,7 @@ def data_check(
     """
     from dmlteach import data
 
-    options = _pairs(dataset_option)
+    options = _dataset_options(name, dataset_option)
     report = data.check(name, root, quick=quick, progress=sys.stderr.isatty(), **options)
     _print_report(report)
     if not report.ok:

@@ -2,8 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
-from collections.abc import Sequence as SequenceABC
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -22,7 +21,7 @@ WORDS: dict[Any, str] = {
 
 
 def check_options(
-    what: str, known: Mapping[str, inspect.Parameter], given: Mapping[str, Any], extra: SequenceABC[str] = ()
+    what: str, known: Mapping[str, inspect.Parameter], given: Mapping[str, Any], extra: Sequence[str] = ()
 ) -> None:
     """Refuse options that do not exist, and values that are not of the kind an option is annotated with.
 
@@ -115,11 +114,11 @@ def _is_of(value: object, kind: Any) -> bool:
         return value in inner
     if origin is tuple and inner[-1:] != (...,):
         return _is_list(value, len(inner)) and all(map(_is_of, value, inner))  # type: ignore[call-overload]
-    if origin in (tuple, list, SequenceABC):
+    if origin in (tuple, list, Sequence):
         return _is_list(value) and all(_is_of(one, inner[0]) for one in value)  # type: ignore[attr-defined]
     if origin in (dict, Mapping):
         return isinstance(value, Mapping)
-    if kind is Callable or origin is Callable or origin is type(Callable):
+    if origin is Callable:
         return callable(value)
     if kind is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
@@ -140,6 +139,10 @@ def _in_words(kind: Any) -> str:
         return "one of " + ", ".join(map(str, inner))
     if origin is tuple and inner[-1:] != (...,):
         return f"a list of {len(inner)}, each {_in_words(inner[0])}"
-    if origin in (tuple, list, SequenceABC):
+    if origin in (dict, Mapping):
+        return "names with their values"
+    if origin is Callable:
+        return "a function"
+    if origin in (tuple, list, Sequence):
         return f"a list, each {_in_words(inner[0])}"
     return WORDS.get(kind, getattr(kind, "__name__", str(kind)))

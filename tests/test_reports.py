@@ -126,15 +126,15 @@ def test_parameters_of_the_notebook_are_options_of_the_trainer_or_of_the_report(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("classes=forty", "classes takes a whole number or none, not 'forty'"),
-        ("epochs=2.5", "epochs takes a whole number or none, not 2.5"),
-        ("epochs=true", "epochs takes a whole number or none, not True"),
-        ("learning_rate=nan", "learning_rate takes a number or none, not 'nan'"),
-        ("learning_rate=NaN", "learning_rate takes a number or none, not nan"),
-        ("max_minutes=Infinity", "max_minutes takes a number or none, not inf"),
-        ("num_queries=none", "num_queries takes a whole number, not None"),
-        ("map_points=[1]", r"map_points takes a whole number, not \[1\]"),
-        ("seed=1e3", "seed takes a whole number, not 1000.0"),
+        ("classes=forty", "classes must be a whole number or none, not 'forty'"),
+        ("epochs=2.5", "epochs must be a whole number or none, not 2.5"),
+        ("epochs=true", "epochs must be a whole number or none, not True"),
+        ("learning_rate=nan", "learning_rate must be a finite number or none, not 'nan'"),
+        ("learning_rate=NaN", "learning_rate must be a finite number or none, not nan"),
+        ("max_minutes=Infinity", "max_minutes must be a finite number or none, not inf"),
+        ("num_queries=none", "num_queries must be a whole number, not None"),
+        ("map_points=[1]", r"map_points must be a whole number, not \[1\]"),
+        ("seed=1e3", "seed must be a whole number, not 1000.0"),
         ("colour=red", "unknown parameter of the report 'colour'"),
         ("notebook=mine", "unknown parameter of the report 'notebook'"),
         ("class=40", "did you mean 'classes'"),
@@ -151,7 +151,7 @@ def test_parameter_of_another_type_or_name_is_one_sentence_and_nothing_runs(tmp_
 @pytest.mark.parametrize("given", [{"classes": "forty"}, {"backbone": 18}, {"dataset": None}, {"seed": 0.5}])
 def test_python_values_of_another_type_are_refused_too(tmp_path, given):
     (name,) = given
-    with pytest.raises(DMLTeachError, match=f"^{name} takes "):
+    with pytest.raises(DMLTeachError, match=f"^{name} must be "):
         reports.run(output=tmp_path / "out", **given)
 
 
@@ -167,7 +167,7 @@ def test_python_values_of_another_type_are_refused_too(tmp_path, given):
         ({"loss": "tripplet"}, "did you mean 'triplet'"),
         ({"sampler": "locale"}, "did you mean 'local'"),
         ({"device": "gpu"}, "unknown device"),
-        ({"precision": "fp16"}, "precision must be"),
+        ({"precision": "fp16"}, "unknown precision"),
         ({"checkpoint": "no/such/run"}, "no such run folder or model file"),
         ({"baseline": "softmaxx"}, "no such run folder or model file"),
         ({"checkpoint": "sst", "epochs": 5}, "leave out epochs=5"),

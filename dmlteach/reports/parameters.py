@@ -2,8 +2,6 @@
 
 import ast
 import json
-import math
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -13,6 +11,7 @@ from typing import Any
 from dmlteach import course, data, models, samplers
 from dmlteach.device import choose_device
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import check_type
 from dmlteach.reports.subject import read_json
 from dmlteach.train import TrainConfig, resolve
 
@@ -25,7 +24,6 @@ OF_TRAINING = (
     "weights", "embedding_dim", "image_size", "learning_rate", "precision", "classes", "eval_every",
 )  # fmt: skip
 LEAST = {"seed": 0, "num_queries": 1, "map_points": 0}
-_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none"}
 
 
 def defaults_of(notebook: Path = NOTEBOOK) -> dict[str, Any]:
@@ -66,7 +64,7 @@ def read(texts: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
         if not (name and equals):
             raise DMLTeachError(f"parameters are written NAME=VALUE, e.g. image_size=128, not {text!r}.")
         _check_name(name, defaults)
-        found[name] = _from_text(name, value.strip(), _kinds(name, defaults))
+        found[name] = _from_text(name, value.strip(), _kind(name, defaults))
     return found
 
 
@@ -82,9 +80,7 @@ def check(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     """
     for name, value in given.items():
         _check_name(name, defaults)
-        kinds = _kinds(name, defaults)
-        if not _fits(value, kinds):
-            raise _wrong_type(name, value, kinds)
+        check_type(name, _kind(name, defaults), value)
         if name in LEAST and value < LEAST[name]:
             raise DMLTeachError(f"{name} must be {LEAST[name]} or more, not {value}.")
         if name in ("checkpoint", "baseline"):
@@ -144,25 +140,16 @@ def _check_network(name: str, value: str | None) -> None:
     )
 
 
-def _kinds(name: str, defaults: Mapping[str, Any]) -> tuple[type, ...]:
-    """Types of a parameter: the trainer's where it is one of its options, else that of the default."""
+def _kind(name: str, defaults: Mapping[str, Any]) -> Any:
+    """Annotation of a parameter: the trainer's where it is one of its options, else that of the default."""
     hints = typing.get_type_hints(TrainConfig)
-    if name in hints:
-        hint = hints[name]
-        return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     default = defaults[name]
-    return (str, type(None)) if default is None else (type(default),)
+    return hints.get(name, str | None if default is None else type(default))
 
 
-def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
-    return type(value) in kinds or (type(value) is int and float in kinds)
-
-
-def _from_text(name: str, text: str, kinds: tuple[type, ...]) -> Any:
+def _from_text(name: str, text: str, kind: Any) -> Any:
     """`text` as the first of these types it can be; text itself needs no quotes and may have them."""
-    if str in kinds:
+    if kind is str or str in typing.get_args(kind) or typing.get_origin(kind) is typing.Literal:
         quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
         return text[1:-1] if quoted else text
     special = {"true": True, "false": False, "none": None}
@@ -170,11 +157,5 @@ def _from_text(name: str, text: str, kinds: tuple[type, ...]) -> Any:
         value = special[text.lower()] if text.lower() in special else json.loads(text)
     except ValueError:
         value = text
-    if not _fits(value, kinds):
-        raise _wrong_type(name, value, kinds)
+    check_type(name, kind, value)
     return value
-
-
-def _wrong_type(name: str, value: Any, kinds: tuple[type, ...]) -> DMLTeachError:
-    words = " or ".join(_WORDS[kind] for kind in kinds)
-    return DMLTeachError(f"{name} takes {words}, not {value!r}.")

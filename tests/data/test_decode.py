@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from dmlteach.data import folder
+from dmlteach.data import layout
 from dmlteach.data.decode import FORMATS, decode, pixels_of, size_of
 from dmlteach.errors import DMLTeachError
 
@@ -226,7 +226,7 @@ def test_no_other_program_is_started_for_a_file_under_another_name(monkeypatch):
 
 
 def test_the_formats_opened_are_those_of_the_endings_that_a_folder_takes():
-    kinds = {kind for ending, kind in Image.registered_extensions().items() if ending in folder._SUFFIXES}
+    kinds = {kind for ending, kind in Image.registered_extensions().items() if ending in layout._SUFFIXES}
     assert kinds <= set(FORMATS)
     # Besides: the second picture of a stereo photograph, and a BMP without its file's head.
     assert set(FORMATS) - kinds <= {"MPO", "DIB"}

@@ -75,7 +75,7 @@ def test_named_classes_take_the_place_of_a_division(zoo):
         "test": ["cat", "dog"],
     }
     assert load("folder", "fit", zoo, division={"fit": ["ant", "bee", "cat", "dog"]}).num_classes == 4
-    with pytest.raises(DMLTeachError, match="division names the classes of splits"):
+    with pytest.raises(DMLTeachError, match="division of data set 'folder' must be names with their values"):
         load("folder", "test", zoo, division="cat")
     with pytest.raises(DMLTeachError, match="none of the 1 class of test"):
         load("folder", "test", zoo, division={"test": ["gone"]})
