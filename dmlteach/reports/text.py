@@ -173,26 +173,33 @@ def chance(test: TestSet) -> float:
     return (matches[matches > 0].double().mean() / test.searched).item()
 
 
-def further_table(measured: Measured, test: TestSet, left_out: Sequence[int], seed: int) -> Text:
-    """Recall@K, R-precision, MAP@R and NMI, with what each asks.
+def further_table(rows: Sequence[Row], test: TestSet, left_out: Sequence[int], seed: int) -> Text:
+    """Recall@K, R-precision, MAP@R and NMI, with what each asks; – where a network's was not measured.
 
     Args:
-        measured: the network on the test set.
+        rows: the first table's networks, that of the report first.
         test: the images.
         left_out: the K that are more than the images searched.
         seed: of the k-means behind NMI.
     """
-    scores = measured.scores
-    rows = [(f"Recall@{k.removeprefix('recall@')}", scores[k]) for k in scores if k.startswith("recall@")]
-    rows += [("R-precision", scores["r_precision"]), ("MAP@R", scores["map@r"])]
-    rows += [("NMI", metrics.nmi(measured.queries, measured.labels, seed=seed))]
-    head = "| " + " | ".join(name for name, _ in rows) + " |"
-    body = "| " + " | ".join(percent(value) for _, value in rows) + " |"
-    lines = [head, "|" + "---|" * len(rows), body]
+    measured = rows[0].found
+    assert isinstance(measured, Measured)
+    names = [name for name in measured.scores if name.startswith("recall@")] + ["r_precision", "map@r"]
+    heads = [f"Recall@{name.removeprefix('recall@')}" for name in names[:-2]] + [
+        "R-precision",
+        "MAP@R",
+        "NMI",
+    ]
+    lines = ["| network | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for row in rows:
+        found = row.found.scores if isinstance(row.found, Measured) else row.found or {}
+        cells = [percent(found[name]) if name in found else "–" for name in names]
+        nmi = percent(metrics.nmi(measured.queries, measured.labels, seed=seed)) if row is rows[0] else "–"
+        lines.append(f"| {row.name} | " + " | ".join([*cells, nmi]) + " |")
     explained = (
         "*Recall@K*: a right image is among the nearest K. *R-precision* and *MAP@R*: of the nearest R "
         "images, where R is how many right ones there are, how many are right, and how early. *NMI* compares "
-        "k-means clusters with the classes."
+        f"k-means clusters with the classes. All are of the {test.queries.num_classes:,} test classes."
     )
     if left_out:
         few = ", ".join(f"Recall@{k}" for k in left_out)
