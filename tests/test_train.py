@@ -238,7 +238,7 @@ def test_a_nan_stops_the_run_before_it_is_saved(tmp_path):
         ({"sampler_options": {"balanse": True}}, "did you mean 'balance'?"),
         ({"schedule": "cosin"}, "did you mean 'cosine'?"),
         ({"transform": "crops"}, "did you mean 'crop'?"),
-        ({"precision": "fp16"}, "unknown precision .fp16."),
+        ({"precision": "fp16"}, "unknown precision 'fp16'"),
         ({"batch_size": 10_000}, "batch_size 10000 is larger than the data"),
         ({"batch_size": 0}, "batch_size must be positive, not 0"),
         ({"epochs": -1}, "epochs must be positive"),
