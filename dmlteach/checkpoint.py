@@ -34,6 +34,13 @@ def read(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DMLTeachError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except MemoryError as error:
+        raise DMLTeachError(
+            f"{file} asks for more memory than there is: end other programs and try again, or copy it again "
+            "if it is damaged."
+        ) from error
     except Exception as error:  # torch raises many kinds on damaged files
         raise _damaged(file, f"torch cannot read it: {type(error).__name__}") from error
     if not isinstance(state, dict) or "dmlteach" not in state:
@@ -62,7 +69,7 @@ def restoring(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except DMLTeachError:
+    except (DMLTeachError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # an odd part fails wherever it is used first
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(":.")

@@ -254,6 +254,7 @@ def train(
 
 @app.command()
 def evaluate(
+    ctx: typer.Context,
     checkpoint: Trained = None,
     dataset: Dataset = "omniglot",
     root: Root = None,
@@ -287,6 +288,9 @@ def evaluate(
         dmlteach evaluate --checkpoint runs/sst-omniglot-0 --dataset omniglot --across forward
         dmlteach evaluate --backbone resnet50 --weights imagenet --dataset cub200 --root ~/data/cub
     """
+    if across:
+        whole = "measures retrieval between whole domains"
+        _refuse_beside(ctx, "across", whole, ["split", "nmi", "nmi_starts", "dataset_option"])
     if across not in (None, "forward", "reverse"):
         raise unknown_name("direction across domains", across, ("forward", "reverse"))
     if nmi_starts is not None and not nmi:
@@ -314,10 +318,8 @@ def evaluate(
         if output:
             _write_json(Path(output), {**what, **found})
         return
-    options = _dataset_options(dataset, dataset_option)
-    images, gallery, notes, options = data.load_for_run(
-        checkpoint, dataset, split, root, classes=classes, **options
-    )
+    options = {"classes": classes, **_dataset_options(dataset, dataset_option)}
+    images, gallery, notes, options = data.load_for_run(checkpoint, dataset, split, root, **options)
     _print_notes(notes)
     numbers = measure(
         model, images, gallery, ks=ks, with_nmi=nmi, nmi_starts=nmi_starts, device=device, progress=progress
@@ -363,7 +365,8 @@ def embed(
         dmlteach embed --checkpoint runs/sst-omniglot-0 --dataset omniglot --output omniglot.npz
     """
     if images:
-        _refuse_beside(ctx, "images", ["dataset", "root", "split", "classes", "dataset_option"])
+        place = "takes the place of a data set"
+        _refuse_beside(ctx, "images", place, ["dataset", "root", "split", "classes", "dataset_option"])
     from dmlteach import data, embeddings
     from dmlteach.evaluate import embed as embedded
 
@@ -817,13 +820,11 @@ def _value(text: str) -> Any:
         return text
 
 
-def _refuse_beside(ctx: typer.Context, option: str, others: list[str]) -> None:
+def _refuse_beside(ctx: typer.Context, option: str, reason: str, others: list[str]) -> None:
     """One error where options were given that another one puts out of use."""
     for name in others:
         if _was_given(ctx, name):
-            raise DMLTeachError(
-                f"--{option} takes the place of a data set; leave out --{name.replace('_', '-')}."
-            )
+            raise DMLTeachError(f"--{option} {reason}; leave out --{name.replace('_', '-')}.")
 
 
 def _was_given(ctx: typer.Context, name: str) -> bool:

@@ -137,7 +137,8 @@ def evaluate(
         "num_classes": the classes of all queries; with NMI also "nmi", "f1" and "nmi_starts", the number of
         k-means starts.
     """
-    number, what = recall.searched(dataset, gallery), f"the {(gallery or dataset).split} split"
+    items = dataset if gallery is None else gallery
+    number, what = recall.searched(dataset, gallery), f"the {items.split} split"
     if ks is None:
         ks = recall.fitting(dataset.name, number, what)
     recall.check(ks, number, what)  # before the work
@@ -199,9 +200,10 @@ def evaluate_domains(
 
     here = load("gallery" if reverse else "query", source)
     there = {domain: load("query" if reverse else "gallery", domain) for domain in others}
+    smallest = len(here) if reverse else min(map(len, there.values()))
     if ks is None:
-        smallest = len(here) if reverse else min(map(len, there.values()))
         ks = recall.fitting(dataset, smallest, "the smallest gallery")
+    recall.check(ks, smallest, "the smallest gallery")  # before the work
     result = {}
     fixed = embedded(here)
     for domain, images in there.items():

@@ -43,8 +43,9 @@ def held_out(
     Raises:
         DMLTeachError: a named K is above the number of items searched, or no query has a match.
     """
-    number, what = recall.searched(queries, gallery), f"the {(gallery or queries).split} split"
-    counts = torch.bincount((gallery or queries).labels, minlength=queries.num_classes)[queries.labels]
+    items = queries if gallery is None else gallery
+    number, what = recall.searched(queries, gallery), f"the {items.split} split"
+    counts = torch.bincount(items.labels, minlength=queries.num_classes)[queries.labels]
     if not (counts > (gallery is None)).any():
         raise DMLTeachError(
             f"no image of the {queries.split} split of {queries.name} has another one of its class to find: "

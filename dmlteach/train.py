@@ -374,9 +374,11 @@ class Run:
     def _describe_data(self, train_split: str, dataset: data.ImageDataset) -> provenance.Record:
         """What the run keeps of its data, so that it is measured on the same classes later."""
         config = self.config
-        held_out = {"val": self.val and self.val.queries, "test": self.test.queries}
-        datasets = {train_split: dataset, **held_out, "gallery": self.test.gallery}
-        cut = config.root if config.classes else None  # else every class of a folder is in one of the splits
+        apart = {"val": self.val and self.val.queries, "test": self.test.queries}
+        datasets = {train_split: dataset, **apart, "gallery": self.test.gallery}
+        # Otherwise each class of a folder is in one of the splits.
+        some = config.classes or "division" in config.dataset_options
+        cut = config.root if some else None
         return provenance.describe(cast(Any, datasets), cut, config.dataset_options)
 
     def _notes_on_data(self, known: provenance.Record | None) -> list[str]:
@@ -387,7 +389,9 @@ class Run:
         if self.config.checkpoint is None or not self.world.is_main:
             return []
         test = cast(data.ImageDataset, self.test.queries)
-        return provenance.tested(self.config.checkpoint, test, "test", self.config.root, {})
+        config = self.config
+        asked = {k: v for k, v in config.dataset_options.items() if k != "division"}
+        return provenance.tested(str(config.checkpoint), test, "test", config.root, asked)
 
     def _first_classes(self, dataset: data.ImageDataset) -> data.ImageDataset:
         count = self.config.classes
@@ -809,7 +813,7 @@ class Run:
         """Be sure of the folder before writing; one that somebody has removed is made and described anew."""
         if not self.lock.take():
             raise _occupied(self.folder)
-        if not (self.folder / "config.json").exists():
+        if not all((self.folder / name).exists() for name in ("config.json", provenance.FILE)):
             self._write_config()
 
     def _write_what_is_missing(self) -> None:
@@ -854,6 +858,8 @@ class Run:
         self.history = saved["history"]
         self.elapsed = self.train_seconds = saved["elapsed"]
         self.untrained = saved.get("untrained")  # not measured in runs made before
+        if self.objective.das is not None and "ended" not in saved:
+            self.objective.das.detach = self.recipe.das_options.get("detach", True)  # the default then
 
     def _metrics(self, final: dict[str, Any] | None) -> dict[str, Any]:
         content = {"untrained": self.untrained, "epochs": self.history, "final": final}

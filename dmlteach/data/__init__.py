@@ -186,7 +186,7 @@ def load_for_run(
     Raises:
         DMLTeachError: as `load`; the run's data.json is damaged.
     """
-    options = provenance.options_for(run, name, split, root, options)
+    asked, options = options, provenance.options_for(run, name, split, root, options)
     if split == "test":
         images, gallery = load_test(name, root, **options)
     else:
@@ -195,7 +195,8 @@ def load_for_run(
     if classes is not None:
         images = images.subset_classes(_labels_of(classes))
         gallery = gallery and gallery.subset_classes(_labels_of(classes))
-    options.pop("division", None)
+    if "division" not in asked:
+        options.pop("division", None)
     return ForRun(images, gallery, notes, options)
 
 

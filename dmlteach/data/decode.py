@@ -11,7 +11,7 @@ from PIL import Image
 
 from dmlteach.errors import DMLTeachError
 
-# Of the endings that data/folder.py takes. Pillow knows more, and would start other programs for some.
+# Of the endings that data/layout.py takes. Pillow knows more, and would start other programs for some.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "TGA")
 MOST_PIXELS = 120_000_000  # of an image; the largest cameras make about 100 million
 _HUNGRY = {"WEBP", "JPEG2000", "AVIF"}  # their decoders take up to 25 bytes a pixel: a third of the pixels

@@ -68,14 +68,15 @@ def read(run: str | Path) -> Record | None:
     Raises:
         DMLTeachError: the file is damaged.
     """
-    path = Path(run)
-    file = (path if path.is_dir() else path.parent) / FILE
+    file = _folder_of(run) / FILE
     if not file.is_file():
         return None
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         whole = _is_whole(record)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except OSError as error:
+        raise DMLTeachError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, TypeError, KeyError, AttributeError):
         whole = False
     if not whole:
         raise DMLTeachError(
@@ -83,6 +84,11 @@ def read(run: str | Path) -> Record | None:
             "go on without knowing."
         )
     return record
+
+
+def _folder_of(run: str | Path) -> Path:
+    path = Path(run)
+    return path if path.is_dir() else path.parent
 
 
 def _is_whole(record: Record) -> bool:
@@ -117,7 +123,8 @@ def differences(kept: Record, now: Record) -> dict[str, str]:
     changed = {}
     for split in [split for split in kept["splits"] if split in now["splits"]]:
         then, today = kept["splits"][split], now["splits"][split]
-        gone = [name for name in then["classes"] if name not in set(today["classes"])]
+        there = set(today["classes"])
+        gone = [name for name in then["classes"] if name not in there]
         if gone:
             verb = "is" if len(gone) == 1 else "are"
             changed[split] = f"{counted(len(gone), 'class')} of {split} {verb} gone ({shortened(gone, 5)})"
@@ -188,7 +195,7 @@ def tested(
 
     Args:
         run: folder of the run, or a model file.
-        images: of this split, not cut by `classes`.
+        images: of this split.
         split: its name.
         root: of a folder of one's own images.
         options: with which the images were loaded.
@@ -199,7 +206,7 @@ def tested(
     if kept["dataset"] != images.name:
         return []
     said = []
-    if "division" in options or images.name != "folder":
+    if "division" in options or _are_those_of(kept, images, split, options):
         changed = differences(kept, describe({split: images}))
         said += [f"{what} since the run was made." for what in changed.values()]
     if "division" in options and root is not None:
@@ -217,6 +224,12 @@ def tested(
     return said
 
 
+def _are_those_of(kept: Record, images: ImageDataset, split: str, options: Mapping[str, Any]) -> bool:
+    """Whether a published data set was loaded as the run did: all of its classes, with its options."""
+    then = kept["splits"].get(split, {}).get("classes")
+    return images.name != "folder" and dict(options) == kept["options"] and images.class_names == then
+
+
 def options_for(
     run: str | Path | None, dataset: str, split: str, root: str | Path | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -231,7 +244,9 @@ def options_for(
     kept = read(run)
     if kept is None:
         own = {} if any(name in options for name in _DIVIDE) else _former_division(run, root)
-    elif any(options[name] != kept["options"].get(name) for name in _DIVIDE if name in options):
+    elif kept["dataset"] != dataset or any(
+        options[name] != kept["options"].get(name) for name in _DIVIDE if name in options
+    ):
         own = {}
     else:
         own = {**kept["options"], **division(kept, dataset)}
@@ -243,7 +258,7 @@ def options_for(
 
 def _former_division(run: str | Path, root: str | Path | None) -> dict[str, Any]:
     """The option for a run made before runs kept their classes: folders were divided by number then."""
-    file = Path(run) / "config.json"
+    file = _folder_of(run) / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))["config"]
         options = config["dataset_options"]
@@ -253,7 +268,7 @@ def _former_division(run: str | Path, root: str | Path | None) -> dict[str, Any]
         names = list(layout.classes())
         fraction, seed = options.get("test_fraction", 0.5), options.get("seed", 0)
         train, test = divide_classes(len(names), fraction, seed, str(root))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
     return {"division": {"train": [names[i] for i in train], "test": [names[i] for i in test]}}
 

@@ -156,7 +156,11 @@ def _worth_knowing(sides: Sides, parts: dict[str, Classes]) -> Iterator[str]:
         yield f"{counted(len(stray), 'image')} in no class folder, left out: {names}"
     alone = sorted(name for classes in parts.values() for name, images in classes.items() if len(images) == 1)
     if alone:
-        yield f"{len(alone)} classes have one image only, so nothing to retrieve: {shortened(alone, 5)}"
+        have = "has" if len(alone) == 1 else "have"
+        yield (
+            f"{counted(len(alone), 'class')} {have} one image only, so nothing to retrieve: "
+            f"{shortened(alone, 5)}"
+        )
     shared = sides.shared() if parts else {}
     if shared:
         pairs = ", ".join(f"{len(both):,} in {one} and in {other}" for (one, other), both in shared.items())

@@ -124,6 +124,8 @@ def training_curves(
         axes.grid(alpha=0.25, linewidth=0.6)
         if axes.get_xlabel() == "epoch":
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(4))
     if several:
         loss.legend()
     figure.alt = _alt(curves, evaluated_on, timed, untrained)

@@ -1,5 +1,6 @@
 """Command lines that repeat a report or a training."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -46,9 +47,12 @@ def training(config: Mapping[str, Any]) -> str:
         option = f"--{field.name.replace('_', '-')}"
         if isinstance(value, Mapping):
             one = option.removesuffix("s")
-            words += [word for name, given in value.items() for word in (one, f"{name}={given}")]
+            for name, given in value.items():
+                words += [one, f"{name}={given if isinstance(given, str) else json.dumps(given)}"]
         elif isinstance(value, bool):
             words.append(option if value else f"--no-{option[2:]}")
+        elif isinstance(value, list | tuple):
+            words += [option, ",".join(map(str, value))]
         else:
             words += [option, str(value)]
     return shlex.join(words)

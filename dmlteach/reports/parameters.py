@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dmlteach import course, data, models, samplers
+from dmlteach import course, models
 from dmlteach.device import choose_device
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.options import check_type
@@ -95,8 +95,6 @@ def check(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
                 )
     if "show_images" in chosen and chosen["show_images"] not in SHOW:
         raise unknown_name("choice of show_images", chosen["show_images"], SHOW)
-    if chosen["dataset"] not in data.names():
-        raise unknown_name("data set", chosen["dataset"], data.names())
     _check_training(chosen)
 
 
@@ -110,7 +108,7 @@ def data_of(checkpoint: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         DMLTeachError: the run's config.json is damaged.
     """
-    config = read_json(Path(checkpoint) / "config.json").get("config", {}) if checkpoint else {}
+    config = read_json(Path(checkpoint).expanduser() / "config.json").get("config", {}) if checkpoint else {}
     if not config or given.get("dataset", config["dataset"]) != config["dataset"]:
         return {}
     return {name: config[name] for name in ("dataset", "root") if config[name] is not None}
@@ -121,7 +119,7 @@ def _check_training(chosen: Mapping[str, Any]) -> None:
     known = {field.name for field in fields(TrainConfig)}
     config = TrainConfig(**{name: value for name, value in chosen.items() if name in known})
     choose_device(config.device)
-    samplers.options(resolve(config).sampler)
+    resolve(config)
 
 
 def _check_name(name: str, defaults: Mapping[str, Any]) -> None:
@@ -131,7 +129,7 @@ def _check_name(name: str, defaults: Mapping[str, Any]) -> None:
 
 def _check_network(name: str, value: str | None) -> None:
     """A run folder, a model file or a shipped network; that it can be read is found out when it is."""
-    if value is None or value in models.SHIPPED or Path(value).exists():
+    if value is None or value in models.SHIPPED or Path(value).expanduser().exists():
         return
     shipped = ", ".join(models.SHIPPED)
     raise DMLTeachError(

@@ -298,7 +298,7 @@ def rows_of(
     if subject.shipped != "untrained":
         rows.append(_untrained(subject, measured, test, device))
     if baseline is not None:
-        seen = provenance.tested(baseline.run, test.queries, "test", None, {}) if baseline.run else []
+        seen = _told(baseline, test)
         found = Measured(baseline.model, test, device, (1,))
         rows.append(Row(f"the baseline {baseline.name}", found, " ".join(seen).rstrip(".")))
     elif test.queries.name == "omniglot" and test.queries.num_classes == OMNIGLOT_CLASSES:
@@ -308,6 +308,13 @@ def rows_of(
     else:
         rows.append(Row("a classifier", None, "name one by --parameter baseline=RUN"))
     return rows
+
+
+def _told(baseline: Subject, test: TestSet) -> list[str]:
+    """What is different between a baseline's data and the images that it is measured on."""
+    if baseline.run is None:
+        return []
+    return provenance.tested(baseline.run, test.queries, "test", None, options_of_test(baseline))
 
 
 def _untrained(subject: Subject, measured: Measured, test: TestSet, device: str) -> Row:

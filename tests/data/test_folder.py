@@ -160,7 +160,7 @@ def test_a_class_with_one_image_is_loaded_and_reported(zoo):
     assert len(load("folder", "train", zoo)) + len(load("folder", "test", zoo)) == 11
     report = check("folder", zoo)
     assert report.ok and "11 images of 6 classes" in str(report)
-    assert "1 classes have one image only" in str(report) and "bee" in str(report)
+    assert "1 class has one image only" in str(report) and "bee" in str(report)
 
 
 def test_check_names_damaged_pictures(zoo):

@@ -30,7 +30,9 @@ def test_the_test_transform_is_the_same(photos, tmp_path):
     images = cached(photos, 256, folder=tmp_path).gather(range(len(photos)))
     ours = Augmentation("none", 224, MEAN, STD).apply(images, torch.empty(len(photos), 0))
     plain = transforms.test_transform()
-    assert torch.allclose(ours, torch.stack([plain(image) for image, _ in photos]), atol=1e-5)
+    apart = (ours - torch.stack([plain(image) for image, _ in photos])).abs()
+    assert apart.max() <= 1.01 * LEVEL  # torch's two ways to resize bytes round alike on some processors only
+    assert (apart > 1e-5).float().mean() < 0.5
     for i, file in enumerate(photos.source.files):  # Pillow may round a level differently
         assert (ours[i] - plain(Image.open(file.path))).abs().max() <= 1.01 * LEVEL
 
