@@ -1,5 +1,6 @@
 """Which K of Recall@K are measured: named ones must fit, published ones are left out where they do not."""
 
+import sys
 import warnings
 
 import pytest
@@ -63,3 +64,10 @@ def test_across_domains_the_smallest_gallery_decides():
         found = evaluate_domains(model, "omniglot", classes=1, device="cpu")  # ten drawings in each
     assert "recall@8" in found["average"]
     assert [numbers["num_classes"] for numbers in found["domains"].values()] == [1]
+
+
+def test_named_k_are_refused_across_domains_before_anything_is_embedded(monkeypatch):
+    module = sys.modules["dmlteach.evaluate"]  # the package's own `evaluate` is a function
+    monkeypatch.setattr(module, "embed", lambda *_, **__: pytest.fail("it was embedded"))
+    with pytest.raises(DMLTeachError, match="Recall@100000 of 10 items searched in the smallest gallery"):
+        evaluate_domains(models.create("omniglot_cnn", 8), "omniglot", classes=1, ks=(100_000,), device="cpu")

@@ -235,3 +235,42 @@ def test_names_that_are_no_unicode_are_kept(tmp_path):
     kept = [name for split in provenance.read(run)["splits"].values() for name in split["classes"]]
     assert os.fsdecode(b"caf\xe9") in kept
     assert data.load_for_run(run, "folder", root=root).notes == []
+
+
+def test_options_of_a_run_on_other_data_are_not_taken(tmp_path, root):
+    drawings = {split: data.load("omniglot", split, rotations=True, seed=3) for split in ("fit", "val")}
+    kept = provenance.describe(drawings, options={"rotations": True, "seed": 3})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / provenance.FILE).write_text(json.dumps(kept))
+    found = data.load_for_run(tmp_path / "run", "folder", root=root)
+    assert found.images.class_names == data.load("folder", "test", root).class_names
+    assert found.options == {}
+
+
+def test_a_part_of_a_published_test_is_not_said_to_have_changed(tmp_path):
+    splits = {split: data.load("omniglot", split) for split in ("train", "test")}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / provenance.FILE).write_text(json.dumps(provenance.describe(splits)))
+    for images, options in [
+        (data.load("omniglot", "test"), {}),
+        (data.load("omniglot", "test", classes=20), {}),
+        (data.load("omniglot", "query", domain="restyled"), {"domain": "restyled"}),
+    ]:
+        assert provenance.tested(tmp_path / "run", images, "test", None, options) == []
+
+
+def test_a_model_file_of_an_older_run_finds_the_runs_classes(tmp_path, root):
+    config = {"config": {"dataset": "folder", "dataset_options": {}}, "recipe": {}}
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "old" / "model.safetensors").write_bytes(b"")
+    of_folder, of_file = (
+        data.load_for_run(place, "folder", root=root).images.class_names
+        for place in (tmp_path / "old", tmp_path / "old" / "model.safetensors")
+    )
+    assert of_folder == of_file
+
+
+def test_a_division_that_was_asked_for_stays_among_the_options(run, root):
+    asked = {"test": ["class00", "class01"]}
+    assert data.load_for_run(run, "folder", root=root, division=asked).options["division"] == asked

@@ -5,8 +5,9 @@ import json
 import torch
 
 from dmlteach import models
+from dmlteach.distributed import World
 from dmlteach.samplers import Local
-from dmlteach.train import fit
+from dmlteach.train import Run, fit
 from tests.train.pictures import ON_PICTURES, flat_colors
 from tests.train.runs import assert_equal_runs, tiny, weights
 
@@ -80,3 +81,21 @@ def test_a_checkpoint_of_before_says_whether_early_stopping_had_ended_the_run(tm
     torch.save(state, straight / "checkpoint.pt")
     resumed = fit(tiny(tmp_path, "before", **options, resume=True))
     assert_equal_runs(resumed.path, whole.path)
+
+
+def test_a_run_of_before_keeps_the_sampling_it_was_made_with(tmp_path):
+    """Off the sphere, made embeddings carried no gradient by default then."""
+    options = {"method": "triplet", "sampler": "class_balanced", "das": True, "batches_per_epoch": 1}
+    fit(tiny(tmp_path, **options))
+    resumed = tiny(tmp_path, **options, resume=True)
+
+    def detach() -> bool:
+        run = Run(resumed, torch.device("cpu"), World())
+        run.start()
+        return run.objective.das.detach
+
+    assert not detach()
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    del state["ended"]
+    torch.save(state, tmp_path / "run" / "checkpoint.pt")
+    assert detach()
