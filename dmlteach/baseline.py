@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dmlteach.data import ImageDataset, provenance
+
 # Numbers that must agree for two evaluations to be of the same queries and classes.
 COUNTS = ("num_queries", "num_left_out", "num_classes")
 
@@ -15,6 +17,7 @@ def untrained(
     dataset: str,
     split: str,
     options: Mapping[str, Any],
+    images: ImageDataset | None = None,
 ) -> tuple[dict[str, Any] | None, str]:
     """What the network of a run reached before its first step, where that was measured on the same images.
 
@@ -23,6 +26,7 @@ def untrained(
         measured: what `evaluate` returns for the trained network.
         dataset, split: what that was measured on.
         options: of the data set, as of `data.load`.
+        images: the queries; they are compared with what the run kept of its own, options are then no matter.
 
     Returns:
         The numbers, and ""; or None, and in one line why they are not known.
@@ -36,6 +40,8 @@ def untrained(
         numbers = json.loads((folder / "metrics.json").read_text(encoding="utf-8")).get("untrained")
         own = {k: v for k, v in config["dataset_options"].items() if k not in recipe["train_options"]}
         same = (config["dataset"], own) == (dataset, dict(options)) and split == "test"
+        kept = None if images is None else provenance.are_the_same(folder, split, images)
+        same = same if kept is None else kept and split == "test"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None, f"{checkpoint} holds no config.json and metrics.json of a run that can be read."
     if numbers is None:
@@ -49,3 +55,16 @@ def untrained(
     if not any(name in numbers for name in measured if name.startswith("recall@")):
         return None, "the run measured it at other K of Recall@K."
     return numbers, ""
+
+
+def called(checkpoint: str | Path) -> str:
+    """What to call the numbers of a run before its first step: "untrained", or "before" after a checkpoint.
+
+    Args:
+        checkpoint: run folder or model file.
+    """
+    try:
+        config = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))["config"]
+        return "before" if config.get("checkpoint") else "untrained"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "untrained"

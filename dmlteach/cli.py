@@ -51,8 +51,8 @@ class Commands(TyperGroup):
             if not (isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error))):
                 raise
             raise _failed(f"not enough memory; {_SMALLER}") from None
-        except KeyboardInterrupt:
-            typer.secho("interrupted", fg="yellow", err=True)
+        except KeyboardInterrupt as stopped:
+            typer.secho(str(stopped) or "interrupted", fg="yellow", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -246,7 +246,8 @@ def train(
 
         if result.metrics["epochs"]:  # a time limit may have come inside the first
             style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
-        _print_metrics(result.metrics["final"], result.metrics.get("untrained"))
+        start = "before" if checkpoint else "untrained"
+        _print_metrics(result.metrics["final"], result.metrics.get("untrained"), start)
         if not progress:  # with progress it stands above the numbers
             typer.echo(f"training has ended: {result.metrics['final']['ended']}")
         typer.echo(f"run: {result.path}")
@@ -326,8 +327,8 @@ def evaluate(
     )
     before, unknown = None, ""
     if checkpoint:
-        before, unknown = baseline.untrained(checkpoint, numbers, dataset, split, options)
-    _print_metrics(numbers, before)
+        before, unknown = baseline.untrained(checkpoint, numbers, dataset, split, options, images)
+    _print_metrics(numbers, before, baseline.called(checkpoint) if checkpoint else "untrained")
     if unknown:
         typer.echo(f"untrained      not known: {unknown}")
     if output:
@@ -850,10 +851,12 @@ def _trained_or_backbone(
     )
 
 
-def _print_metrics(numbers: dict[str, Any], untrained: dict[str, Any] | None = None) -> None:
+def _print_metrics(
+    numbers: dict[str, Any], untrained: dict[str, Any] | None = None, start: str = "untrained"
+) -> None:
     """One line per number; fractions with four decimals, beside those of the untrained network if known."""
     if untrained:
-        typer.echo(f"{'':<14} {'untrained':>10} {'trained':>10}")
+        typer.echo(f"{'':<14} {start:>10} {'trained':>10}")
     for name, value in numbers.items():
         if not isinstance(value, int | float):
             continue

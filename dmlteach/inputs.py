@@ -68,8 +68,8 @@ def check_classes(labels: Tensor, num_classes: int) -> None:
     if low < 0 or high >= num_classes:
         raise DMLTeachError(
             f"labels from {low} to {high} for {num_classes} classes: labels must be 0 … {num_classes - 1}; "
-            "number the classes anew by labels.unique(return_inverse=True)[1], or create the loss with "
-            "num_classes as large as the labels need."
+            "number the classes of the whole data set anew, once and not batch by batch, by "
+            "labels.unique(return_inverse=True)[1], or create the loss with as many num_classes as they need."
         )
 
 

@@ -322,6 +322,8 @@ class Run:
         self.val = self._load_val(plain) if config.eval_every else None
         self.test = self._load_test(plain)
         self.data = self._describe_data(train_split, dataset)
+        changed = provenance.differences(known, self.data) if known else {}
+        self.other_test = bool({"test", "gallery"} & changed.keys())
         for note in self._notes_on_data(known):
             warnings.warn(note, stacklevel=2)
         self.model = self._build_model(started_from, dataset.channels)
@@ -484,12 +486,23 @@ class Run:
         if self.saved is not None:
             with checkpoint.restoring(self.folder):
                 self._restore(self.saved, identity)
+            if self.other_test:
+                self._part_from_old_test()
         self._check_time_to_plan()
         self.resumed, self.saved = self.saved is not None, None
         if not self.resumed:
             self.world.on_main(self._write_config)
             self._initialize_heads()
             self._imprint()
+
+    def _part_from_old_test(self) -> None:
+        """Numbers of the test images of before cannot stand beside those of today's."""
+        if self.ended and (self.folder / "model.safetensors").exists():
+            raise DMLTeachError(
+                f"the run in {self.folder} has ended, and its test images have changed since. Its numbers "
+                f"stay as they are; for those of today: dmlteach evaluate --checkpoint {self.folder}."
+            )
+        self.untrained = None
 
     def _check_time_to_plan(self) -> None:
         """Refuse a limit that the plan of the epoch, if this start begins with one, would mostly use up."""
@@ -693,7 +706,7 @@ class Run:
         self.stop_if(stopping)
 
     def stop_if(self, asked: bool) -> None:
-        """End here, where the checkpoint stands, if every process has been asked to.
+        """End here, where the checkpoint stands, if that was asked: by all processes, or by what they share.
 
         Raises:
             KeyboardInterrupt: it was asked.
@@ -701,9 +714,7 @@ class Run:
         if not asked:
             return
         self.bar.close()
-        if self.config.progress and self.world.is_main:
-            print(f"stopped; {self.folder} is saved, continue with --resume")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(f"stopped; {self.folder} is saved, continue with --resume")
 
     def end_epoch(self) -> None:
         """Close the epoch: its row of metrics, schedule, early stopping, evaluation on val, checkpoint."""
@@ -834,10 +845,10 @@ class Run:
     def _restore(self, saved: dict[str, Any], identity: dict[str, Any]) -> None:
         different = [k for k in identity if saved["config"].get(k) != identity[k]]
         if different:
-            key = different[0]
+            was = ", ".join(f"{k}={saved['config'].get(k)!r}, not {identity[k]!r}" for k in different)
             raise DMLTeachError(
-                f"the run in {self.folder} was made with {key}={saved['config'].get(key)!r}, not "
-                f"{identity[key]!r}; resume it with the same options or choose another --output."
+                f"the run in {self.folder} was made with {was}; resume it with the same options (None: as "
+                "the recipe says), start from its weights with --checkpoint, or choose another --output."
             )
         if self.device.type == "cpu" and saved["threads"] != torch.get_num_threads():
             warnings.warn(

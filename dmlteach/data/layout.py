@@ -179,10 +179,11 @@ def unreadable(layout: Layout) -> str | None:
     endings = layout.left_out.get(FORMAT)
     if not endings:
         return None
+    files = " ".join(f'"*{ending}"' for ending in endings)
     return (
         f"{counted(endings.total(), 'image')} left out, of {'a format' if len(endings) == 1 else 'formats'} "
         f"that cannot be opened here ({with_numbers(endings)}); convert them to JPEG or PNG, e.g. with "
-        f'ImageMagick inside their folder: magick mogrify -format jpg "*{next(iter(endings))}"'
+        f"ImageMagick inside their folder: magick mogrify -format jpg {files}"
     )
 
 

@@ -129,11 +129,13 @@ def differences(kept: Record, now: Record) -> dict[str, str]:
             verb = "is" if len(gone) == 1 else "are"
             changed[split] = f"{counted(len(gone), 'class')} of {split} {verb} gone ({shortened(gone, 5)})"
         elif then["classes"] == today["classes"] and then["fingerprint"] != today["fingerprint"]:
-            changed[split] = (
-                f"the images of {split} have changed ({counted(then['images'], 'image')} then, "
-                f"{today['images']:,} now)"
-            )
+            changed[split] = f"the images of {split} have changed ({_both(then['images'], today['images'])})"
     return changed
+
+
+def _both(then: int, now: int) -> str:
+    images = counted(then, "image")
+    return f"{images} as before, with other content" if then == now else f"{images} then, {now:,} now"
 
 
 def added(kept: Record, root: str | Path) -> str | None:
@@ -151,6 +153,19 @@ def added(kept: Record, root: str | Path) -> str | None:
         f"the folder {root} has {counted(len(new), 'class')} more than when the run was made "
         f"({shortened(new, 5)}); the run keeps its own classes, for training and for the test."
     )
+
+
+def are_the_same(run: str | Path, split: str, images: ImageDataset) -> bool | None:
+    """Whether images are those that a run kept of a split; None where it kept none.
+
+    Args:
+        run: its folder, or the model file in it.
+        split: name of the split.
+        images: in question.
+    """
+    kept = read(run)
+    part = None if kept is None else kept["splits"].get(split)
+    return None if part is None else part["fingerprint"] == _fingerprint(images)
 
 
 def check_resumed(run: Path, kept: Record | None, now: Record, root: str | Path | None) -> list[str]:

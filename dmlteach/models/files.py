@@ -51,6 +51,11 @@ def load(path: str | Path) -> Model:
     """
     path = Path(path)
     file = path / "model.safetensors" if path.is_dir() else path
+    if not file.is_file() and (path / "checkpoint.pt").is_file():
+        raise DMLTeachError(
+            f"the run in {path} has not ended, and writes its model when it does. Continue it with --resume; "
+            "--max-minutes ends it early."
+        )
     if not file.is_file():
         raise DMLTeachError(f"no checkpoint at {path}; give a run's folder or its model.safetensors.")
     metadata, state = _read(file)
@@ -89,7 +94,8 @@ def _read(file: Path) -> tuple[str, dict[str, Tensor]]:
         state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     if metadata is None or not state:
         raise DMLTeachError(
-            f"{file} is not a dmlteach checkpoint; expected the model.safetensors of `dmlteach train`."
+            f"{file} is not a dmlteach checkpoint, or a damaged one; expected the model.safetensors of "
+            "`dmlteach train`, which --resume of its run writes anew."
         )
     return metadata, state
 

@@ -46,6 +46,8 @@ def run(
     given = _parameters.data_of(given.get("checkpoint"), given) | given
     chosen = defaults | given
     folder = Path(output or REPORTS / _folder_name(chosen))
+    if folder.exists() and not folder.is_dir():
+        raise DMLTeachError(f"{folder} is a file; name a folder for the report in --output.")
     absolute = {k: _absolute(v) if k in PATHS else v for k, v in given.items()}
     try:
         course.execute(notebook, folder / "report.ipynb", absolute, threads=0, live=True)

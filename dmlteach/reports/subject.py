@@ -319,13 +319,13 @@ def _told(baseline: Subject, test: TestSet) -> list[str]:
 
 def _untrained(subject: Subject, measured: Measured, test: TestSet, device: str) -> Row:
     """The network before its first step, by what its run recorded of the same images."""
-    name = "the untrained network"
+    name = "the network it started from" if subject.config.get("checkpoint") else "the untrained network"
     if subject.shipped:
         return Row(name, Measured(models.pretrained("untrained"), test, device, (1,)), "random weights")
     if subject.run is None:
         return Row(name, None, "a model file alone has not recorded it")
     options = options_of_test(subject)
-    found, _ = untrained(subject.run, measured.scores, test.queries.name, "test", options)
+    found, _ = untrained(subject.run, measured.scores, test.queries.name, "test", options, test.queries)
     if found is None or "recall@1" not in found:
         return Row(name, None, "its run has not recorded it on these images")
     return Row(name, found, "before the first step")

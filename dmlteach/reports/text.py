@@ -66,7 +66,7 @@ def unseen(subject: Subject, test: TestSet) -> str:
     if subject.dataset != name:
         return f"The network was trained on another data set, {subject.dataset}."
     if test.notes:
-        return " ".join(test.notes)
+        return " ".join(note[:1].upper() + note[1:] for note in test.notes)
     if name == "domainnet":
         return "The network was trained on other images of the same classes."
     return "The network was trained on other classes."
@@ -269,6 +269,7 @@ def settings_table(subject: Subject) -> Text | None:
         subject: what the report is about.
     """
     known = {name: subject.recipe.get(name) for name in SETTINGS}
+    known["train_options"] = {**(known["train_options"] or {}), **subject.config.get("dataset_options", {})}
     rows = [
         f"| {name.replace('_', ' ')} | {_setting(value)} |"
         for name, value in known.items()

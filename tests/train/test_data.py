@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
-from dmlteach import data
+from dmlteach import data, models
 from dmlteach.cli import app
 from dmlteach.errors import DMLTeachError
 from dmlteach.reports import subject, text
@@ -137,3 +138,28 @@ def test_a_default_batch_is_no_larger_than_the_data(config, capsys):
     assert f"batches of {number} images, all there are; the recipe has 256" in capsys.readouterr().out
     with pytest.raises(DMLTeachError, match="batch_size 1000 is larger than the data"):
         fit(replace(config, batch_size=1000, output=str(result.path) + "-2"))
+
+
+def test_a_run_that_has_ended_keeps_its_numbers_when_its_test_images_change(config):
+    """And what its network reached before the first step does not stand beside those of other images."""
+    run = fit(config).path
+    before = (run / "metrics.json").read_bytes()
+    name = json.loads((run / "data.json").read_text())["splits"]["test"]["classes"][0]
+    for file in Path(config.root, name).iterdir():
+        Image.new("RGB", (16, 16), (9, 9, 9)).save(file)
+    with (
+        pytest.raises(DMLTeachError, match="has ended, and its test images have changed since"),
+        pytest.warns(UserWarning, match="images of test have changed"),
+    ):
+        fit(replace(config, resume=True))
+    assert (run / "metrics.json").read_bytes() == before
+    options = ["--checkpoint", str(run), "--dataset", "folder", "--root", config.root, "--device", "cpu"]
+    done = CliRunner().invoke(app, ["evaluate", *options])
+    assert done.exit_code == 0, done.output
+    assert "untrained      not known" in done.output and "images of test have changed" in done.output
+
+
+def test_a_run_that_has_not_ended_is_said_to_have_no_model_yet(config):
+    interrupted(config)
+    with pytest.raises(DMLTeachError, match="has not ended, and writes its model when it does"):
+        models.load(config.output)
