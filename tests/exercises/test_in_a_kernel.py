@@ -17,6 +17,7 @@ def kernel(tmp_path_factory):
         manager, client = jupyter_client.manager.start_new_kernel(
             kernel_name=course.KERNEL, env={**os.environ, progress.VARIABLE: str(file)}
         )
+    run(client, "from dmlteach.exercises import check, hint")
     yield client
     client.stop_channels()
     manager.shutdown_kernel(now=True)
@@ -31,7 +32,7 @@ def run(client, code: str) -> list[dict]:
 
 
 def test_a_reply_is_shown_once_even_as_the_value_of_its_cell(kernel):
-    outputs = run(kernel, "from dmlteach.exercises import check, hint\ncheck('before.softmax', 0.5)")
+    outputs = run(kernel, "check('before.softmax', 0.5)")
     assert [output["kind"] for output in outputs] == ["display_data"]
     assert outputs[0]["data"]["text/plain"].startswith("Exercise 00.7 · Softmax: right")
     assert "<strong>right</strong>" in outputs[0]["data"]["text/html"]
