@@ -53,6 +53,8 @@ POSITIVE = (
 )  # fmt: skip
 NOT_NEGATIVE = ("imprint", "eval_every", "save_every", "weight_decay")
 MODEL = "model.safetensors"
+# A second start may have them otherwise: they change nothing of what is trained.
+FREE = ("output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root")
 INITIALIZED_ON = 4096  # images on whose features the learners of an ensemble are made independent
 OF_THE_CHECKPOINT = ("backbone", "weights", "embedding_dim", "normalize", "image_size", "head_options")
 MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
@@ -933,7 +935,7 @@ def _count(number: int, what: str) -> str:
 
 def _identity(config: TrainConfig) -> dict[str, Any]:
     """The options that a resumed run must share with the interrupted one."""
-    free = {"output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root"}
+    free = {*FREE}
     if config.checkpoint:  # runs made before were given these in vain
         free |= set(OF_THE_CHECKPOINT)
     identity = {k: v for k, v in asdict(config).items() if k not in free}

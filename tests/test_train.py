@@ -1,7 +1,6 @@
 """Training: a run's folder, exact resume after a kill, several processes, and clear errors."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -16,16 +15,7 @@ from safetensors.torch import load_file
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import Lock
 from dmlteach.train import TrainConfig, fit, resolve
-
-TINY = {
-    "classes": 24,
-    "batch_size": 48,
-    "epochs": 2,
-    "embedding_dim": 16,
-    "progress": False,
-    "eval_every": 0,
-}
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+from tests.train.runs import ENVIRONMENT, TINY, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +24,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def tiny(tmp_path, name="run", **options) -> TrainConfig:
-    return TrainConfig(**{**TINY, "output": str(tmp_path / name), **options})
 
 
 def without_times(metrics):

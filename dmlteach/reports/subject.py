@@ -18,12 +18,10 @@ from dmlteach.evaluate import cached_for, embed, evaluate
 from dmlteach.models import Model
 from dmlteach.query_statistics import mean_interval
 from dmlteach.reports import commands
-from dmlteach.train import Run, TrainConfig, fit
+from dmlteach.train import FREE, Run, TrainConfig, fit
 
 OMNIGLOT_CLASSES = 659  # of the whole test
 BEFORE = "val_before_training.json"  # beside a run: Recall@1 of the untrained network on the val classes
-# Options that a second start may have otherwise: they change nothing of a training that has ended.
-FREE = ("output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root")
 
 
 class Subject(NamedTuple):
