@@ -17,8 +17,9 @@ from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.regularizers import SparseCentersRegularizer
 from torch import Tensor, nn
 
-from benchmarks.measure import extra_memory, in_turns, ratio
+from benchmarks.measure import extra_memory, extra_memory_on_gpu, in_turns, ratio, wait
 from dmlteach import losses
+from dmlteach.device import choose_device
 
 DIM = 512
 TOO_LARGE = {("lifted", 1024)}
@@ -86,6 +87,8 @@ def _row(name: str, n: int, rounds: int) -> dict:
     z, y = batch(n, per_class(name))
     classes = n // per_class(name)
     ours, theirs = create(name, classes), PEERS[name](classes, DIM)
+    if isinstance(theirs, nn.Module):
+        theirs = theirs.to(z.device)
     calls = {"dmlteach": lambda: step(ours, z, y), "peer": lambda: step(theirs, z, y)}
     in_turns(calls, 2)  # to warm up
     seconds = in_turns(calls, rounds)
@@ -102,10 +105,15 @@ def _memory_row(name: str, n: int) -> dict:
     z, y = batch(n, per_class(name))
     loss = create(name, n // per_class(name))
     seconds = in_turns({"dmlteach": lambda: step(loss, z, y)}, 3)
+    taken = (
+        extra_memory(_prepare, step, name, n)
+        if z.device.type == "cpu"
+        else extra_memory_on_gpu(step, loss, z, y)
+    )
     return {
         "what": f"{name}, N = {n:,}: memory",
         "seconds": seconds,
-        "extra_gib": extra_memory(_prepare, step, name, n),
+        "extra_gib": taken,
         "goal_gib": 1,
     }
 
@@ -116,24 +124,30 @@ def per_class(name: str) -> int:
 
 
 def batch(n: int, images: int) -> tuple[Tensor, Tensor]:
-    """Unit embeddings (N, D), near their class's direction, and labels, so many `images` of a class."""
+    """Unit embeddings (N, D), near their class's direction, and labels, so many `images` of a class.
+
+    They are on the GPU where there is one.
+    """
+    device = choose_device()
     random = torch.Generator().manual_seed(0)
     y = torch.arange(n) // images
     centers = torch.randn(n // images, DIM, generator=random)
     z = centers[y] + torch.randn(n, DIM, generator=random)
-    return nn.functional.normalize(z).requires_grad_(), y
+    return nn.functional.normalize(z).to(device).requires_grad_(), y.to(device)
 
 
 def create(name: str, classes: int) -> losses.Loss:
     """The loss with what the trainer would fill in."""
     facts = {"num_classes": classes, "embedding_dim": DIM, "dims": PARTS.get(name, (DIM,))}
-    return losses.create(name, **{k: v for k, v in facts.items() if k in losses.options(name)})
+    loss = losses.create(name, **{k: v for k, v in facts.items() if k in losses.options(name)})
+    return loss.to(choose_device())
 
 
 def step(loss: Call, z: Tensor, y: Tensor) -> None:
     """Forward and backward."""
     z.grad = None
     loss(z, y).backward()
+    wait(z.device)
 
 
 def _prepare(name: str, n: int) -> tuple:

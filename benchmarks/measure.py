@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import psutil
+import torch
 
 
 def in_turns(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -31,6 +32,20 @@ def in_turns(functions: dict[str, Callable[[], object]], rounds: int) -> dict[st
 def ratio(seconds: dict[str, list[float]], of: str, to: str) -> float:
     """Median over rounds of the ratio of two timings."""
     return median(a / b for a, b in zip(seconds[of], seconds[to], strict=True))
+
+
+def wait(device: torch.device) -> None:
+    """Return when the device has done what it was given; a GPU works on while Python goes on."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def extra_memory_on_gpu(run: Callable[..., object], *given) -> float:
+    """GiB of the GPU that `run(*given)` takes at most beyond what is there."""
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    run(*given)
+    return (torch.cuda.max_memory_allocated() - before) / 2**30
 
 
 def extra_memory(prepare: Callable[..., tuple], run: Callable[..., object], *args) -> float:

@@ -40,8 +40,9 @@ class CrossBatchMemory(nn.Module):
         Args:
             images: (N,) data-set index of each image of the batch.
         """
+        own = (self.images[:, None] == images).any(1)  # torch.isin would make a GPU wait
         # A copy: the memory changes before the loss is differentiated.
-        return self.embeddings.clone(), self.labels.masked_fill(torch.isin(self.images, images), -1)
+        return self.embeddings.clone(), self.labels.masked_fill(own, -1)
 
     @torch.no_grad()
     def add(self, embeddings: Tensor, labels: Tensor, images: Tensor) -> None:

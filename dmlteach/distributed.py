@@ -116,7 +116,7 @@ def join(device: torch.device) -> Iterator[World]:
         return
     already = dist.is_initialized()
     if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(_own_gpu())
     if not already:
         # What is said between the processes, as by `any_late`, goes past the GPUs.
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
@@ -125,3 +125,14 @@ def join(device: torch.device) -> Iterator[World]:
     finally:
         if not already:
             dist.destroy_process_group()
+
+
+def _own_gpu() -> int:
+    """The GPU of this process: as many are needed on a machine as torchrun starts processes there."""
+    own, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if own >= there:
+        raise DMLTeachError(
+            f"each process of torchrun needs a GPU of its own, and this machine has {there}: "
+            f"give it --nproc-per-node {there}, or train with --device cpu."
+        )
+    return own

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dmlteach.device import moved
 from dmlteach.distances import normalize, pairwise_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import as_labels
@@ -30,8 +31,8 @@ class Tuples(NamedTuple):
     origins: Tensor | None = None  # (N,) image of each row, where made copies are among them
 
     def to(self, device: torch.device) -> "Tuples":
-        """The same tuples on `device`."""
-        return Tuples(*(t if t is None else t.to(device) for t in self))
+        """The same tuples on `device`, without waiting for the copy."""
+        return Tuples(*(t if t is None else moved(t, device) for t in self))
 
 
 class Batch(list):

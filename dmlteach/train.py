@@ -34,7 +34,7 @@ from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data import provenance
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
-from dmlteach.device import choose_device, environment
+from dmlteach.device import choose_device, environment, moved
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed
 from dmlteach.held_out import HeldOut, held_out
@@ -627,7 +627,7 @@ class Run:
     def train_on(self, batch: Batch, pixels: Pixels) -> None:
         """One optimiser step on one global batch."""
         self.schedule.apply(self.optimizer, self.epoch + self.step / len(self.batches))
-        images = torch.tensor(batch, device=self.device)
+        images = moved(torch.tensor(batch), self.device)
         labels = self.labels[images]
         tuples = batch.tuples.to(self.device) if batch.tuples else None
         # Parameters of the augmentation are drawn for the global batch; each process takes its rows.
