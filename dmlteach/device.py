@@ -1,6 +1,8 @@
 """Where the numbers are crunched: one function turns `--device` into a torch device."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -57,6 +59,21 @@ def moved(value: M, device: torch.device) -> M:
         device: where it is needed.
     """
     return value.to(device, non_blocking=device.type == "cuda")
+
+
+@contextmanager
+def same_bits(device: torch.device) -> Iterator[None]:
+    """Inside, equal trainings on a GPU give equal weights; cuDNN's faster sums come in any order.
+
+    Args:
+        device: where one trains. On the CPU nothing changes.
+    """
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 def environment(device: torch.device) -> dict[str, Any]:

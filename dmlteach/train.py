@@ -34,7 +34,7 @@ from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.data import provenance
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.loader import Pixels, prefetch
-from dmlteach.device import choose_device, environment, moved
+from dmlteach.device import choose_device, environment, moved, same_bits
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed
 from dmlteach.held_out import HeldOut, held_out
@@ -73,7 +73,8 @@ class TrainConfig:
             keeps the position inside the epoch, and the test classes are evaluated. Decoding, and measuring
             the untrained network, do not count.
         batch_size, batches_per_epoch: images per batch; batches per epoch.
-        seed: of everything random; equal seeds give equal runs.
+        seed: of everything random; equal seeds give equal runs on one kind of device (on a CPU with equal
+            numbers of threads).
         device: "auto", "cpu", "cuda" or "mps".
         resume: continue the run in `output` where its checkpoint stands; without one, start it.
         checkpoint: a run or model file whose network to start from; backbone, weights, head_options,
@@ -270,6 +271,7 @@ def fit(
     """
     device = choose_device(config.device)
     with (
+        same_bits(device),
         distributed.join(device) as world,
         _stop_on_signal(stop or threading.Event()) as stop,
         _folder_to_itself(config, world) as lock,

@@ -1,5 +1,6 @@
 """The device by its name."""
 
+import contextlib
 import importlib
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from dmlteach import data, models
 from dmlteach.data import augment
 from dmlteach.data.loader import prefetch
-from dmlteach.device import choose_device, moved
+from dmlteach.device import choose_device, moved, same_bits
 from dmlteach.errors import DMLTeachError
 from dmlteach.step import DelayedScalar
 
@@ -121,3 +122,12 @@ def test_only_cuda_is_copied_to_without_waiting():
 
     for kind in ("cuda", "mps", "cpu", "xpu"):
         assert moved(Recorder(), torch.device(kind)) == (kind, kind == "cuda")
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cuda", True), ("cpu", False)])
+def test_what_makes_equal_trainings_equal_on_a_gpu_ends_with_the_training(device, expected):
+    assert not torch.backends.cudnn.deterministic
+    with contextlib.suppress(ZeroDivisionError), same_bits(torch.device(device)):
+        assert torch.backends.cudnn.deterministic == expected
+        raise ZeroDivisionError
+    assert not torch.backends.cudnn.deterministic

@@ -24,7 +24,7 @@ from dmlteach.evaluate import embed, evaluate
 from dmlteach.train import Run, fit
 from tests.losses.cases import DIM, create
 from tests.losses.test_every_loss import FORMS, form_id
-from tests.train.runs import ENVIRONMENT, tiny, train_and_kill, weights, without_times
+from tests.train.runs import ENVIRONMENT, tiny, train_and_kill, weights
 
 pytestmark = pytest.mark.gpu
 
@@ -232,12 +232,7 @@ def test_a_killed_run_goes_on_where_it_stood(way, tmp_path):
     train_and_kill(vars(killed), "1.2")
     result = fit(tiny(tmp_path, "killed", resume=True, **options))
     mine, theirs = weights(result.path), weights(whole.path)
-    same = all(torch.equal(mine[key], theirs[key]) for key in theirs)
-    print(f"{way}: {'the same bits' if same else 'other bits'}")
-    for key in theirs:
-        assert torch.allclose(mine[key].float(), theirs[key].float(), rtol=0.05, atol=0.05), key
-    ours, other = (without_times(r.metrics["epochs"])[0] for r in (result, whole))
-    assert ours["loss"] == pytest.approx(other["loss"], rel=0.02)
+    assert [key for key in theirs if not torch.equal(mine[key], theirs[key])] == []
 
 
 @pytest.mark.parametrize(("first", "then"), [("cuda", "cpu"), ("cpu", "cuda")])
