@@ -24,7 +24,7 @@ HOME = Path(__file__).parent
 PAGES = (HOME.parent / "README.md", HOME.parent / "docs" / "results.md")
 TABLES = {
     "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
-    "speed": "README.md",
+    "tuned": "tuned.md", "speed": "README.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
 CLASSES = {"omniglot": CHARACTERS["test"], "cub200": 100}  # of the test: Recall@K falls as there are more

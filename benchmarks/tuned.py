@@ -7,188 +7,29 @@ the last state is measured once on the test classes, over several seeds. Sampler
 chosen for the method; densely-anchored sampling (DAS) has its own rates.
 
 Every run is a row of tuned.jsonl beside this file, written when it ends: repeated or interrupted, the command
-goes on with what is missing. `--page` writes tuned.md from the rows.
+goes on with what is missing. tuned.md is written from the rows.
 """
 
 import argparse
-import json
 import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from dmlteach import methods
+from benchmarks.tuned_page import page
+from benchmarks.tuning import FINAL, QUICK, TUNING, Rows, finals, key, tuning
 from dmlteach.device import choose_device, environment
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
 from dmlteach.train import Run, TrainConfig, fit
 
 HOME = Path(__file__).parent
-RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-FURTHER = {3e-4: 1e-4, 1e-4: 3e-5, 1e-2: 3e-2, 3e-2: 1e-1}  # where the best lies at an end
-TUNING = {"epochs": 2, "batches_per_epoch": 100}
-FINAL = {"epochs": 3, "batches_per_epoch": 200}
-QUICK = {"epochs": 1, "batches_per_epoch": 1, "classes": 30, "batch_size": 32}
-SEEDS = (0, 1, 2, 3, 4)
-
-# One option of each loss, and three values of it with the recipe's among them. The classifier has none.
-OPTIONS: dict[str, tuple[str, tuple[float, ...]]] = {
-    "abier": ("negative_cost", (1.0, 2.0, 5.0)),
-    "bier": ("negative_cost", (1.0, 2.0, 5.0)),
-    "binomial_deviance": ("negative_cost", (3.0, 10.0, 30.0)),
-    "circle": ("gamma", (40.0, 80.0, 160.0)),
-    "clustering": ("gamma", (30.0, 100.0, 300.0)),
-    "contrastive": ("margin", (2.0, 5.0, 10.0)),
-    "hdc": ("margin", (0.5, 1.0, 2.0)),
-    "htl": ("beta", (0.05, 0.1, 0.2)),
-    "lifted": ("margin", (0.5, 1.0, 2.0)),
-    "lifted_modified": ("alpha", (20.0, 40.0, 80.0)),
-    "margin": ("alpha", (0.1, 0.2, 0.4)),
-    "multi_similarity": ("base", (0.3, 0.5, 0.7)),
-    "n_pair": ("l2", (0.0, 0.002, 0.02)),
-    "nca": ("scale", (0.3, 1.0, 3.0)),
-    "normalized_softmax": ("temperature", (0.025, 0.05, 0.1)),
-    "proxy_anchor": ("alpha", (16.0, 32.0, 64.0)),
-    "proxy_nca": ("scale", (1.0, 3.0, 9.0)),
-    "semihard": ("margin", (0.1, 0.2, 0.4)),
-    "smart_mining": ("lambda_", (0.4, 0.8, 1.6)),
-    "soft_triple": ("scale", (10.0, 20.0, 40.0)),
-    "sst": ("num_targets", (2, 5, 10)),
-    "supcon": ("temperature", (0.05, 0.1, 0.2)),
-    "triplet": ("margin", (0.2, 1.0, 5.0)),
-    "weight": ("base", (0.3, 0.5, 0.7)),
-}
-SAMPLERS = ("random", "class_balanced", "local", "local_classes", "smart", "hierarchical")
-WITH_SAMPLERS = ("triplet", "sst", "multi_similarity")
-# A triplet's margin means something beside DAS only where embeddings have one length.
-WITH_DAS: dict[str, dict[str, Any]] = {
-    "triplet": {"normalize": True, "sampler": "class_balanced"},
-    "semihard": {},
-    "margin": {},
-    "multi_similarity": {},
-    "contrastive": {},
-}
-
-Cell = tuple[str, str]  # a method, and what is different about it: "" for its recipe
-
-
-def cells() -> dict[str, list[tuple[Cell, dict[str, Any]]]]:
-    """What is tuned, by the part of the benchmark: (name, options of TrainConfig) each."""
-    das = []
-    for name, options in WITH_DAS.items():
-        if options:
-            das.append(((name, "on the sphere"), options))
-        das.append(((name, "with DAS"), {**options, "das": True}))
-        das.append(((name, "with DAS, detached"), {**options, "das": True, "das_options": {"detach": True}}))
-    return {"methods": [((name, ""), {"method": name}) for name in methods.names()], "das": [
-        (cell, {"method": cell[0], **options}) for cell, options in das
-    ]}  # fmt: skip
-
-
-class Rows:
-    """What has been run: one JSON object a line."""
-
-    def __init__(self, file: Path):
-        self.file = file
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        self.rows = [json.loads(line) for line in lines]
-        self.done = {key(row["what"]) for row in self.rows}
-
-    def add(self, row: dict[str, Any]) -> None:
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        self.rows.append(row)
-        self.done.add(key(row["what"]))
-
-    def of(self, cell: Cell, stage: str) -> list[dict[str, Any]]:
-        return [
-            row for row in self.rows if row["what"]["cell"] == list(cell) and row["what"]["stage"] == stage
-        ]
-
-    def best(self, cell: Cell) -> dict[str, Any] | None:
-        """The tuning run with the highest Recall@1 on val; of equals the smallest rate."""
-        found = [row for row in self.of(cell, "tuning") if "recall@1" in row]
-        found.sort(key=lambda row: (-row["recall@1"], row["what"]["options"]["learning_rate"]))
-        return found[0] if found else None
-
-
-def key(what: dict[str, Any]) -> str:
-    return json.dumps(what, sort_keys=True)
-
-
-def task(cell: Cell, stage: str, options: dict[str, Any], rate: float, seed: int, **loss: float) -> dict:
-    """What one run is: the part of its row that is known before."""
-    options = {**options, "learning_rate": rate, "seed": seed}
-    if loss:
-        options["loss_options"] = loss
-    return {"cell": list(cell), "stage": stage, "options": options}
-
-
-def tuning(rows: Rows) -> Iterator[list[dict]]:
-    """Rounds of runs on val classes, each chosen by those before."""
-    every = [*cells()["methods"], *cells()["das"]]
-    yield [task(cell, "tuning", options, rate, 0) for cell, options in every for rate in RATES]
-    for _ in range(2):
-        further = []
-        for cell, options in every:
-            best = rows.best(cell)
-            rate = best and best["what"]["options"]["learning_rate"]
-            if rate in FURTHER:
-                further.append(task(cell, "tuning", options, FURTHER[rate], 0))
-        yield further
-    other = []
-    for cell, options in cells()["methods"]:
-        best, (name, values) = rows.best(cell), OPTIONS.get(cell[0], ("", ()))
-        recipe = methods.adapt(methods.get(cell[0]), "omniglot").loss_options.get(name)
-        if best and "loss_options" not in best["what"]["options"]:
-            rate = best["what"]["options"]["learning_rate"]
-            other += [
-                task(cell, "tuning", options, rate, 0, **{name: value})
-                for value in values
-                if value != (default(cell[0], name) if recipe is None else recipe)
-            ]
-    yield other
-
-
-def default(method: str, option: str) -> Any:
-    """The value that a loss has where neither recipe nor data set gives one."""
-    from dmlteach import losses
-
-    return losses.options(methods.get(method).loss)[option].default
-
-
-def finals(rows: Rows) -> Iterator[list[dict]]:
-    """All chosen values, seed by seed: methods, samplers, DAS."""
-    for seeds in (SEEDS[:3], SEEDS[3:]):
-        for part in ("methods", "samplers", "das"):
-            yield [what for seed in seeds for what in final(rows, part, seed)]
-
-
-def final(rows: Rows, part: str, seed: int) -> Iterator[dict]:
-    if part == "samplers":
-        if seed not in SEEDS[:3]:
-            return
-        for name in WITH_SAMPLERS:
-            chosen = rows.best((name, ""))
-            for sampler in SAMPLERS:
-                if chosen and sampler != methods.get(name).sampler:
-                    options = {**chosen["what"]["options"], "sampler": sampler, "seed": seed}
-                    yield {"cell": [name, f"with {sampler}"], "stage": "final", "options": options}
-        return
-    for cell, _ in cells()[part]:
-        chosen = rows.best(cell)
-        if chosen:
-            yield {
-                "cell": list(cell),
-                "stage": "final",
-                "options": {**chosen["what"]["options"], "seed": seed},
-            }
 
 
 def run(what: dict[str, Any], quick: bool) -> dict[str, Any]:
@@ -253,6 +94,7 @@ def main() -> None:
             for tasks in plan(rows):
                 wanted = [t for t in tasks if args.only is None or t["cell"][0] in args.only]
                 do([t for t in wanted if key(t) not in rows.done], rows, pool, args, end)
+    (args.output / "tuned.md").write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
 
 
 def do(tasks: Iterable[dict], rows: Rows, pool: ProcessPoolExecutor, args: Any, end: float) -> None:

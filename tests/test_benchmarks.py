@@ -9,12 +9,22 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks
-from benchmarks import grid, record
+from benchmarks import grid, record, tuned_page, tuning
 from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
 
-SCRIPTS = ("birds", "comparison", "domains", "methods")
-HELPERS = ("__init__", "__main__", "children", "definitions", "grid", "measure", "record")
+SCRIPTS = ("birds", "comparison", "domains", "methods", "tuned")
+HELPERS = (
+    "__init__",
+    "__main__",
+    "children",
+    "definitions",
+    "grid",
+    "measure",
+    "record",
+    "tuned_page",
+    "tuning",
+)
 ELSEWHERE = {"faults"}  # has a test of its own
 
 
@@ -74,3 +84,28 @@ def test_the_table_across_domains_has_every_direction(run):
     for direction in ("drawings → drawings (", "drawings → restyled (", "restyled → drawings ("):
         assert direction in table
     assert table.count("%") == 2 * 3
+
+
+def test_what_is_tuned_is_chosen_on_val_and_a_second_start_runs_only_what_is_missing(run, tmp_path):
+    folder = run("tuned", "--jobs", "1", "--only", "softmax", "--seconds", "600")
+    rows = [json.loads(line) for line in (folder / "tuned.jsonl").read_text().splitlines()]
+    tuning, finals = ([r for r in rows if r["what"]["stage"] == stage] for stage in ("tuning", "final"))
+    tried = {row["what"]["options"]["learning_rate"]: row["recall@1"] for row in tuning}
+    assert set(tuning.RATES) <= set(tried) and len(tried) == len(tuning)
+    best = max(tried.values())
+    chosen = {row["what"]["options"]["learning_rate"] for row in finals}
+    assert chosen == {min(rate for rate, recall in tried.items() if recall == best)}
+    assert [row["what"]["options"]["seed"] for row in finals] == [*tuning.SEEDS]
+    assert "| `softmax` | random |" in (folder / "tuned.md").read_text()
+
+    kept = rows[:-1]  # as if the last had been interrupted
+    (folder / "tuned.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    run("tuned", "--jobs", "1", "--only", "softmax")
+    again = [json.loads(line) for line in (folder / "tuned.jsonl").read_text().splitlines()]
+    assert again[:-1] == kept and again[-1]["what"] == rows[-1]["what"]
+
+
+def test_the_page_of_tuned_methods_is_drawn_from_its_committed_rows():
+    home = Path(benchmarks.__file__).parent
+    rows = tuning.Rows(home / "tuned.jsonl")
+    assert (home / "tuned.md").read_text().splitlines() == "\n".join(tuned_page.page(rows)).splitlines()

@@ -54,8 +54,9 @@ def test_after_sixty_steps_classifier_and_sst_are_better_than_before(mean_over_s
         return mistakes_left({name: recall(z, of.labels) for name, z in embeddings.items()})
 
     mean = mean_over_seeds(measure)
-    assert mean["softmax"] < 0.95 and mean["sst"] < 0.95
-    assert mean["ahead"] > -0.2
+    assert mean["softmax"] < 0.95  # 0.790 ± 0.064, 20 seeds
+    assert mean["sst"] < 0.95  # 0.755 ± 0.075
+    assert mean["ahead"] > -0.2  # -0.016 ± 0.035
 
 
 def test_what_helps_was_learned_on_others_they_mend_many_of_the_untrained_networks_mistakes(

@@ -72,18 +72,20 @@ def test_of_the_recorded_training_ever_fewer_random_triplets_are_active(shares):
     assert [active_share(moment) for moment in (0, 12)] == pytest.approx([random[0], random[12]], abs=0.02)
 
 
-def test_most_triplets_are_useless_at_every_moment_and_the_hardest_are_active(
+def test_in_a_training_anew_too_most_triplets_become_useless_and_the_hardest_stay_active(
     mean_over_seeds, trained, shares
 ):
     def measure(seed):
         run = trained("triplet", seed)
         random, nearest, hardest = zip(*shares(run.moments, run.labels, seed), strict=True)
-        return {"random": max(random), "nearest": max(nearest), "hardest": min(hardest)}
+        fallen = random[-1] / random[0]
+        return {"random": random[-1], "fallen to": fallen, "nearest": max(nearest), "hardest": min(hardest)}
 
     mean = mean_over_seeds(measure)
-    assert mean["random"] < 0.5
-    assert mean["nearest"] < 0.25
-    assert mean["hardest"] > 0.95
+    assert mean["random"] < 0.4  # RANDOM
+    assert mean["fallen to"] < 1  # FALLEN
+    assert mean["nearest"] < 0.35  # 0.223 ± 0.044
+    assert mean["hardest"] > 0.95  # 0.999 ± 0.001
 
 
 # --- collapse
@@ -99,18 +101,18 @@ def test_an_untrained_network_starts_far_above_the_margin_under_the_hardest_trip
         }
 
     mean = mean_over_seeds(measure)
-    assert mean["start, hardest"] > 10  # 45 ± 9, 8 seeds
-    assert mean["lowest of ten, hardest"] > 0.9  # 1.21 ± 0.13
-    assert mean["lowest of ten, all"] < 1  # 0.48 ± 0.07
+    assert mean["start, hardest"] > 10  # 44 ± 8, 20 seeds
+    assert mean["lowest of ten, hardest"] > 0.9  # 1.18 ± 0.10
+    assert mean["lowest of ten, all"] < 1  # 0.52 ± 0.09
 
 
 def test_with_the_hardest_triplets_the_loss_sticks_at_the_margin_and_every_drawing_lands_in_one_place(
     mean_over_seeds,
 ):
     mean = mean_over_seeds(lambda seed: ends(short(seed)))
-    assert mean["loss"] == pytest.approx(MARGIN, rel=0.1)  # 0.2055 ± 0.0021, 8 seeds
-    assert mean["shrunk to"] < 0.005  # 0.00056 ± 0.00013
-    assert mean["separation"] < 0.9 * BOUND  # 1.39 ± 0.10
+    assert mean["loss"] == pytest.approx(MARGIN, rel=0.1)  # 0.2060 ± 0.0018, 20 seeds
+    assert mean["shrunk to"] < 0.005  # 0.00058 ± 0.00012
+    assert mean["separation"] < 0.9 * BOUND  # 1.36 ± 0.09
 
 
 def test_the_mean_over_all_triplets_cures_it_and_so_does_sst_with_larger_distances(mean_over_seeds):
@@ -125,17 +127,17 @@ def test_the_mean_over_all_triplets_cures_it_and_so_does_sst_with_larger_distanc
         }
 
     mean = mean_over_seeds(measure)
-    assert mean["separation, all"] > 0.9 * BOUND  # 2.57 ± 0.30, 8 seeds
-    assert mean["separation, sst"] > 0.9 * BOUND  # 2.80 ± 0.37
-    assert mean["collapsed ÷ cured"] < 0.05  # 0.019 ± 0.008
-    assert mean["loss, all"] < 0.75 * MARGIN  # 0.068 ± 0.026
-    assert mean["sst wider than all"] > 3  # 9.5 ± 1.6
+    assert mean["separation, all"] > 0.9 * BOUND  # 2.57 ± 0.25, 20 seeds
+    assert mean["separation, sst"] > 0.9 * BOUND  # 2.91 ± 0.32
+    assert mean["collapsed ÷ cured"] < 0.05  # 0.019 ± 0.006
+    assert mean["loss, all"] < 0.75 * MARGIN  # 0.069 ± 0.022
+    assert mean["sst wider than all"] > 3  # 10.1 ± 1.7
 
 
 def test_a_larger_margin_sticks_at_the_larger_margin(mean_over_seeds):
     mean = mean_over_seeds(lambda seed: ends(short(seed, margin=1.0, steps=30)))
-    assert mean["loss"] == pytest.approx(1.0, rel=0.05)  # 1.011 ± 0.004, 8 seeds
-    assert mean["shrunk to"] < 0.005
+    assert mean["loss"] == pytest.approx(1.0, rel=0.05)  # 1.011 ± 0.003, 20 seeds
+    assert mean["shrunk to"] < 0.005  # 0.00083 ± 0.00017
 
 
 def test_a_smaller_learning_rate_goes_the_same_way_more_slowly(mean_over_seeds):
@@ -145,11 +147,11 @@ def test_a_smaller_learning_rate_goes_the_same_way_more_slowly(mean_over_seeds):
         return ends(slow) | fallen | {"fast ÷ slow": fast[-1].d2_negative / slow[-1].d2_negative}
 
     mean = mean_over_seeds(measure)
-    assert mean["fast ÷ slow"] < 1  # 0.027 ± 0.004, 8 seeds
-    assert mean["shrunk to"] < 0.1  # 0.021 ± 0.006
-    assert mean["loss"] > MARGIN  # 0.313 ± 0.035
-    assert mean["loss fallen to"] < 0.1  # 0.036 ± 0.006
-    assert mean["separation"] < 0.9 * BOUND
+    assert mean["fast ÷ slow"] < 1  # 0.027 ± 0.005, 20 seeds
+    assert mean["shrunk to"] < 0.1  # 0.022 ± 0.004
+    assert mean["loss"] > MARGIN  # 0.303 ± 0.032
+    assert mean["loss fallen to"] < 0.1  # 0.035 ± 0.007
+    assert mean["separation"] < 0.9 * BOUND  # 1.38 ± 0.06
 
 
 def test_a_network_that_separates_is_lifted_far_above_the_margin_by_the_first_step_and_then_shrinks(
@@ -161,10 +163,10 @@ def test_a_network_that_separates_is_lifted_far_above_the_margin_by_the_first_st
         return ends(history) | {"first": history[0].loss / MARGIN, "doublings": doublings}
 
     mean = mean_over_seeds(measure)
-    assert mean["first"] < 2  # 1.0 ± 0.4, 8 seeds
-    assert mean["doublings"] > 0.6  # of the loss, in the first step: 2.6 ± 0.8
-    assert mean["loss"] == pytest.approx(MARGIN, rel=0.1)
-    assert mean["shrunk to"] < 0.02  # 0.0021 ± 0.0005
+    assert mean["first"] < 2.1  # 0.95 ± 0.46, 20 seeds
+    assert mean["doublings"] > 0  # of the loss, in the first step: 3.1 ± 1.4
+    assert mean["loss"] == pytest.approx(MARGIN, rel=0.1)  # 0.2022 ± 0.0010
+    assert mean["shrunk to"] < 0.02  # 0.0023 ± 0.0007
 
 
 def test_most_triplets_of_an_untrained_network_are_not_hard_and_no_negative_outweighs_the_others_in_sst(
@@ -182,8 +184,8 @@ def test_most_triplets_of_an_untrained_network_are_not_hard_and_no_negative_outw
         }
 
     mean = mean_over_seeds(measure)
-    assert mean["hard"] < 0.4  # 0.276 ± 0.041, 8 seeds
-    assert mean["largest weight"] < 0.45  # 0.26 ± 0.06
+    assert mean["hard"] < 0.42  # 0.284 ± 0.052, 20 seeds
+    assert mean["largest weight"] < 0.45  # 0.25 ± 0.05
 
 
 @pytest.mark.parametrize("name", ["triplet", "sst"])

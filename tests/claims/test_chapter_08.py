@@ -42,7 +42,7 @@ def test_half_a_batch_gives_noisier_gradients(mean_over_seeds):
         return ((found - found.mean(0)).square().sum(1).mean() / found.mean(0).square().sum()).item()
 
     mean = mean_over_seeds(lambda seed: {"half ÷ whole": noise(seed, 20) / noise(seed, 40)})
-    assert mean["half ÷ whole"] > 1.3
+    assert mean["half ÷ whole"] > 1.3  # 1.84 ± 0.23, 20 seeds
 
 
 def test_the_steps_with_a_bottleneck_read_every_image_anew_and_go_back_through_a_python_loop(run_cells):
@@ -96,7 +96,7 @@ def test_fewer_characters_are_easier_for_an_untrained_network_and_classes_cuts_t
         few, more = (evaluate(network, test, device="cpu")["recall@1"] for test in tests.values())
         return {"on 30": few, "easier by": few - more}
 
-    assert mean_over_seeds(measure)["easier by"] > 0.1
+    assert mean_over_seeds(measure)["easier by"] > 0.1  # 0.180 ± 0.019, 20 seeds
 
 
 def test_what_stands_beside_the_numbers_is_the_runs_network_before_its_first_step_on_the_same_images(
