@@ -89,9 +89,9 @@ def test_the_table_across_domains_has_every_direction(run):
 def test_what_is_tuned_is_chosen_on_val_and_a_second_start_runs_only_what_is_missing(run, tmp_path):
     folder = run("tuned", "--jobs", "1", "--only", "softmax", "--seconds", "600")
     rows = [json.loads(line) for line in (folder / "tuned.jsonl").read_text().splitlines()]
-    tuning, finals = ([r for r in rows if r["what"]["stage"] == stage] for stage in ("tuning", "final"))
-    tried = {row["what"]["options"]["learning_rate"]: row["recall@1"] for row in tuning}
-    assert set(tuning.RATES) <= set(tried) and len(tried) == len(tuning)
+    trials, finals = ([r for r in rows if r["what"]["stage"] == stage] for stage in ("tuning", "final"))
+    tried = {row["what"]["options"]["learning_rate"]: row["recall@1"] for row in trials}
+    assert set(tuning.RATES) <= set(tried) and len(tried) == len(trials)
     best = max(tried.values())
     chosen = {row["what"]["options"]["learning_rate"] for row in finals}
     assert chosen == {min(rate for rate, recall in tried.items() if recall == best)}
