@@ -12,6 +12,7 @@ from torch import nn
 
 from dmlteach import models
 from dmlteach.errors import DMLTeachError
+from dmlteach.models import heads
 from dmlteach.models.bier import BIERHead, initialize_heads
 from dmlteach.models.diversity import (
     activation_penalty,
@@ -314,3 +315,17 @@ def test_a_mistake_is_one_clear_error(head, dim, options, message):
 def test_a_backbone_without_known_depths_says_how_to_name_them():
     with pytest.raises(DMLTeachError, match="which layers of mobilenet_v3_small"):
         models.create("mobilenet_v3_small", 16, head="cascade")
+
+
+@pytest.mark.parametrize("shape", [(128, 512), (512, 128), (64, 64), (1, 5)])
+def test_a_head_starts_as_torchs_orthogonal_matrix_whatever_the_number_of_threads(shape):
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        torch.manual_seed(3)
+        found.append(heads.rotation(*shape))
+    torch.set_num_threads(before)
+    torch.manual_seed(3)
+    torchs = torch.nn.init.orthogonal_(torch.empty(shape))
+    assert torch.allclose(found[0], torchs, atol=2e-6) and found[0].dtype == torch.float32
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])

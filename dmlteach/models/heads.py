@@ -111,9 +111,22 @@ def embedding_layer(num_features: int, embedding_dim: int) -> nn.Linear:
     It nearly keeps the features' distances: fine-tuning starts from what they know.
     """
     layer = nn.Linear(num_features, embedding_dim)
-    nn.init.orthogonal_(layer.weight)
+    with torch.no_grad():
+        layer.weight.copy_(rotation(*layer.weight.shape))
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def rotation(rows: int, columns: int) -> Tensor:
+    """A random matrix (rows, columns), its shorter side orthonormal, as `nn.init.orthogonal_` makes it.
+
+    The factors are found in float64: in fp32 their last bits would depend on the number of threads.
+    """
+    random = torch.empty(rows, columns).normal_()
+    wide = rows < columns
+    q, r = torch.linalg.qr((random.T if wide else random).double())
+    q *= r.diag().sign()
+    return (q.T if wide else q).float()
 
 
 def check_embedding_dim(head: str, embedding_dim: int | None, parts: int) -> int:
