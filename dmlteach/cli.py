@@ -1,6 +1,5 @@
 """The command line. What is heavy is imported inside the command that needs it: `--help` is instant."""
 
-import json
 import os
 import re
 import sys
@@ -15,7 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.files import write_text
+from dmlteach.files import write_json, write_text
+from dmlteach.options import pair, value_of
 
 if TYPE_CHECKING:
     from dmlteach.data import CheckReport
@@ -317,7 +317,7 @@ def evaluate(
                 "\nuntrained      not known: a run measures it on its test images, not across domains."
             )
         if output:
-            _write_json(Path(output), {**what, **found})
+            write_json(output, {**what, **found})
         return
     options = {"classes": classes, **_dataset_options(dataset, dataset_option)}
     images, gallery, notes, options = data.load_for_run(checkpoint, dataset, split, root, **options)
@@ -334,7 +334,7 @@ def evaluate(
     if output:
         known = {"untrained": before} if before else {}
         said = {"notes": notes} if notes else {}
-        _write_json(Path(output), {**what, "split": split, **numbers, **known, **said})
+        write_json(output, {**what, "split": split, **numbers, **known, **said})
 
 
 @app.command()
@@ -792,13 +792,8 @@ HOW_TO_GET = {
 
 def _pairs(given: list[str]) -> dict[str, Any]:
     """Options from ["num_targets=5", "balance=true"]."""
-    pairs = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise DMLTeachError(f"options are written NAME=VALUE, e.g. num_targets=5, not {text!r}.")
-        pairs[name.strip().replace("-", "_")] = _value(value.strip())
-    return pairs
+    pairs = (pair(text, "options", "num_targets=5") for text in given)
+    return {name: value_of(value) for name, value in pairs}
 
 
 def _dataset_options(dataset: str, given: list[str]) -> dict[str, Any]:
@@ -808,17 +803,6 @@ def _dataset_options(dataset: str, given: list[str]) -> dict[str, Any]:
     options = _pairs(given)
     data.check_options(dataset, options)
     return options
-
-
-def _value(text: str) -> Any:
-    """A number, true, false, none, or the text itself."""
-    special = {"true": True, "false": False, "none": None}
-    if text.lower() in special:
-        return special[text.lower()]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _refuse_beside(ctx: typer.Context, option: str, reason: str, others: list[str]) -> None:
@@ -928,10 +912,6 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _is_root() -> bool:

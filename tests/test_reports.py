@@ -158,9 +158,9 @@ def test_python_values_of_another_type_are_refused_too(tmp_path, given):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"seed": -1}, "seed must be 0 or more"),
-        ({"num_queries": 0}, "num_queries must be 1 or more"),
-        ({"map_points": -5}, "map_points must be 0 or more"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"num_queries": 0}, "num_queries must be at least 1"),
+        ({"map_points": -5}, "map_points must be at least 0"),
         ({"show_images": "some"}, "Known: all, none, permitted"),
         ({"epochs": 0}, "epochs must be positive"),
         ({"eval_every": -1}, "eval_every"),
