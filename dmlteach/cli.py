@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.files import write_json, write_text
+from dmlteach.files import check_place, write_json, write_text
 from dmlteach.options import pair, value_of
 
 if TYPE_CHECKING:
@@ -296,6 +296,8 @@ def evaluate(
         raise unknown_name("direction across domains", across, ("forward", "reverse"))
     if nmi_starts is not None and not nmi:
         raise DMLTeachError("--nmi-starts is about the clustering of --nmi; give both.")
+    if output:
+        check_place(output)
     from dmlteach import baseline, data, evaluate_domains, recall
     from dmlteach import evaluate as measure
 

@@ -548,3 +548,20 @@ def test_playground_writes_one_page_whole(tmp_path):
     assert f"playground: {page}" in run("playground", "--output", str(page)).output
     assert page.read_text("utf-8").startswith("<!doctype html>")
     assert [p.name for p in page.parent.iterdir()] == ["page.html"]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "embed", "search", "export"])
+def test_an_output_that_cannot_be_written_is_refused_before_any_image_is_looked_at(
+    command, tmp_path, monkeypatch
+):
+    ends = {"evaluate": "json", "embed": "npz", "search": "png", "export": "pt2"}
+    models.save(models.pretrained("untrained"), tmp_path / "model.safetensors")
+    monkeypatch.setattr(models.Model, "forward", lambda *_: pytest.fail("the network has been at work"))
+    place = tmp_path / "model.safetensors" / f"x.{ends[command]}"
+    picture = tmp_path / "a.png"
+    Image.new("L", (28, 28)).save(picture)
+    searched = [str(picture), "--gallery", str(tmp_path)] if command == "search" else []
+    done = run(
+        command, *searched, "--checkpoint", str(tmp_path / "model.safetensors"), "--output", str(place)
+    )
+    one_error(done, f"{place} cannot be written", "is not a folder. Choose another folder")
