@@ -372,6 +372,7 @@ def embed(
         _refuse_beside(ctx, "images", place, ["dataset", "root", "split", "classes", "dataset_option"])
     from dmlteach import data, embeddings
     from dmlteach.evaluate import embed as embedded
+    from dmlteach.inputs import collapse_sentence, is_collapsed
 
     embeddings.check(output)
     model = _trained_or_backbone(checkpoint, backbone, weights, image_size)
@@ -382,6 +383,7 @@ def embed(
         pictures, _, notes, _ = data.load_for_run(checkpoint, dataset, split, root, **options)
         _print_notes(notes)
     z = embedded(model, pictures, device, progress=sys.stderr.isatty())
+    _print_notes([collapse_sentence(len(z))] if is_collapsed(z) else [])
     embeddings.write(output, z, pictures)
     typer.echo(f"{len(z):,} embeddings of {z.shape[1]} numbers: {output}")
 
