@@ -50,11 +50,11 @@ def untrained(
     if numbers is None:
         return None, f"the run {checkpoint} was made before it was measured."
     if not same or any(numbers.get(count) != measured.get(count) for count in COUNTS):
-        classes = numbers.get("num_classes", "other")
-        return (
-            None,
-            f"the run measured it on {classes} test classes of {config['dataset']}, not on these images.",
-        )
+        classes, cut = numbers.get("num_classes", "other"), config.get("classes")
+        same = cut and split == "test" and dataset == config["dataset"]
+        again = f" (give --classes {cut}, as the training had)" if same else ""
+        what = f"{classes} test classes of {config['dataset']}"
+        return None, f"the run measured it on {what}, not on these images{again}."
     if not any(name in numbers for name in measured if name.startswith("recall@")):
         return None, "the run measured it at other K of Recall@K."
     return numbers, ""

@@ -281,7 +281,9 @@ def evaluate(
 ) -> None:
     """Exact retrieval metrics of a trained model, or of a pre-trained backbone's features, on a data set.
 
-    Of a run's folder, on the test images of the run, also those of its network before the first step.
+    Of a run's folder, also those of its network before the first step, where the images are those of the
+    run's own test. What was trained with --classes N needs --classes N here as well; without it, all classes
+    of the split are taken (of a folder of your own images, those of the run).
 
     \b
     Example:
@@ -360,7 +362,7 @@ def embed(
     """Write embeddings to a file for use elsewhere.
 
     Of a data set, or of every picture of a folder. The file holds embeddings (N, D), and paths, labels and
-    names of classes where there are any.
+    names of classes where there are any. As in evaluate, a run's own --classes N is to be named again.
 
     \b
     Example:
