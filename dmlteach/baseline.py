@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dmlteach.data import ImageDataset, provenance
+from dmlteach.errors import DMLTeachError
+from dmlteach.models import Model, create
+from dmlteach.models import load as load_model
 
 # Numbers that must agree for two evaluations to be of the same queries and classes.
 COUNTS = ("num_queries", "num_left_out", "num_classes")
@@ -47,14 +50,45 @@ def untrained(
     if numbers is None:
         return None, f"the run {checkpoint} was made before it was measured."
     if not same or any(numbers.get(count) != measured.get(count) for count in COUNTS):
-        classes = numbers.get("num_classes", "other")
-        return (
-            None,
-            f"the run measured it on {classes} test classes of {config['dataset']}, not on these images.",
-        )
+        classes, cut = numbers.get("num_classes", "other"), config.get("classes")
+        same = cut and split == "test" and dataset == config["dataset"]
+        again = f" (give --classes {cut}, as the training had)" if same else ""
+        what = f"{classes} test classes of {config['dataset']}"
+        return None, f"the run measured it on {what}, not on these images{again}."
     if not any(name in numbers for name in measured if name.startswith("recall@")):
         return None, "the run measured it at other K of Recall@K."
     return numbers, ""
+
+
+def network(config: Mapping[str, Any], recipe: Mapping[str, Any], trained: Model) -> tuple[Model | None, str]:
+    """The network of a run before its first step, made again: random from the seed, or from what it started.
+
+    Nothing is downloaded. Another version of torch can draw other random weights: compare its numbers with
+    those that the run recorded.
+
+    Args:
+        config, recipe: of the run, as its config.json has them.
+        trained: its network.
+
+    Returns:
+        The network, and ""; or None, and in half a sentence why it is not there.
+    """
+    start, spec = config.get("checkpoint"), trained.spec
+    if not start and any(what == "initialize heads" for what, _ in recipe.get("phases", ())):
+        return None, "its learners were made independent on the training images"
+    dim = recipe.get("embedding_dim", sum(trained.head.dims))
+    given = config.get("weights") or ("none" if spec.backbone == "omniglot_cnn" else "cached")
+    weights = {"none": None, "imagenet": "cached"}.get(given, given)
+    try:
+        if start:
+            return load_model(start), ""
+        return create(
+            spec.backbone, dim, weights=weights, normalize=spec.normalize,
+            image_size=spec.image_size, keep_aspect=spec.keep_aspect, head=spec.head,
+            head_options=spec.head_options, seed=config.get("seed", 0),
+        ), ""  # fmt: skip
+    except DMLTeachError:
+        return None, f"the weights it started from ({start or given}) are not here"
 
 
 def called(checkpoint: str | Path) -> str:

@@ -1,6 +1,5 @@
 """The command line. What is heavy is imported inside the command that needs it: `--help` is instant."""
 
-import json
 import os
 import re
 import sys
@@ -15,7 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.files import write_text
+from dmlteach.files import check_place, write_json, write_text
+from dmlteach.options import pair, value_of
 
 if TYPE_CHECKING:
     from dmlteach.data import CheckReport
@@ -281,7 +281,9 @@ def evaluate(
 ) -> None:
     """Exact retrieval metrics of a trained model, or of a pre-trained backbone's features, on a data set.
 
-    Of a run's folder, on the test images of the run, also those of its network before the first step.
+    Of a run's folder, also those of its network before the first step, where the images are those of the
+    run's own test. What was trained with --classes N needs --classes N here as well; without it, all classes
+    of the split are taken (of a folder of your own images, those of the run).
 
     \b
     Example:
@@ -296,6 +298,8 @@ def evaluate(
         raise unknown_name("direction across domains", across, ("forward", "reverse"))
     if nmi_starts is not None and not nmi:
         raise DMLTeachError("--nmi-starts is about the clustering of --nmi; give both.")
+    if output:
+        check_place(output)
     from dmlteach import baseline, data, evaluate_domains, recall
     from dmlteach import evaluate as measure
 
@@ -317,7 +321,7 @@ def evaluate(
                 "\nuntrained      not known: a run measures it on its test images, not across domains."
             )
         if output:
-            _write_json(Path(output), {**what, **found})
+            write_json(output, {**what, **found})
         return
     options = {"classes": classes, **_dataset_options(dataset, dataset_option)}
     images, gallery, notes, options = data.load_for_run(checkpoint, dataset, split, root, **options)
@@ -334,7 +338,7 @@ def evaluate(
     if output:
         known = {"untrained": before} if before else {}
         said = {"notes": notes} if notes else {}
-        _write_json(Path(output), {**what, "split": split, **numbers, **known, **said})
+        write_json(output, {**what, "split": split, **numbers, **known, **said})
 
 
 @app.command()
@@ -358,7 +362,7 @@ def embed(
     """Write embeddings to a file for use elsewhere.
 
     Of a data set, or of every picture of a folder. The file holds embeddings (N, D), and paths, labels and
-    names of classes where there are any.
+    names of classes where there are any. As in evaluate, a run's own --classes N is to be named again.
 
     \b
     Example:
@@ -370,6 +374,7 @@ def embed(
         _refuse_beside(ctx, "images", place, ["dataset", "root", "split", "classes", "dataset_option"])
     from dmlteach import data, embeddings
     from dmlteach.evaluate import embed as embedded
+    from dmlteach.inputs import collapse_sentence, is_collapsed
 
     embeddings.check(output)
     model = _trained_or_backbone(checkpoint, backbone, weights, image_size)
@@ -380,6 +385,7 @@ def embed(
         pictures, _, notes, _ = data.load_for_run(checkpoint, dataset, split, root, **options)
         _print_notes(notes)
     z = embedded(model, pictures, device, progress=sys.stderr.isatty())
+    _print_notes([collapse_sentence(len(z))] if is_collapsed(z) else [])
     embeddings.write(output, z, pictures)
     typer.echo(f"{len(z):,} embeddings of {z.shape[1]} numbers: {output}")
 
@@ -792,13 +798,8 @@ HOW_TO_GET = {
 
 def _pairs(given: list[str]) -> dict[str, Any]:
     """Options from ["num_targets=5", "balance=true"]."""
-    pairs = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise DMLTeachError(f"options are written NAME=VALUE, e.g. num_targets=5, not {text!r}.")
-        pairs[name.strip().replace("-", "_")] = _value(value.strip())
-    return pairs
+    pairs = (pair(text, "options", "num_targets=5") for text in given)
+    return {name: value_of(value) for name, value in pairs}
 
 
 def _dataset_options(dataset: str, given: list[str]) -> dict[str, Any]:
@@ -808,17 +809,6 @@ def _dataset_options(dataset: str, given: list[str]) -> dict[str, Any]:
     options = _pairs(given)
     data.check_options(dataset, options)
     return options
-
-
-def _value(text: str) -> Any:
-    """A number, true, false, none, or the text itself."""
-    special = {"true": True, "false": False, "none": None}
-    if text.lower() in special:
-        return special[text.lower()]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _refuse_beside(ctx: typer.Context, option: str, reason: str, others: list[str]) -> None:
@@ -928,10 +918,6 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _is_root() -> bool:

@@ -21,13 +21,15 @@ def check(path: str | Path) -> None:
         path: of the file.
 
     Raises:
-        DMLTeachError: its ending is neither .npz nor .parquet, or Parquet's package is missing.
+        DMLTeachError: its ending is neither .npz nor .parquet, Parquet's package is missing, or there can be
+            no file in its place.
     """
     suffix = Path(path).suffix
     if suffix not in FORMATS:
         raise DMLTeachError(f"embeddings are written as {' or '.join(FORMATS)}, not as {str(path)!r}.")
     if suffix == ".parquet" and find_spec("pyarrow") is None:
         raise DMLTeachError(f"{path} needs pyarrow: pip install pyarrow (or write to a file .npz).")
+    files.check_place(path)
 
 
 def write(path: str | Path, embeddings: Tensor, images: ImageDataset) -> None:

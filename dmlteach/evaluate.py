@@ -1,5 +1,6 @@
 """Run a model over a data set: embeddings, then exact metrics."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from dmlteach.data.cache import CachedImages, Mode, cached
 from dmlteach.device import choose_device, moved
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
-from dmlteach.inputs import check_finite
+from dmlteach.inputs import check_finite, collapse_sentence, is_collapsed
 from dmlteach.models import Model
 
 
@@ -136,6 +137,9 @@ def evaluate(
         Fractions "recall@K", "map@r", "r_precision", and the counts "num_queries", "num_left_out" and
         "num_classes": the classes of all queries; with NMI also "nmi", "f1" and "nmi_starts", the number of
         k-means starts.
+
+    Warns:
+        UserWarning: all embeddings are equal, so that the numbers mean nothing.
     """
     items = dataset if gallery is None else gallery
     number, what = recall.searched(dataset, gallery), f"the {items.split} split"
@@ -147,11 +151,19 @@ def evaluate(
     others: tuple[Tensor | None, Tensor | None] = (None, None)
     if gallery is not None:
         others = (embed(model, gallery, device, progress=progress), gallery.labels)
+    _warn_of_collapse(embeddings, others[0])
     result = metrics.retrieval_metrics(embeddings, dataset.labels, ks, *others)
     result["num_classes"] = len(dataset.labels.unique())
     if with_nmi:
         result |= metrics.clustering_metrics(embeddings, dataset.labels, restarts=nmi_starts)
     return result
+
+
+def _warn_of_collapse(queries: Tensor, gallery: Tensor | None) -> None:
+    """Say of numbers that they mean nothing, where all embeddings are equal."""
+    embeddings = queries if gallery is None else torch.cat([queries, gallery])
+    if is_collapsed(embeddings):
+        warnings.warn(collapse_sentence(len(embeddings)), stacklevel=3)
 
 
 def evaluate_domains(
@@ -209,6 +221,7 @@ def evaluate_domains(
     for domain, images in there.items():
         moving = embedded(images)
         queries, gallery = (moving, fixed) if reverse else (fixed, moving)
+        _warn_of_collapse(queries[0], gallery[0])
         direction = f"{domain} → {source}" if reverse else f"{source} → {domain}"
         result[direction] = metrics.retrieval_metrics(*queries, ks, *gallery)
         result[direction]["num_classes"] = len(queries[1].unique())

@@ -57,8 +57,10 @@ def write(model: Model, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != SUFFIX:
         raise DMLTeachError(f"an exported model is a file *{SUFFIX}, not {str(path)!r}.")
-    program = _program(model)
     description = path.with_name(path.name + ".json")
+    for place in (path, description):
+        files.check_place(place)
+    program = _program(model)
     with files.whole(path) as file:
         torch.export.save(program, file)
         files.write_json(description, describe(model, path.name))

@@ -87,8 +87,7 @@ def whole(path: str | Path) -> Iterator[Writer]:
             part = None
             file = Writer(io.FileIO(path, "w"))  # a folder raises
         else:
-            # Each writer has a name of its own: two at work on one file leave one of both, whole.
-            part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+            part = _part_of(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             file = Writer(io.FileIO(part, "x"))
     except OSError as error:
@@ -106,6 +105,33 @@ def whole(path: str | Path) -> Iterator[Writer]:
             raise _cannot_write(path, file.refusal) from file.refusal
         if file.refusal:
             raise file.refusal
+
+
+def check_place(path: str | Path) -> None:
+    """Refuse, before the work whose result it will hold, a file that `whole` could not begin.
+
+    Args:
+        path: of the file; nothing is made.
+
+    Raises:
+        DMLTeachError: it is a folder, its name is too long, or its folder is none or must not be written in.
+    """
+    path = Path(path)
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        return  # a device
+    try:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, "")
+        os.stat(_part_of(path))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    there = next(place for place in path.absolute().parents if os.path.lexists(place))
+    if not os.path.isdir(there):
+        raise _cannot_write(path, OSError(errno.ENOTDIR, ""))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _cannot_write(path, OSError(errno.EACCES, ""))
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -304,9 +330,16 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
+def _part_of(path: Path) -> Path:
+    """A name beside a file's, new each time: two writers at work on one file leave one of both, whole."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+
+
 def _cannot_write(path: Path, error: OSError) -> DMLTeachError:
     folder = path.parent
     reason = REASONS.get(error.errno or 0, error.strerror or str(error)).format(folder=folder)
-    cure = "Make room, or choose another folder" if error.errno in WANT_ROOM else "Choose another folder"
+    cure = "Choose another folder"
+    if error.errno in WANT_ROOM:
+        reason, cure = f"{reason} ({readable(_free(folder))} free)", "Make room, or choose another folder"
     kept = "; the file that stands there is unchanged." if os.path.isfile(path) else "."
-    return DMLTeachError(f"{path} cannot be written: {reason} ({readable(_free(folder))} free). {cure}{kept}")
+    return DMLTeachError(f"{path} cannot be written: {reason}. {cure}{kept}")

@@ -127,3 +127,15 @@ def is_collapsed(embeddings: Tensor) -> bool:
         return False
     rounding = max(1e-6 * float(z.abs().max()), 1e-18)
     return float((z - z.mean(0)).abs().max()) <= rounding
+
+
+def collapse_sentence(count: int) -> str:
+    """What to say where `is_collapsed` holds.
+
+    Args:
+        count: of the images whose embeddings are equal.
+    """
+    return (
+        f"all {count:,} images have the same embedding: the network does not tell them apart (it has "
+        "collapsed), and their order says nothing."
+    )

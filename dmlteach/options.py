@@ -1,6 +1,7 @@
 """Options by name: which ones there are, and which values of them mean something."""
 
 import inspect
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -102,6 +103,40 @@ def check_seed(seed: object, name: str = "seed") -> None:
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) <= LARGEST_SEED:
         raise DMLTeachError(f"{name} must be a whole number from 0 to {LARGEST_SEED}, not {seed!r}.")
+
+
+def pair(text: str, what: str, example: str) -> tuple[str, str]:
+    """Name and value of an option as it is written on a command line, NAME=VALUE.
+
+    Args:
+        text: e.g. "num-targets=5".
+        what: what is written so, in the plural, for the error.
+        example: of such an option, likewise.
+
+    Returns:
+        The name with underscores, and the value as it stands there, which may be empty.
+
+    Raises:
+        DMLTeachError: the name or the sign between the two is missing.
+    """
+    name, equals, value = text.partition("=")
+    name = name.strip().replace("-", "_")
+    if not (name and equals):
+        raise DMLTeachError(f"{what} are written NAME=VALUE, e.g. {example}, not {text!r}.")
+    return name, value.strip()
+
+
+def value_of(text: str) -> Any:
+    """A number, true, false, none, a list or what else JSON holds; what is none of these is a text.
+
+    Args:
+        text: as it is written on a command line.
+    """
+    special = {"true": True, "false": False, "none": None}
+    try:
+        return special[text.lower()] if text.lower() in special else json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _is_of(value: object, kind: Any) -> bool:

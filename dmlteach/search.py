@@ -14,7 +14,7 @@ from dmlteach.data.pictures import NO_CLASS
 from dmlteach.distances import cosine_to, distance, squared_distances_to
 from dmlteach.errors import DMLTeachError, printable
 from dmlteach.evaluate import cached_for, embed
-from dmlteach.inputs import is_collapsed
+from dmlteach.inputs import collapse_sentence, is_collapsed
 from dmlteach.models import Model
 
 BLOCK = 65_536  # pictures of the gallery compared at once: that bounds the memory
@@ -108,10 +108,8 @@ def table(found: Found) -> str:
     """
     blocks = []
     if found.collapsed:
-        blocks.append(
-            f"All {len(found.queries) + len(found.gallery)} pictures have the same embedding: the network "
-            "does not tell them apart (it has collapsed), and their order says nothing."
-        )
+        said = collapse_sentence(len(found.queries) + len(found.gallery))
+        blocks.append(said[0].upper() + said[1:])
     for query, (path, label) in enumerate(zip(found.queries.paths or [], found.classes, strict=True)):
         known = f"  (class {printable(found.class_name(label))})" if label != NO_CLASS else ""
         cells = [["", found.measure, "", "class", "picture"], *_cells(found, query)]

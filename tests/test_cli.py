@@ -12,6 +12,7 @@ from unittest.mock import Mock, create_autospec
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 from typer.testing import CliRunner
@@ -404,6 +405,35 @@ def test_embed_takes_a_folder_or_a_split_of_it(tmp_path, photo_model):
         assert stored["paths"].tolist() == ["a/0.png", "a/1.png", "b/0.png", "b/1.png", "c/0.png", "c/1.png"]
 
 
+def test_a_collapsed_network_is_said_to_be_one_by_every_command_in_the_same_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole, collapsed = (
+        models.create("resnet18", 8, image_size=32),
+        models.create("resnet18", 8, image_size=32),
+    )
+    torch.nn.init.zeros_(collapsed.head.linear.weight)
+    models.save(whole, "whole.safetensors")
+    models.save(collapsed, "collapsed.safetensors")
+    folder = images(tmp_path / "images", 4)
+    own = ["--dataset", "folder", "--root", str(folder)]
+    query = str(folder / "test" / "d" / "0.png")
+    sentence = (
+        "ll 12 images have the same embedding: the network does not tell them apart (it has collapsed), and "
+        "their order says nothing.\n"
+    )
+    for name, said in (("whole", 0), ("collapsed", 1)):
+        network = ["--checkpoint", f"{name}.safetensors"]
+        measured = run("evaluate", *network, *own)
+        written = run("embed", *network, *own, "--output", "z.npz")
+        found = run("search", *network, "--gallery", str(folder / "test"), query)
+        assert measured.exit_code == written.exit_code == found.exit_code == 0
+        for notes in (measured.stderr, written.stderr):
+            assert notes.count(f"note: a{sentence}") == notes.count("same embedding") == said
+        assert (
+            found.output.count(f"A{sentence.replace('12', '13')}") == found.output.count("same emb") == said
+        )
+
+
 def test_search_prints_a_table_and_draws_a_picture(tmp_path, photo_model):
     folder, picture = images(tmp_path / "images", 3), tmp_path / "found" / "search.png"
     asked = [str(folder / "train" / "a" / "0.png"), str(folder / "test" / "e" / "1.png")]
@@ -548,3 +578,20 @@ def test_playground_writes_one_page_whole(tmp_path):
     assert f"playground: {page}" in run("playground", "--output", str(page)).output
     assert page.read_text("utf-8").startswith("<!doctype html>")
     assert [p.name for p in page.parent.iterdir()] == ["page.html"]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "embed", "search", "export"])
+def test_an_output_that_cannot_be_written_is_refused_before_any_image_is_looked_at(
+    command, tmp_path, monkeypatch
+):
+    ends = {"evaluate": "json", "embed": "npz", "search": "png", "export": "pt2"}
+    models.save(models.pretrained("untrained"), tmp_path / "model.safetensors")
+    monkeypatch.setattr(models.Model, "forward", lambda *_: pytest.fail("the network has been at work"))
+    place = tmp_path / "model.safetensors" / f"x.{ends[command]}"
+    picture = tmp_path / "a.png"
+    Image.new("L", (28, 28)).save(picture)
+    searched = [str(picture), "--gallery", str(tmp_path)] if command == "search" else []
+    done = run(
+        command, *searched, "--checkpoint", str(tmp_path / "model.safetensors"), "--output", str(place)
+    )
+    one_error(done, f"{place} cannot be written", "is not a folder. Choose another folder")

@@ -76,6 +76,20 @@ def test_evaluation_is_the_metrics_of_the_embeddings(characters):
         evaluate(model, characters, with_nmi=True, nmi_starts=0, device="cpu")
 
 
+def test_numbers_of_a_collapsed_network_come_with_a_warning_and_of_others_with_none(characters, recwarn):
+    model = models.create("omniglot_cnn", 8)
+    evaluate(model, characters, device="cpu")
+    evaluate_domains(model, "omniglot", classes=6, device="cpu")
+    assert not recwarn.list
+    torch.nn.init.zeros_(model.head.linear.weight)
+    with pytest.warns(UserWarning, match="^all 120 images have the same embedding"):
+        evaluate(model, characters, device="cpu")
+    with pytest.warns(UserWarning, match="^all 240 images have the same embedding"):
+        evaluate(model, characters, characters, device="cpu")
+    with pytest.warns(UserWarning, match="have the same embedding"):
+        evaluate_domains(model, "omniglot", classes=6, device="cpu")
+
+
 def test_queries_search_a_gallery(characters):
     model = models.create("omniglot_cnn", 8)
     result = evaluate(model, characters, characters, device="cpu")

@@ -100,6 +100,30 @@ def test_a_full_disk_is_said_to_be_full(save):
             save(file)
 
 
+@pytest.mark.parametrize(
+    "place", ["file/a.json", "file/below/a.json", "folder", "a" * 300, "new/a.json", "a.json", "file", "."]
+)
+def test_what_could_not_be_written_is_refused_before_the_work_in_the_same_words(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    Path("folder").mkdir()
+    said = []
+    for begin in (files.check_place, lambda path: files.write_text(path, "text")):
+        there = sorted(Path().rglob("*"))
+        try:
+            begin(place)
+            said.append("")
+        except DMLTeachError as error:
+            said.append(str(error))
+            assert "free" not in said[-1]  # room is not what is missing
+        assert begin is not files.check_place or sorted(Path().rglob("*")) == there
+    assert said[0] == said[1] and bool(said[0]) == (place not in ("new/a.json", "a.json", "file"))
+
+
+def test_a_device_can_be_written_to():
+    files.check_place("/dev/null")
+
+
 def test_models_and_embeddings_are_not_half_there_either(tmp_path):
     images = load("omniglot", "test", classes=1)
     z = torch.zeros(len(images), 4000)
@@ -171,7 +195,8 @@ def test_each_refusal_names_its_reason_and_the_cure(number, words, tmp_path, mon
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(DMLTeachError) as caught:
         files.write_text(tmp_path / "a.txt", "text")
-    assert all(word in str(caught.value) for word in [*words, str(tmp_path / "a.txt"), "B free"])
+    assert all(word in str(caught.value) for word in [*words, str(tmp_path / "a.txt")])
+    assert ("B free" in str(caught.value)) == ("Make room" in words)  # how much is, where room is the matter
     assert not list(tmp_path.iterdir())
 
 

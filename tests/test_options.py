@@ -10,7 +10,7 @@ import torch
 
 from dmlteach import TrainConfig, data, fit, losses, models, samplers
 from dmlteach.errors import DMLTeachError
-from dmlteach.options import check_options, check_seed, check_type
+from dmlteach.options import check_options, check_seed, check_type, pair, value_of
 
 KINDS: list[tuple[Any, list, list]] = [
     (int, [0, -3, 10**30], [True, 1.0, "1", None, [1]]),
@@ -124,3 +124,27 @@ def test_a_data_set_refuses_options_without_looking_at_the_data():
     ]:
         with pytest.raises(DMLTeachError, match=said):
             data.check_options("omniglot", options)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5", 5),
+        ("0.5", 0.5),
+        ("True", True),
+        ("none", None),
+        ("[1, 2]", [1, 2]),
+        ("hard", "hard"),
+        ("a=b", "a=b"),
+        ("[" * 100_000, "[" * 100_000),
+    ],
+)
+def test_what_is_written_on_a_command_line_is_a_value_of_its_kind_or_a_text(text, value):
+    name, written = pair(f"num-targets = {text}", "options", "num_targets=5")
+    assert name == "num_targets" and value_of(written) == value and type(value_of(written)) is type(value)
+
+
+@pytest.mark.parametrize("text", ["margin", "=1", " =1", ""])
+def test_a_pair_without_a_name_or_a_value_is_one_sentence_that_shows_one(text):
+    with pytest.raises(DMLTeachError, match="^things are written NAME=VALUE, e.g. a=1, not "):
+        pair(text, "things", "a=1")

@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from dmlteach import cli, models
 from dmlteach.data import ImageDataset
 from dmlteach.errors import DMLTeachError
-from dmlteach.metrics import first_match_ranks, recall_at_k, retrieval_metrics
+from dmlteach.evaluate import evaluate
+from dmlteach.metrics import first_match_ranks, nmi, recall_at_k, retrieval_metrics
 from dmlteach.plots.style import Picture
 from dmlteach.query_statistics import mean_interval
 from dmlteach.reports import commands, pictures, subject, text
-from dmlteach.train import TrainConfig
+from dmlteach.train import TrainConfig, fit
 
 DRAWINGS = torch.randint(0, 255, (200, 1, 28, 28), generator=torch.Generator().manual_seed(0)).byte()
 
@@ -55,7 +56,7 @@ def measured(embeddings, labels):
     """A network's result from its embeddings alone."""
     one = object.__new__(subject.Measured)
     one.queries = one.gallery = torch.as_tensor(embeddings).float()
-    one.labels = torch.as_tensor(labels)
+    one.labels, one.ks = torch.as_tensor(labels), (1, 2)
     one.scores = retrieval_metrics(one.queries, one.labels, (1, 2)) | {
         "num_classes": len(one.labels.unique())
     }
@@ -173,7 +174,7 @@ def run_folder(folder, metrics, **config):
 
 
 def test_curve_of_a_shipped_network_begins_with_the_untrained_one(shipped):
-    said, figure = pictures.curve(shipped)
+    said, figure = pictures.curve(shipped, (None, ""))
     recall = figure.axes[1].lines
     assert recall[0].get_xdata()[0] == 0 and recall[0].get_ydata()[0] == recall[1].get_ydata()[0]
     assert "500 of the test drawings only, of 25 classes" in said.markdown
@@ -233,7 +234,7 @@ def test_untrained_number_counts_only_where_it_is_of_the_same_test_set(tmp_path,
     metrics = {"untrained": recorded} if recorded else {"epochs": []}
     run = run_folder(tmp_path, metrics, dataset="made_up", dataset_options={})
     _, row, classifier = subject.rows_of(run, GOOD, TEST, None, "cpu")
-    assert row.note == note and (row.found is not None) == known
+    assert row.note.partition(";")[0] == note and (row.found is not None) == known
     assert classifier.found is None and "baseline=RUN" in classifier.note
 
 
@@ -242,7 +243,7 @@ def test_model_file_alone_says_that_its_classes_are_not_known(tmp_path):
     alone = subject.open_subject(tmp_path / "mine.safetensors")
     assert alone.name == "mine" and "not known" in text.unseen(alone, TEST)
     assert text.training_sentence(alone).markdown.startswith("No training is recorded")
-    assert text.settings_table(alone) is None and pictures.curve(alone) == []
+    assert text.settings_table(alone) is None and pictures.curve(alone, (None, "")) == []
 
 
 def test_damaged_file_of_a_run_is_named(tmp_path):
@@ -270,8 +271,10 @@ def test_training_that_has_ended_is_left_as_it_is_and_other_options_are_refused(
     val = json.loads(before[subject.BEFORE])["recall@1"]
     assert 0 < val < 1
     run = subject.open_subject(tmp_path / "run")
-    said, figure = pictures.curve(run)
+    test = subject.test_set("omniglot", None, run)
+    said, figure = pictures.curve(run, subject.before_on_val(run, test, None, "cpu"))
     assert "on the 8 val classes" in said.markdown and figure.axes[1].lines[-1].get_ydata() == [val, val]
+    assert "not known" not in said.markdown
     assert run.made_with["device"] == "cpu" and run.made_with["versions"]["torch"] == torch.__version__
 
     subject.train(TrainConfig(**small, max_minutes=5.0))
@@ -281,6 +284,119 @@ def test_training_that_has_ended_is_left_as_it_is_and_other_options_are_refused(
         DMLTeachError, match=r"holds a training with epochs=1, not 2: choose another --output"
     ):
         subject.train(TrainConfig(**small | {"epochs": 2}))
+
+
+# ── the network before its first step ────────────────────────────────────────────────────────────────
+
+
+SMALL = {
+    "classes": 8,
+    "epochs": 1,
+    "batches_per_epoch": 2,
+    "batch_size": 16,
+    "device": "cpu",
+    "progress": False,
+}
+RECALL = {"recall@1": 0.0}  # of the untrained network on val, by run
+
+
+@pytest.fixture(scope="module", params=["from random weights", "from another run"])
+def trained(request, tmp_path_factory):
+    """A run as `dmlteach train` makes it, which has not recorded the untrained network on its val classes."""
+    folder = tmp_path_factory.mktemp("runs")
+    start = {}
+    if request.param == "from another run":
+        start = {"checkpoint": folder / "start.safetensors"}
+        models.save(models.create("omniglot_cnn", 16, seed=7), start["checkpoint"])
+
+    def note(run):
+        RECALL.setdefault(request.param, evaluate(run.model, run.val.queries, ks=(1,))["recall@1"])
+
+    config = TrainConfig(method="contrastive", seed=5, output=str(folder / "run"), **SMALL, **start)
+    return subject.open_subject(fit(config, after_epoch=note).path), RECALL[request.param]
+
+
+def test_the_untrained_network_of_a_run_has_an_interval_and_every_further_number(trained):
+    run, _ = trained
+    test = subject.test_set("omniglot", None, run)
+    this = subject.Measured(run.model, test, "cpu", (1, 2, 4, 8))
+    rows = subject.rows_of(run, this, test, None, "cpu")
+    before = rows[1].found
+    assert rows[1].note == "before the first step" and before.scores == run.metrics["untrained"]
+    low, high = before.interval
+    assert low < before.scores["recall@1"] < high
+    lines = text.further_table(rows, test, (), 0).markdown.splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:4]] == [f"| {run.name}", f"| {rows[1].name}"]
+    assert lines[4] == "" and "–" not in "".join(lines)  # a classifier that was not measured has no line
+    assert lines[3].endswith(f"| {text.percent(nmi(before.queries, before.labels))} |")
+
+
+def test_the_curve_of_a_run_begins_with_the_untrained_network_on_its_val_classes(trained):
+    run, recall = trained
+    test = subject.test_set("omniglot", None, run)
+    before = subject.before_on_val(run, test, None, "cpu")
+    assert before == (recall, "") and 0 < recall < 1
+    said, figure = pictures.curve(run, before)
+    assert "not known" not in said.markdown
+    name = "at the start" if run.config["checkpoint"] else "untrained"
+    assert [label.get_text() for label in figure.axes[1].texts] == [name]
+    kept = run.run / "data.json"
+    record = kept.read_text()
+    kept.write_text(record.replace(json.loads(record)["splits"]["val"]["fingerprint"], "other images"))
+    unknown = subject.before_on_val(run, test, None, "cpu")
+    kept.write_text(record)
+    assert unknown == (None, "the val images are not known to be those of its training")
+    said, figure = pictures.curve(run, unknown)
+    assert said.markdown.endswith(f"before the first step is not known: {unknown[1]}.")
+    assert not figure.axes[1].texts
+
+
+def changed(run, recorded=None, recipe=None, **config):
+    """The same run with another record, recipe or options."""
+    metrics = run.metrics | {"untrained": run.metrics["untrained"] | (recorded or {})}
+    return run._replace(config=run.config | config, recipe=run.recipe | (recipe or {}), metrics=metrics)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"checkpoint": "gone.safetensors"}, "the weights it started from (gone.safetensors) are not here"),
+        ({"checkpoint": None, "weights": "no.pth"}, "the weights it started from (no.pth) are not here"),
+        ({"checkpoint": None, "seed": 99}, "made again here, it has another Recall@1"),
+        (
+            {"checkpoint": None, "recipe": {"phases": [["initialize heads", 300]]}},
+            "its learners were made independent on the training images",
+        ),
+    ],
+)
+def test_a_network_that_cannot_be_made_again_keeps_its_recorded_numbers_and_says_why(trained, change, why):
+    run = changed(trained[0], **change)
+    test = subject.test_set("omniglot", None, run)
+    this = subject.Measured(run.model, test, "cpu", (1, 2, 4, 8))
+    rows = subject.rows_of(run, this, test, None, "cpu")
+    assert rows[1].found == trained[0].metrics["untrained"]
+    assert rows[1].note == f"before the first step; no interval: {why}"
+    said = text.further_table(rows, test, (), 0).markdown
+    assert said.count("–") == 2 and "–: neither recorded by the run nor measured here" in said
+
+
+# ── a collapsed network ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_report_of_a_collapsed_network_says_so_and_shows_nothing_that_would_mean_something(drawings, recwarn):
+    one = measured(torch.ones(120, 6) + 1e-9 * NOISE, LABELS)
+    said = "All 120 images have the same embedding: the network does not tell them apart (it has collapsed)"
+    found = pictures.find(one, TEST)
+    assert text.result_sentences([subject.Row("this", one)], TEST).markdown.startswith(said)
+    assert text.retrieval_sentence(one, True, "all").markdown.startswith(said)
+    assert pictures.random_queries(found, TEST, drawings, 3, 0) is None
+    assert pictures.worst_queries(one, found, TEST, drawings, 3) == []
+    assert pictures.hubs(found, TEST, drawings, 3) == []
+    assert pictures.embedding_map(one, TEST, drawings, 100, 0) == []
+    table = text.further_table([subject.Row("this", one)], TEST, (), 0).markdown
+    assert table.splitlines()[2].startswith("| this | 0.0 % | 0.0 % |")
+    assert not recwarn.list
+    assert "collapsed" not in text.result_sentences([subject.Row("this", POOR)], TEST).markdown
 
 
 # ── command lines that repeat it ─────────────────────────────────────────────────────────────────────
@@ -374,14 +490,15 @@ def test_images_that_may_not_be_shown_are_named_instead():
     for section in (pictures.worst_queries(POOR, found, TEST, None, 3), pictures.hubs(found, TEST, None, 3)):
         assert not any(isinstance(one, Picture) for one in section)
         assert re.search(r"image \d+ of class c\d+", section[-1].markdown)
-    assert "show_images=all" in text.retrieval_sentence(False, "permitted").markdown
+    assert "show_images=all" in text.retrieval_sentence(GOOD, False, "permitted").markdown
 
 
 @pytest.mark.parametrize(("images", "has_map"), [(3, False), (4, False), (6, True), (20, True)])
 def test_tiny_sets_get_a_map_or_a_sentence(images, has_map):
     labels = torch.arange(images) // 2
     test = subject.TestSet(images_of(labels), None)
-    parts = pictures.embedding_map(SimpleNamespace(queries=NOISE[:images]), test, None, 100, seed=0)
+    one = SimpleNamespace(queries=NOISE[:images], collapsed=False)
+    parts = pictures.embedding_map(one, test, None, 100, seed=0)
     assert isinstance(parts[-1], Picture) == has_map
     if has_map:
         assert f"{images} test images, of {len(labels.unique())} classes" in parts[0].markdown
@@ -398,7 +515,8 @@ def test_small_test_sets_have_neighbours_and_no_hubs():
 
 def test_gallery_is_searched_and_shown_behind_the_queries(shipped):
     test = subject.TestSet(images_of([0, 1]), images_of([1, 1, 0]))
-    one = SimpleNamespace(queries=torch.tensor([[0.0], [1.0]]), gallery=torch.tensor([[1.0], [2.0], [-0.1]]))
+    queries, gallery = torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0], [-0.1]])
+    one = SimpleNamespace(queries=queries, gallery=gallery, collapsed=False)
     found = pictures.find(one, test)
     assert found.rows[:, 0].tolist() == [2, 0] and found.offset == 2
     both = subject.Images(shipped.model, test)

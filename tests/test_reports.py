@@ -9,9 +9,10 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from dmlteach import data, methods, reports
+from dmlteach import data, methods, models, reports
 from dmlteach.errors import DMLTeachError
 from dmlteach.reports import commands, parameters, subject, text
 from dmlteach.train import TrainConfig
@@ -158,9 +159,9 @@ def test_python_values_of_another_type_are_refused_too(tmp_path, given):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"seed": -1}, "seed must be 0 or more"),
-        ({"num_queries": 0}, "num_queries must be 1 or more"),
-        ({"map_points": -5}, "map_points must be 0 or more"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"num_queries": 0}, "num_queries must be at least 1"),
+        ({"map_points": -5}, "map_points must be at least 0"),
         ({"show_images": "some"}, "Known: all, none, permitted"),
         ({"epochs": 0}, "epochs must be positive"),
         ({"eval_every": -1}, "eval_every"),
@@ -269,3 +270,17 @@ def test_report_of_twenty_images_whose_drawing_fails_at_first_is_drawn_from_what
         this, subject.Measured(this.model, opposite, "cpu", (1,)), opposite, this, "cpu"
     )
     assert "of the test were trained on" in beside.note
+
+
+def test_page_of_a_collapsed_network_has_sentences_and_no_warning_of_a_program(twenty_images, tmp_path):
+    network = models.create("resnet18", 4, image_size=24)
+    torch.nn.init.zeros_(network.head.linear.weight)
+    models.save(network, tmp_path / "collapsed.safetensors")
+    given = {"checkpoint": str(tmp_path / "collapsed.safetensors"), "show_images": "all", "device": "cpu"}
+    given |= {"dataset": "folder", "root": str(twenty_images), "output": tmp_path / "out"}
+    page = reports.run(**given).read_text(encoding="utf-8")
+    assert page.count("images have the same embedding: the network does not tell them apart") == 2
+    assert "Warning" not in page and "<img" not in page
+    assert "The worst queries" not in page and "A map of the embedding" not in page
+    body = page.partition("<body>")[2]
+    assert "&nbsp;%" in body and not re.search(r"\d %", body)  # a number and its unit stay on one line

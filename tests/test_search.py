@@ -129,7 +129,7 @@ def test_a_collapsed_network_finds_everything_alike_and_the_table_says_so(drawin
             torch.nn.init.ones_(layer.bias)
     query = [drawings / "sign 2" / "3.png"]
     table = search.table(search.find(net, drawings, query, 3, "cpu"))
-    assert table.startswith(f"All {CLASSES * EACH + 1} pictures have the same embedding")
+    assert table.startswith(f"All {CLASSES * EACH + 1} images have the same embedding")
     assert "same embedding" not in search.table(search.find(model(on_sphere), drawings, query, 3, "cpu"))
 
 

@@ -166,7 +166,7 @@ def existing(root: str | Path | None) -> Path:
         DMLTeachError: it was not given, or there is no such folder.
     """
     if root is None:
-        raise DMLTeachError(f"data set 'folder' needs root, the folder with your images.\n{EXPECTED}")
+        raise DMLTeachError(f"data set 'folder' needs --root DIR, the folder with your images.\n{EXPECTED}")
     root = Path(root).expanduser()
     if not root.is_dir():
         state = "is no folder" if root.exists() else "does not exist"

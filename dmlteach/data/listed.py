@@ -44,7 +44,7 @@ def numbered(
 def existing(dataset: str, root: str | Path | None, layout: str) -> Path:
     """`root` as a path that is there; `layout` tells what is expected, for the error message."""
     if root is None:
-        raise DMLTeachError(f"data set {dataset!r} needs root, the place where it is.\n{layout}")
+        raise DMLTeachError(f"data set {dataset!r} needs --root PATH, the place where it is.\n{layout}")
     place = Path(root).expanduser()
     if not place.exists():
         raise DMLTeachError(f"{place} does not exist.\n{layout}")

@@ -1,6 +1,6 @@
 """Which classes of a folder of one's own images are for training, and which for the test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dmlteach.data.files import StoredFile
@@ -105,31 +105,43 @@ class Sides:
             )
         return there
 
-    def _check(self) -> None:
-        """Raise on a layout that cannot be used."""
+    def faults(self) -> list[str]:
+        """Why the folder cannot be used as it lies there, a sentence each; none where it can."""
         root, parts = self.layout.root, self.layout.parts
-        if parts and not {"train", "test"} <= parts.keys():
-            raise DMLTeachError(_lacking(self.layout))
         if not parts:
-            _check_classes(self.layout, str(root), self.layout.classes())
+            return list(_fault(self.layout, str(root), self.layout.classes()))
+        lacking = [] if {"train", "test"} <= parts.keys() else [_lacking(self.layout)]
         for part in [part for part in ("train", "val", "test") if part in parts]:
             place = " and ".join(str(root / name) for name in parts[part])
-            _check_classes(self.layout, place, self.layout.classes(part))
+            lacking += _fault(self.layout, place, self.layout.classes(part))
+        return lacking
+
+    def _check(self) -> None:
+        """Raise on a layout that cannot be used."""
+        for fault in self.faults():
+            raise DMLTeachError(f"{fault}\n{EXPECTED}")
 
 
-def _check_classes(layout: Layout, place: str, classes: Classes) -> None:
-    """Raise unless there are two."""
-    if not classes:
-        instead = ""
-        if layout.loose:
-            instead = f"; {counted(len(layout.loose), 'image')} outside of class folders: put each into one"
-        raise DMLTeachError(f"no class folder with pictures in {place}{instead}.\n{EXPECTED}")
+def _fault(layout: Layout, place: str, classes: Classes) -> Iterator[str]:
+    """What is wrong with folders of which two or more are needed; nothing where they are there."""
     if len(classes) == 1:
         name = next(iter(classes))
-        raise DMLTeachError(
+        yield (
             f"{place} has one class only ({name!r}); metric learning compares classes, so at least two are "
-            f"needed.{_deeper(place, name, classes[name])}\n{EXPECTED}"
+            f"needed.{_deeper(place, name, classes[name])}"
         )
+    elif not classes and layout.parts:
+        outside = f"; {counted(len(layout.loose), 'image')} outside of class folders: put each into one"
+        yield f"no class folder with pictures in {place}{outside if layout.loose else ''}."
+    elif not classes and layout.loose:
+        yield (
+            f"{place} holds {counted(len(layout.loose), 'image')} outside of class folders, and no class "
+            "folder. If they are one class, name the folder above, which should hold a folder like this one "
+            f"for each class: --root {layout.root.absolute().parent}. Otherwise put the images of each class "
+            "into a folder of their own."
+        )
+    elif not classes:
+        yield f"no class folder with pictures in {place}."
 
 
 def _lacking(layout: Layout) -> str:
@@ -152,7 +164,7 @@ def _lacking(layout: Layout) -> str:
     reads = "reads as a part" if len(folders) == 1 else "read as parts"
     return (
         f"{layout.root} holds {listed}, which {reads} of a divided data set and not as classes; {missing} is "
-        f"missing. {cure}\n{EXPECTED}"
+        f"missing. {cure}"
     )
 
 

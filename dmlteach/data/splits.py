@@ -72,7 +72,7 @@ def divide_names(
     value = {name: _uniform(name, seed, purpose) for name in names}
     order = sorted(value, key=lambda name: (value[name], name))
     if len(order) < 4:
-        raise _too_few(len(order), what)
+        raise _too_few(len(order), what, purpose)
     below = sum(v < fraction for v in value.values())
     count = min(max(below, 2), len(order) - min(least, len(order) - 2))
     moved = order[min(below, count) : max(below, count)]
@@ -102,10 +102,12 @@ def _check(fraction: float, seed: int) -> None:
         raise DMLTeachError(f"seed is a whole number, 0 or more, not {seed!r}.")
 
 
-def _too_few(num_classes: int, what: str) -> DMLTeachError:
+def _too_few(num_classes: int, what: str, purpose: str = "val") -> DMLTeachError:
+    """Without a val a training still works, without a test it does not."""
+    without = ", or train on all of them: --eval-every 0" if purpose == "val" and num_classes > 1 else ""
     return DMLTeachError(
         f"{what} has {num_classes} classes; at least 4 are needed to divide it by class into two parts "
-        "of 2 or more. Add classes, or use the split undivided."
+        f"of 2 or more. Add classes{without}."
     )
 
 

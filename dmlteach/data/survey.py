@@ -6,6 +6,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 from tqdm.auto import tqdm
@@ -18,7 +19,9 @@ from dmlteach.data.sides import TO_TRAIN, Sides
 from dmlteach.errors import DMLTeachError, printable
 
 _AT_ONCE = 256  # images examined between two moves of the bar
+SEEDS = 20  # divisions that are tried where one leaves a side without two images of a class
 _WHAT_THEY_DO = {
+    "train": "train (to train on)",
     "fit": "fit (to train on)",
     "val": "val (to watch while training)",
     "test": "test (to measure at the end)",
@@ -50,30 +53,42 @@ def survey(sides: Sides, quick: bool, progress: bool) -> Survey:
         sides: of the folder.
         quick: read only the heads of the images, which does not find those that are cut off.
         progress: show a bar.
+
+    Raises:
+        DMLTeachError: an option of the division means nothing.
     """
-    layout = sides.layout
-    parts: dict[str, Classes] = {}
-    problems = list(_too_few(sides))
-    if not problems:
-        try:
-            parts = {split: sides.classes(split) for split in ("fit", "val", "test")}
-        except DMLTeachError as error:
-            problems.append(str(error))
-    problems += _single(sides, parts)
+    layout, faults = sides.layout, sides.faults()
+    parts = {split: sides.classes(split) for split in (() if faults else _splits(layout))}
+    single = _single(layout, parts)
     damaged, copies = _examine(layout.images, quick, progress)
     found = [_what_is_there(layout), *_sizes(layout)]
     found += [_part_line(split, classes) for split, classes in parts.items()]
     found += _left_out(layout)
     if quick:
         found.append("only the heads of the images were read, so those that are cut off are not found")
-    notes = [*_worth_knowing(sides, parts), *_copies(copies, layout, parts)]
+    problems = [*faults[:-1], *(f"{fault}\n{why.EXPECTED}" for fault in faults[-1:])]
+    problems += [] if faults else _too_few(layout, parts)
+    problems += _nothing_to_find(sides, parts, single)
+    notes = [*_worth_knowing(sides, parts, single), *_copies(copies, layout, parts)]
     return Survey(found, problems + damaged, notes)
+
+
+def _splits(layout: Layout) -> tuple[str, ...]:
+    """The sides of a training: with val, or without where there are too few classes for it, or none."""
+    there, full = len(layout.classes("train")), ("fit", "val", "test")
+    if "val" in layout.parts:
+        return full
+    if layout.parts:
+        return full if there >= TO_TRAIN else ("train", "test")
+    return full if there >= TO_TRAIN + 2 else ("train", "test") if there >= 4 else ()
 
 
 def _what_is_there(layout: Layout) -> str:
     classes = layout.classes("train", "val", "test")
     images = sum(map(len, classes.values()))
     total = f"{counted(images, 'image')} of {counted(len(classes), 'class')}"
+    if not classes:
+        return f"{layout.root}: no class folders"
     if not layout.parts:
         return f"{layout.root}: one folder per class, {total}"
     folders = [f"{name}/" for names in layout.parts.values() for name in names]
@@ -96,26 +111,49 @@ def _part_line(split: str, classes: Classes) -> str:
     return f"{_WHAT_THEY_DO[split]}: {total}: {shortened(classes)}"
 
 
-def _too_few(sides: Sides) -> Iterator[str]:
+def _too_few(layout: Layout, parts: dict[str, Classes]) -> Iterator[str]:
     """Whether a training with default options, which holds out a test and a val, has too few classes."""
-    layout = sides.layout
-    wanted, there = "6 classes (2 for the test, 2 for val, 2 to fit on)", len(layout.classes())
-    least = TO_TRAIN + 2
+    if "val" in parts:
+        return
+    wanted, there = "6 classes (2 for the test, 2 for val, 2 to fit on)", len(layout.classes("train"))
     if layout.parts:
-        wanted, there = "4 classes in train (2 for val, 2 to fit on)", len(layout.classes("train"))
-        least = 0 if "val" in layout.parts or "test" not in layout.parts else TO_TRAIN
-    if 2 <= there < least:
-        without = ", or train without val: --eval-every 0" if there >= least - 2 else ""
-        yield f"a training with default options needs {wanted}, here are {there}. Add classes{without}."
+        wanted = "4 classes in train (2 for val, 2 to fit on)"
+    without = ", or train without val: --eval-every 0" if parts else ""
+    yield f"a training with default options needs {wanted}, here are {there}. Add classes{without}."
 
 
-def _single(sides: Sides, parts: dict[str, Classes]) -> Iterator[str]:
-    """Sides of which no class has two images."""
-    for split, classes in parts.items():
-        if all(len(images) < 2 for images in classes.values()):
-            lost = "nothing can be learned" if split == "fit" else "nothing can be retrieved"
-            cure = "" if sides.layout.parts else ", or divide otherwise, e.g. with --dataset-option seed=1"
-            yield f"every class of {split} has one image only, so {lost}. Add images{cure}."
+def _single(layout: Layout, parts: dict[str, Classes]) -> list[str]:
+    """Sides of which no class has two images; "" where that is so of all classes there are."""
+    there = layout.parts or ("",)
+    sides = parts or {part: layout.classes(part) for part in ("train", "val", "test", "") if part in there}
+    images = {side: [len(images) for images in classes.values()] for side, classes in sides.items()}
+    single = [side for side, counts in images.items() if counts and max(counts) < 2]
+    return [""] if single and len(single) == sum(map(bool, images.values())) else single
+
+
+def _nothing_to_find(sides: Sides, parts: dict[str, Classes], single: list[str]) -> Iterator[str]:
+    """Sentences about sides without two images of a class, with what cures it."""
+    cure = "Add images"
+    if single not in ([], [""]):
+        seed = _seed_without_such(sides, parts)
+        cure += "" if seed is None else f", or divide otherwise: --dataset-option seed={seed}"
+        # fit and val together have a class of two images
+        cure += ", or train without val: --eval-every 0" if single in (["fit"], ["val"]) else ""
+    for side in single:
+        if not side:
+            yield f"every class has one image only, so nothing can be learned or retrieved. {cure}."
+            continue
+        lost = "learned" if side in ("fit", "train") else "retrieved"
+        yield f"every class of {side} has one image only, so nothing can be {lost}. {cure}."
+
+
+def _seed_without_such(sides: Sides, parts: dict[str, Classes]) -> int | None:
+    """A seed of the division with which every side has a class of two images; None where none is found."""
+    for seed in range(SEEDS):
+        other = replace(sides, seed=seed)
+        if not _single(sides.layout, {split: other.classes(split) for split in parts}):
+            return seed
+    return None
 
 
 def _left_out(layout: Layout) -> list[str]:
@@ -145,23 +183,28 @@ def _is_part(layout: Layout, folder: str) -> bool:
     return any(f"{name}/" == folder for names in layout.parts.values() for name in names)
 
 
-def _worth_knowing(sides: Sides, parts: dict[str, Classes]) -> Iterator[str]:
-    """What a training accepts, and its user should know."""
+def _worth_knowing(sides: Sides, parts: dict[str, Classes], single: list[str]) -> Iterator[str]:
+    """What a training accepts, and its user should know; what is a problem of a whole side is told there."""
     layout = sides.layout
     if why.FORMAT in layout.left_out:
         yield str(unreadable(layout))
     stray = [f for f in layout.loose if "/" not in f.name or _is_part(layout, f.name.split("/")[0] + "/")]
-    if stray and parts:
+    if stray and all(layout.classes(part) for part in layout.parts or ("",)):
         names = shortened((file.name for file in stray), 3)
         yield f"{counted(len(stray), 'image')} in no class folder, left out: {names}"
-    alone = sorted(name for classes in parts.values() for name, images in classes.items() if len(images) == 1)
+    alone = sorted(
+        _folder_of(images[0], layout)
+        for split, classes in parts.items()
+        for images in classes.values()
+        if len(images) == 1 and split not in single and single != [""]
+    )
     if alone:
         have = "has" if len(alone) == 1 else "have"
         yield (
             f"{counted(len(alone), 'class')} {have} one image only, so nothing to retrieve: "
             f"{shortened(alone, 5)}"
         )
-    shared = sides.shared() if parts else {}
+    shared = sides.shared()
     if shared:
         pairs = ", ".join(f"{len(both):,} in {one} and in {other}" for (one, other), both in shared.items())
         examples = shortened(next(iter(shared.values())), 5)
@@ -169,22 +212,26 @@ def _worth_knowing(sides: Sides, parts: dict[str, Classes]) -> Iterator[str]:
             f"the same classes are on several sides: {pairs} ({examples}). What is measured there is not on "
             "classes that training has never seen; for that, put each class on one side only"
         )
-    yield from _moved(sides) if parts else ()
+    yield from _moved(sides, parts)
 
 
-def _moved(sides: Sides) -> Iterator[str]:
-    """Classes on another side than their hash says."""
+def _folder_of(image: StoredFile, layout: Layout) -> str:
+    """The class folder of an image, with the part that it lies in."""
+    return "/".join(image.name.split("/")[: 2 if layout.parts else 1])
+
+
+def _moved(sides: Sides, parts: dict[str, Classes]) -> Iterator[str]:
+    """Classes on another side than their hash says, each with the side where it is."""
     here = [] if sides.layout.parts else ["test"]
     here += [] if "val" in sides.layout.parts else ["val"]
-    for held_out in here:
-        halves = sides.divided(held_out)
-        if halves.moved:
-            rest = "train" if held_out == "test" else "fit"
-            to = held_out if halves.moved[0] in halves.held_out else rest
-            yield (
-                f"{to} would be too small, so {shortened(halves.moved, 4)} moved there. With so few classes, "
-                "some can change sides when you add others (a run keeps its own)"
-            )
+    moved = {name for held_out in here if held_out in parts for name in sides.divided(held_out).moved}
+    to = {side: shortened(sorted(moved & classes.keys()), 4) for side, classes in parts.items()}
+    where = " and ".join(f"{names} to {side}" for side, names in to.items() if names)
+    if where:
+        yield (
+            f"a side would be too small, so classes have moved: {where}. With so few classes, some can "
+            "change sides when you add others (a run keeps its own)"
+        )
 
 
 def _examine(

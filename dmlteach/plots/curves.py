@@ -81,7 +81,10 @@ def _number(value: Any) -> float:
 
 @styled
 def training_curves(
-    runs: Mapping[str, Any], evaluated_on: str = "val classes", untrained: float | None = None
+    runs: Mapping[str, Any],
+    evaluated_on: str = "val classes",
+    untrained: float | None = None,
+    start: str = "untrained",
 ) -> Picture:
     """Loss per epoch, and Recall@1 per epoch and (where known) per minute of training.
 
@@ -92,6 +95,7 @@ def training_curves(
         runs: what `read_curve` takes, by the name of the run.
         evaluated_on: which classes Recall@1 was measured on, for the axis.
         untrained: Recall@1 of the network before its first step, on the same classes: a dashed line.
+        start: what is written beside that line.
 
     Returns:
         The figure.
@@ -116,9 +120,7 @@ def training_curves(
     for axes, xlabel in zip(recalls, ("epoch", "minutes of training"), strict=False):
         axes.set(xlabel=xlabel, ylabel=f"Recall@1 on {evaluated_on}", ylim=(0, 1))
         if untrained is not None:
-            axes.axhline(untrained, color=GREY, linestyle=(0, (4, 2)), linewidth=1.2)
-            axes.annotate("untrained", (1, untrained), (0, 3), xycoords=("axes fraction", "data"),
-                          textcoords="offset points", ha="right", color=GREY, fontsize=9)  # fmt: skip
+            _level(axes, untrained, start, [_known(curve.recall)[-1:] for curve in curves.values()])
     for axes in (loss, *recalls):
         axes.set_xlim(left=0)
         axes.grid(alpha=0.25, linewidth=0.6)
@@ -128,8 +130,18 @@ def training_curves(
             axes.xaxis.set_major_locator(MaxNLocator(4))
     if several:
         loss.legend()
-    figure.alt = _alt(curves, evaluated_on, timed, untrained)
+    before = "" if untrained is None else f" {start.capitalize()}, the network has {untrained:.3f}."
+    figure.alt = _alt(curves, evaluated_on, timed) + before
     return figure
+
+
+def _level(axes: Axes, height: float, name: str, ends: Sequence[Sequence[float]]) -> None:
+    """A dashed line across, with its name on the side where the curves do not end."""
+    axes.axhline(height, color=GREY, linestyle=(0, (4, 2)), linewidth=1.2)
+    below = height > 0.1 and all(end >= height for last in ends for end in last)
+    axes.annotate(name, (1, height), (0, -3 if below else 3), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", ha="right", va="top" if below else "baseline", color=GREY,
+                  fontsize=9)  # fmt: skip
 
 
 def _from_zero(low: float, high: float) -> tuple[float, float]:
@@ -149,7 +161,7 @@ def _line(axes: Axes, x: Sequence[float], y: Any, name: str, i: int) -> None:
     )
 
 
-def _alt(curves: Mapping[str, Curve], evaluated_on: str, timed: bool, untrained: float | None) -> str:
+def _alt(curves: Mapping[str, Curve], evaluated_on: str, timed: bool) -> str:
     parts, evaluated = [], False
     for name, curve in curves.items():
         losses = _known(curve.loss)
@@ -164,8 +176,7 @@ def _alt(curves: Mapping[str, Curve], evaluated_on: str, timed: bool, untrained:
         last = curve.epochs[-1]
         parts.append(part + f" in {last:g} epoch{'s' * (last != 1)}")
     what = "training loss" + f", then Recall@1 on {evaluated_on}" * evaluated + ", by epoch"
-    before = "" if untrained is None else f" Untrained, the network has {untrained:.3f}."
-    return f"Curves of {what}{' and by minute' * timed}. {'; '.join(parts)}.{before}"
+    return f"Curves of {what}{' and by minute' * timed}. {'; '.join(parts)}."
 
 
 def _known(values: Sequence[float]) -> list[float]:

@@ -90,10 +90,11 @@ def check(path: str | Path) -> None:
         path: of the file.
 
     Raises:
-        DMLTeachError: its ending is not .png.
+        DMLTeachError: its ending is not .png, or there can be no file in its place.
     """
     if Path(path).suffix.lower() != ".png":
         raise DMLTeachError(f"the picture is written as PNG, to a file *.png, not {str(path)!r}.")
+    files.check_place(path)
 
 
 def _query(axes: Axes, found: Found, query: int, x: float, top: float) -> None:

@@ -38,7 +38,7 @@ def run(
 
     Raises:
         DMLTeachError: a parameter the notebook does not have (it lists those it has), or a value that
-            cannot be used; nothing has run then.
+            cannot be used, or a folder that cannot be made; nothing has run then.
     """
     defaults = parameters_of(notebook)
     given = {**parameters, **_parameters.read(texts, defaults)}
@@ -48,6 +48,7 @@ def run(
     folder = Path(output or REPORTS / _folder_name(chosen))
     if folder.exists() and not folder.is_dir():
         raise DMLTeachError(f"{folder} is a file; name a folder for the report in --output.")
+    files.check_place(folder / "report.ipynb")
     absolute = {k: _absolute(v) if k in PATHS else v for k, v in given.items()}
     try:
         course.execute(notebook, folder / "report.ipynb", absolute, threads=0, live=True)

@@ -20,7 +20,7 @@ pre code { background: none; padding: 0; }
 table { border-collapse: collapse; font-size: .92rem; }
 th, td { padding: .35rem .8rem .35rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid #e4e4e4; }
-th { border-bottom: 1.5px solid #1a1a1a; }
+th { border-bottom: 1.5px solid #1a1a1a; white-space: nowrap; }
 img { max-width: 100%; height: auto; }
 a { color: #005a9c; }
 @media (max-width: 30rem) { body { padding: 1rem .8rem 3rem; } h1 { font-size: 1.35rem; } }
@@ -66,5 +66,6 @@ def to_html(notebook: Path) -> str:
     body, _ = exporter.from_filename(str(notebook))
     body = re.sub("<table[^>]*>", WIDE, body).replace("</table>", "</table></div>")
     heading = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.DOTALL)
+    body = re.sub(r"(?<=\d) %", "&nbsp;%", body)  # a number and its unit stand on one line
     title = re.sub(r"<[^>]+>", "", heading[1]) if heading else html.escape(notebook.stem)
     return PAGE.format(title=title, style=STYLE, body=body)

@@ -1,7 +1,6 @@
 """Parameters of a report, checked by name, type and value before anything runs."""
 
 import ast
-import json
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -11,7 +10,7 @@ from typing import Any
 from dmlteach import course, models
 from dmlteach.device import choose_device
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.options import check_type
+from dmlteach.options import at_least, check_type, pair, value_of
 from dmlteach.reports.subject import read_json
 from dmlteach.train import TrainConfig, resolve
 
@@ -59,12 +58,9 @@ def read(texts: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        name = name.strip().replace("-", "_")
-        if not (name and equals):
-            raise DMLTeachError(f"parameters are written NAME=VALUE, e.g. image_size=128, not {text!r}.")
+        name, value = pair(text, "parameters", "image_size=128")
         _check_name(name, defaults)
-        found[name] = _from_text(name, value.strip(), _kind(name, defaults))
+        found[name] = _from_text(name, value, _kind(name, defaults))
     return found
 
 
@@ -81,8 +77,8 @@ def check(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     for name, value in given.items():
         _check_name(name, defaults)
         check_type(name, _kind(name, defaults), value)
-        if name in LEAST and value < LEAST[name]:
-            raise DMLTeachError(f"{name} must be {LEAST[name]} or more, not {value}.")
+        if name in LEAST:
+            at_least(name, value, LEAST[name])
         if name in ("checkpoint", "baseline"):
             _check_network(name, value)
     chosen = {**defaults, **given}
@@ -150,10 +146,6 @@ def _from_text(name: str, text: str, kind: Any) -> Any:
     if kind is str or str in typing.get_args(kind) or typing.get_origin(kind) is typing.Literal:
         quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
         return text[1:-1] if quoted else text
-    special = {"true": True, "false": False, "none": None}
-    try:
-        value = special[text.lower()] if text.lower() in special else json.loads(text)
-    except ValueError:
-        value = text
+    value = value_of(text)
     check_type(name, kind, value)
     return value

@@ -13,7 +13,7 @@ from dmlteach.plots.retrieval import occurrences, pick_queries, retrieval_grid
 from dmlteach.plots.style import Picture
 from dmlteach.plots.tsne import FEWEST, MAX_HIGHLIGHTS, kept_neighbours, tsne, tsne_map
 from dmlteach.query_statistics import hubness
-from dmlteach.reports.subject import BEFORE, Images, Measured, Subject, TestSet, read_json
+from dmlteach.reports.subject import Images, Measured, Subject, TestSet
 from dmlteach.reports.text import percent
 
 NEIGHBOURS = 10  # of each query, among which hubs are counted
@@ -22,11 +22,12 @@ APART = "not the test set of the result above, so the numbers cannot be compared
 SHOWN = 4  # images beside each query
 
 
-def curve(subject: Subject) -> list[Text | Picture]:
+def curve(subject: Subject, before: tuple[float | None, str]) -> list[Text | Picture]:
     """Loss and Recall@1 by epoch with the untrained network as a line; nothing where none is recorded.
 
     Args:
         subject: what the report is about.
+        before: of `before_on_val`.
     """
     if subject.shipped in pretrained.RECORDED:
         recorded = pretrained.recordings(subject.shipped)
@@ -39,14 +40,17 @@ def curve(subject: Subject) -> list[Text | Picture]:
     rows = subject.metrics.get("epochs")
     if not rows:
         return []
-    before = read_json(subject.run / BEFORE).get("recall@1") if subject.run else None
-    figure = training_curves({subject.name: subject.metrics}, untrained=before)
+    (recall, why), start = before, "at the start" if subject.config.get("checkpoint") else "untrained"
+    figure = training_curves({subject.name: subject.metrics}, untrained=recall, start=start)
     measured = [row["val"] for row in rows if "val" in row]
     if not measured:
         return [figure]
     count = measured[-1].get("num_classes")
     held_out = f"the {count} val classes" if count else "the val classes"
-    return [Text(f"Recall@1 by epoch is on {held_out}, which were held back from training: {APART}"), figure]
+    said = f"Recall@1 by epoch is on {held_out}, which were held back from training: {APART}"
+    if recall is None:
+        said += f" What the network reached on them before the first step is not known: {why}."
+    return [Text(said), figure]
 
 
 class Found(NamedTuple):
@@ -56,11 +60,13 @@ class Found(NamedTuple):
         rows: (Q, k) of the gallery, nearest first; without a gallery, of the queries.
         labels: (M,) class of what is searched.
         offset: where the gallery begins when its images stand behind those of the queries.
+        collapsed: whether all images have one embedding, so that none is nearer than another.
     """
 
     rows: Tensor
     labels: Tensor
     offset: int
+    collapsed: bool = False
 
 
 def find(measured: Measured, test: TestSet) -> Found:
@@ -72,15 +78,16 @@ def find(measured: Measured, test: TestSet) -> Found:
     """
     k = min(NEIGHBOURS, test.searched)
     if test.gallery is None:
-        every = torch.arange(len(measured.queries))
-        return Found(nearest_others(measured.queries, every, k)[1], test.queries.labels, 0)
-    return Found(nearest(measured.queries, measured.gallery, k)[1], test.gallery.labels, len(test.queries))
+        rows = nearest_others(measured.queries, torch.arange(len(measured.queries)), k)[1]
+        return Found(rows, test.queries.labels, 0, measured.collapsed)
+    rows = nearest(measured.queries, measured.gallery, k)[1]
+    return Found(rows, test.gallery.labels, len(test.queries), measured.collapsed)
 
 
 def random_queries(
     found: Found, test: TestSet, images: Images | None, count: int, seed: int
 ) -> Picture | None:
-    """Queries drawn at random with their nearest images; nothing where images may not be shown.
+    """Queries drawn at random with their nearest images; nothing where images may not be shown, or collapse.
 
     Args:
         found: the neighbours of every query.
@@ -89,7 +96,7 @@ def random_queries(
         count: of queries; fewer where there are not so many classes.
         seed: of the choice.
     """
-    if images is None:
+    if images is None or found.collapsed:
         return None
     able = int((torch.bincount(test.queries.labels) > 1).sum())
     return _grid(found, test, images, pick_queries(test.queries.labels, min(count, able), seed))
@@ -98,7 +105,7 @@ def random_queries(
 def worst_queries(
     measured: Measured, found: Found, test: TestSet, images: Images | None, count: int
 ) -> list[Text | Picture]:
-    """The queries whose first right image comes last.
+    """The queries whose first right image comes last; nothing of a collapsed network.
 
     Args:
         measured: the network on the test set.
@@ -107,6 +114,8 @@ def worst_queries(
         images: their pixels; None gives names of files.
         count: of queries, at most.
     """
+    if found.collapsed:
+        return []
     wrong = int((measured.places > 1).sum())
     if not wrong:
         return [Text("Every query finds a right image first.")]
@@ -123,7 +132,7 @@ def worst_queries(
 
 
 def hubs(found: Found, test: TestSet, images: Images | None, count: int) -> list[Text | Picture]:
-    """The images that stand among the neighbours of most others; nothing in a small test set.
+    """The images that stand among the neighbours of most others; none in a small set or a collapsed network.
 
     Args:
         found: the neighbours of every query.
@@ -134,7 +143,7 @@ def hubs(found: Found, test: TestSet, images: Images | None, count: int) -> list
     Source: Radovanović, Nanopoulos, Ivanović, "Hubs in space", JMLR 2010.
     """
     size, k = len(found.labels), found.rows.shape[1]
-    if size < FEWEST_FOR_HUBS:
+    if size < FEWEST_FOR_HUBS or found.collapsed:
         return []
     counts = occurrences(found.rows, size)
     how = hubness(counts)
@@ -211,6 +220,8 @@ def embedding_map(
 ) -> list[Text | Picture]:
     """A t-SNE map of the images of some classes, drawn at random, up to eight of them in colour.
 
+    There is none of a collapsed network.
+
     Args:
         measured: the network on the test set.
         test: the images.
@@ -218,7 +229,7 @@ def embedding_map(
         most: images on it; 0 leaves it out.
         seed: of the choice and of the map.
     """
-    if not most:
+    if not most or measured.collapsed:
         return []
     queries = test.queries
     generator = torch.Generator().manual_seed(seed)

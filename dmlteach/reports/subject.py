@@ -5,22 +5,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from dmlteach import baseline as before_training
 from dmlteach import data, files, metrics, models, pretrained, recall
-from dmlteach.baseline import untrained
 from dmlteach.data import CachedImages, ImageDataset, provenance
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed, evaluate
+from dmlteach.inputs import is_collapsed
 from dmlteach.models import Model
 from dmlteach.query_statistics import mean_interval
 from dmlteach.reports import commands
 from dmlteach.train import FREE, Run, TrainConfig, fit
 
 OMNIGLOT_CLASSES = 659  # of the whole test
+SAME = 0.002  # difference of Recall@1 up to which a network that was made again is the one of before
 BEFORE = "val_before_training.json"  # beside a run: Recall@1 of the untrained network on the val classes
 
 
@@ -216,11 +218,15 @@ def test_set(dataset: str, root: str | None, subject: Subject) -> TestSet:
     own = subject.dataset == dataset
     options = options_of_test(subject) if own else {}
     found = data.load_for_run(subject.run, dataset, "test", root, **options)
-    queries, gallery, classes = found.images, found.gallery, subject.config.get("classes") if own else None
-    if classes is not None and classes < queries.num_classes:
-        queries = queries.subset_classes(range(classes))
-        gallery = gallery and gallery.subset_classes(range(classes))
-    return TestSet(queries, gallery, tuple(found.notes))
+    classes = subject.config.get("classes") if own else None
+    gallery = found.gallery and _first_classes(found.gallery, classes)
+    return TestSet(_first_classes(found.images, classes), gallery, tuple(found.notes))
+
+
+def _first_classes(images: ImageDataset, count: int | None) -> ImageDataset:
+    """The images of as many classes as a training was restricted to; None: of all."""
+    cut = count is not None and count < images.num_classes
+    return images.subset_classes(range(cast(int, count))) if cut else images
 
 
 class Measured:
@@ -234,12 +240,13 @@ class Measured:
 
     Attributes:
         queries, gallery: embeddings (Q, D) and (M, D); of one set, both are the same.
+        ks: K of Recall@K.
         scores: what `evaluate` returns.
         places: (Q,) where each query finds its first right image; 0 where it has none to find.
     """
 
     def __init__(self, model: Model, test: TestSet, device: str, ks: tuple[int, ...]):
-        self.labels = test.queries.labels
+        self.labels, self.ks = test.queries.labels, ks
         self.queries = self.gallery = embed(model, test.queries, device)
         others: tuple[Tensor, ...] = ()
         if test.gallery is not None:
@@ -254,6 +261,12 @@ class Measured:
         """95 % interval of Recall@1, over classes."""
         counts = self.places > 0
         return mean_interval(self.places[counts] == 1, self.labels[counts])
+
+    @cached_property
+    def collapsed(self) -> bool:
+        """Whether all images have one embedding, so that nothing can be told of their order."""
+        one_set = self.gallery is self.queries
+        return is_collapsed(self.queries if one_set else torch.cat([self.queries, self.gallery]))
 
     def difference(self, other: "Measured") -> tuple[float, tuple[float, float]]:
         """How much better Recall@1 is than another network's on the same queries, with its interval.
@@ -297,11 +310,11 @@ def rows_of(
         rows.append(_untrained(subject, measured, test, device))
     if baseline is not None:
         seen = _told(baseline, test)
-        found = Measured(baseline.model, test, device, (1,))
+        found = Measured(baseline.model, test, device, measured.ks)
         rows.append(Row(f"the baseline {baseline.name}", found, " ".join(seen).rstrip(".")))
     elif test.queries.name == "omniglot" and test.queries.num_classes == OMNIGLOT_CLASSES:
         if subject.shipped != "softmax":
-            classifier = Measured(models.pretrained("softmax"), test, device, (1,))
+            classifier = Measured(models.pretrained("softmax"), test, device, measured.ks)
             rows.append(Row("the shipped classifier", classifier, "softmax"))
     else:
         rows.append(Row("a classifier", None, "name one by --parameter baseline=RUN"))
@@ -316,17 +329,62 @@ def _told(baseline: Subject, test: TestSet) -> list[str]:
 
 
 def _untrained(subject: Subject, measured: Measured, test: TestSet, device: str) -> Row:
-    """The network before its first step, by what its run recorded of the same images."""
+    """The network before its first step, by what its run recorded of the same images.
+
+    Where the network can be made again and reaches the recorded number, it is measured, for its interval.
+    """
     name = "the network it started from" if subject.config.get("checkpoint") else "the untrained network"
     if subject.shipped:
-        return Row(name, Measured(models.pretrained("untrained"), test, device, (1,)), "random weights")
+        return Row(
+            name, Measured(models.pretrained("untrained"), test, device, measured.ks), "random weights"
+        )
     if subject.run is None:
         return Row(name, None, "a model file alone has not recorded it")
     options = options_of_test(subject)
-    found, _ = untrained(subject.run, measured.scores, test.queries.name, "test", options, test.queries)
+    found, _ = before_training.untrained(
+        subject.run, measured.scores, test.queries.name, "test", options, test.queries
+    )
     if found is None or "recall@1" not in found:
         return Row(name, None, "its run has not recorded it on these images")
-    return Row(name, found, "before the first step")
+    network, why = before_training.network(subject.config, subject.recipe, subject.model)
+    if network is not None:
+        again = Measured(network, test, device, measured.ks)
+        if abs(again.scores["recall@1"] - found["recall@1"]) <= max(SAME, 1.5 / found["num_queries"]):
+            return Row(name, again, "before the first step")
+        why = "made again here, it has another Recall@1"
+    return Row(name, found, f"before the first step; no interval: {why}")
+
+
+def before_on_val(subject: Subject, test: TestSet, root: str | None, device: str) -> tuple[float | None, str]:
+    """Recall@1 of the network before its first step on the val classes of its run, where the curve begins.
+
+    Args:
+        subject: the trained network.
+        test: the images that the report is about.
+        root: where their data set is.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Returns:
+        The number, and ""; or None, and in half a sentence why it is not known.
+    """
+    config = subject.config
+    if subject.run is None or not any("val" in row for row in subject.metrics.get("epochs", [])):
+        return None, "no run is known that measured on such classes"
+    recorded = read_json(subject.run / BEFORE).get("recall@1")
+    if recorded is not None:
+        return recorded, ""
+    network, why = before_training.network(config, subject.recipe, subject.model)
+    if network is None:
+        return None, why
+    place = root if test.queries.name == subject.dataset else config["root"]
+    try:
+        found = data.load_for_run(subject.run, config["dataset"], "val", place, **options_of_test(subject))
+    except DMLTeachError:
+        return None, "the val images of its training are not here"
+    images = _first_classes(found.images, config.get("classes"))
+    if not provenance.are_the_same(subject.run, "val", images):
+        return None, "the val images are not known to be those of its training"
+    return evaluate(network, images, ks=(1,), device=device)["recall@1"], ""
 
 
 def ks_that_fit(dataset: str, searched: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -10,6 +10,7 @@ from dmlteach import data, metrics, published
 from dmlteach.course import Text
 from dmlteach.data import provenance as provenance_of_run
 from dmlteach.device import choose_device, environment
+from dmlteach.inputs import collapse_sentence
 from dmlteach.reports import commands
 from dmlteach.reports.subject import Measured, Row, Subject, TestSet, options_of_test
 
@@ -110,11 +111,18 @@ def result_sentences(rows: Sequence[Row], test: TestSet) -> Text:
     """
     this = rows[0].found
     assert isinstance(this, Measured)
-    sentences = [compare(this, row) for row in rows[1:] if row.found is not None]
+    sentences = [_sentence_of_collapse(this)] if this.collapsed else []
+    sentences += [compare(this, row) for row in rows[1:] if row.found is not None]
     sentences.append(f"A search that picks at random would reach {percent(chance(test), 2)}.")
     if left_out := this.scores["num_left_out"]:
         sentences.append(f"{left_out:,} queries have no other image of their class to find and do not count.")
     return Text(" ".join(sentences) + "\n\n" + interval_sentence(this, test))
+
+
+def _sentence_of_collapse(this: Measured) -> str:
+    count = len(this.queries) if this.gallery is this.queries else len(this.queries) + len(this.gallery)
+    said = collapse_sentence(count)
+    return said[0].upper() + said[1:]
 
 
 def compare(this: Measured, other: Row) -> str:
@@ -182,29 +190,36 @@ def further_table(rows: Sequence[Row], test: TestSet, left_out: Sequence[int], s
         left_out: the K that are more than the images searched.
         seed: of the k-means behind NMI.
     """
-    measured = rows[0].found
-    assert isinstance(measured, Measured)
-    names = [name for name in measured.scores if name.startswith("recall@")] + ["r_precision", "map@r"]
+    this = rows[0].found
+    assert isinstance(this, Measured)
+    names = [name for name in this.scores if name.startswith("recall@")] + ["r_precision", "map@r"]
     heads = [f"Recall@{name.removeprefix('recall@')}" for name in names[:-2]] + [
         "R-precision",
         "MAP@R",
         "NMI",
     ]
     lines = ["| network | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    for row in rows:
-        found = row.found.scores if isinstance(row.found, Measured) else row.found or {}
-        cells = [percent(found[name]) if name in found else "–" for name in names]
-        nmi = percent(metrics.nmi(measured.queries, measured.labels, seed=seed)) if row is rows[0] else "–"
-        lines.append(f"| {row.name} | " + " | ".join([*cells, nmi]) + " |")
+    for row in [row for row in rows if row.found is not None]:
+        lines.append(f"| {row.name} | " + " | ".join(_further(row.found, names, seed)) + " |")
     explained = (
         "*Recall@K*: a right image is among the nearest K. *R-precision* and *MAP@R*: of the nearest R "
         "images, where R is how many right ones there are, how many are right, and how early. *NMI* compares "
         f"k-means clusters with the classes. All are of the {test.queries.num_classes:,} test classes."
     )
+    if any("–" in line for line in lines):
+        explained += " –: neither recorded by the run nor measured here."
     if left_out:
         few = ", ".join(f"Recall@{k}" for k in left_out)
         explained += f" {few}: left out, as a query searches only {test.searched} images."
     return Text("\n".join([*lines, "", explained]))
+
+
+def _further(found: Measured | Mapping[str, Any] | None, names: Sequence[str], seed: int) -> list[str]:
+    """Cells of the numbers with these names, and of NMI, for which embeddings are needed."""
+    scores = found.scores if isinstance(found, Measured) else found or {}
+    cells = [percent(scores[name]) if name in scores else "–" for name in names]
+    clusters = metrics.nmi(found.queries, found.labels, seed=seed) if isinstance(found, Measured) else None
+    return [*cells, "–" if clusters is None else percent(clusters)]
 
 
 def published_table(subject: Subject, test: TestSet, measured: Measured) -> Text | None:
@@ -284,13 +299,16 @@ def _setting(value: Any) -> str:
     return "yes" if value is True else str(value)
 
 
-def retrieval_sentence(shown: bool, choice: str) -> Text:
+def retrieval_sentence(measured: Measured, shown: bool, choice: str) -> Text:
     """How to read a grid of images, or why there is none.
 
     Args:
+        measured: the network on the test set.
         shown: whether images are shown.
         choice: the parameter show_images.
     """
+    if measured.collapsed:
+        return Text(f"{_sentence_of_collapse(measured)} So there are no neighbours to show, and no map.")
     if shown:
         return Text(
             "A tick in a solid frame is an image of the query's class, a cross in a dashed frame is not."

@@ -173,7 +173,7 @@ def test_check_names_damaged_pictures(zoo):
     "paths, message",
     [
         ([], "no class folder with pictures"),
-        (["1.png", "2.png"], "no class folder with pictures"),
+        (["1.png", "2.png"], "2 images outside of class folders"),
         (["a/1.png", "a/2.png"], "one class only"),
         (["a/1.png", "b/1.png", "c/1.png"], "has 3 classes; at least 4"),
         (["train/a/1.png", "test/b/1.png", "test/c/1.png"], "train has one class only"),
@@ -189,7 +189,7 @@ def test_folders_that_cannot_be_used_are_one_clear_error(tmp_path, paths, messag
 def test_a_missing_root_says_which_layout_is_expected(tmp_path):
     (tmp_path / "file").write_text("")
     for root, message in [
-        (None, "needs root"),
+        (None, "needs --root DIR"),
         (tmp_path / "no", "does not exist"),
         (tmp_path / "file", "is no folder"),
     ]:

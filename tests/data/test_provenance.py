@@ -62,6 +62,18 @@ def test_an_unchanged_folder_gives_the_same_classes_and_no_word(run, root):
     assert again.images.class_names == images.class_names
 
 
+def test_of_a_folder_a_run_is_measured_on_the_classes_it_was_cut_to_and_of_another_data_set_on_all(
+    tmp_path, root
+):
+    for name, place in (("folder", root), ("omniglot", None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        splits = {split: data.load(name, split, place, classes=2) for split in ("fit", "val", "test")}
+        (folder / provenance.FILE).write_text(json.dumps(provenance.describe(splits, place)))
+        images = data.load_for_run(folder, name, root=place).images
+        assert images.num_classes == (2 if name == "folder" else 659)
+
+
 def test_a_folder_that_was_copied_is_unchanged(run, root, tmp_path):
     """Neither the place nor the times of the files count."""
     moved = tmp_path / "elsewhere"

@@ -29,9 +29,11 @@ def test_the_parts_are_disjoint_complete_and_never_one_class_only(groups, togeth
 
 
 def test_three_classes_cannot_be_divided_into_two_and_two():
-    with pytest.raises(DMLTeachError, match="own photos has 3 classes; at least 4"):
+    with pytest.raises(DMLTeachError, match="own photos has 3 classes; at least 4 .*: --eval-every 0"):
         divide_classes(3, 0.5, 0, "own photos")
-    with pytest.raises(DMLTeachError, match="own photos has 3 classes; at least 4"):
+    with pytest.raises(DMLTeachError, match="own photos has 3 classes; at least 4 .*: --eval-every 0"):
+        divide_names("abc", 0.5, 0, "val", "own photos")
+    with pytest.raises(DMLTeachError, match=r"own photos has 3 classes; at least 4 .* Add classes\.$"):
         divide_names("abc", 0.5, 0, "test", "own photos")
 
 

@@ -1,6 +1,7 @@
 """`check` of a folder: everything that a training would refuse, said beforehand, and nothing untrue."""
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -134,8 +135,22 @@ def test_the_same_image_under_two_classes_or_twice_in_one_is_a_note(tmp_path):
 def test_classes_that_had_to_move_are_named(tmp_path):
     report = check("folder", folder(tmp_path, 30), test_fraction=0.0001)
     moved = data.load("folder", "test", tmp_path, test_fraction=0.0001).class_names
-    note = next(note for note in report.notes if note.startswith("test would be too small"))
-    assert all(name in note for name in moved) and len(moved) == 2
+    note = next(note for note in report.notes if note.startswith("a side would be too small"))
+    assert f"{moved[0]}, {moved[1]} to test" in note and len(moved) == 2
+
+
+@pytest.mark.parametrize("classes", range(6, 12))
+def test_a_class_is_named_by_one_note_about_moving_with_the_side_where_it_is(tmp_path, classes):
+    notes = [note for note in check("folder", folder(tmp_path, classes)).notes if "moved" in note]
+    assert len(notes) <= 1
+    told = {
+        name: side
+        for names, side in re.findall(r"((?:class\d\d(?:, )?)+) to (\w+)", "".join(notes))
+        for name in names.split(", ")
+    }
+    for name, side in told.items():
+        assert notes[0].count(name) == 1
+        assert name in data.load("folder", side, tmp_path).class_names
 
 
 def test_options_of_the_division_are_those_of_load_and_others_are_refused(tmp_path):
@@ -167,6 +182,94 @@ def test_folders_that_cannot_be_divided_are_a_problem_and_no_exception(tmp_path)
     assert "one class only" in str(check("folder", tmp_path))
     photo(tmp_path / "b" / "1.jpg")
     assert "needs 6 classes" in str(check("folder", tmp_path))
+
+
+def test_a_folder_with_too_few_classes_hears_of_everything_else_as_well(tmp_path):
+    folder(tmp_path, 5)
+    for place in tmp_path.iterdir():
+        (place / "1.jpg").unlink()
+    (tmp_path / "class03" / "0.jpg").write_bytes(b"damaged")
+    photo(tmp_path / "in no class.jpg", 99)
+    report = check("folder", tmp_path)
+    few, alone, damaged = report.problems
+    assert "needs 6 classes" in few and few.endswith("or train without val: --eval-every 0.")
+    assert alone == "every class has one image only, so nothing can be learned or retrieved. Add images."
+    assert "class03/0.jpg" in damaged and "1 image in no class folder" in str(report)
+    for split in ("train", "test"):
+        dataset = data.load("folder", split, tmp_path)
+        assert (
+            f"{len(dataset)} images of {dataset.num_classes} classes: {', '.join(dataset.class_names)}"
+            in str(report)
+        )
+
+
+def test_every_fault_of_folders_divided_beforehand_is_told_and_the_layout_once(tmp_path):
+    photo(tmp_path / "train" / "a" / "0.jpg", 1)
+    photo(tmp_path / "test" / "b" / "0.jpg", 2)
+    photo(tmp_path / "test" / "b" / "1.jpg", 3)
+    report = check("folder", tmp_path)
+    assert ["train has one class only" in problem for problem in report.problems] == [True, False, False]
+    assert ["test has one class only" in problem for problem in report.problems] == [False, True, False]
+    assert (
+        report.problems[2]
+        == "every class of train has one image only, so nothing can be learned. Add images."
+    )
+    assert str(report).count("ROOT/CLASS/picture.jpg") == 1
+
+
+def images_of_classes(root: Path, images: dict[str, int]) -> Path:
+    for number, (name, count) in enumerate(images.items()):
+        for i in range(count):
+            photo(root / name / f"{i}.jpg", seed=100 * number + i)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("two_images", "seed", "without_val"),
+    [
+        ("acd", True, False),
+        ("a", False, False),
+        ("ag", False, True),
+        ("abcdefghij", False, False),
+        ("fh", False, False),
+        ("abfh", True, True),
+    ],
+)
+def test_what_is_advised_against_classes_of_one_image_cures_it(tmp_path, two_images, seed, without_val):
+    root = images_of_classes(tmp_path, {name: 1 + (name in two_images) for name in "abcdefghij"})
+    problems = [problem for problem in check("folder", root).problems if "one image only" in problem]
+    seeds = {match for problem in problems for match in re.findall(r"--dataset-option seed=(\d+)", problem)}
+    assert bool(seeds) == seed
+    assert all(check("folder", root, seed=int(one)).ok for one in seeds)
+    if problems and not seeds:
+        assert not any(check("folder", root, seed=other, quick=True).ok for other in range(20))
+    assert any("--eval-every 0" in problem for problem in problems) == without_val
+    for split in ("train", "test") if without_val else ():
+        assert torch.bincount(data.load("folder", split, root).labels).max() > 1
+
+
+def test_a_seed_is_not_advised_where_every_class_has_one_image(tmp_path):
+    report = check("folder", folder(tmp_path, 12, 1))
+    assert report.problems == [
+        "every class has one image only, so nothing can be learned or retrieved. Add images."
+    ]
+    assert "one image only" not in "".join(report.notes)
+
+
+def test_a_class_that_lies_in_several_parts_is_named_with_its_part(tmp_path):
+    sizes = {"train/a": 2, "train/b": 2, "train/c": 1, "val/c": 1, "val/d": 2, "test/e": 2, "test/c": 1}
+    report = check("folder", images_of_classes(tmp_path, sizes))
+    assert "3 classes have one image only, so nothing to retrieve: test/c, train/c, val/c" in str(report)
+
+
+def test_the_folder_of_one_class_is_told_to_name_the_one_above(tmp_path):
+    folder(tmp_path / "pictures", 3)
+    report = check("folder", tmp_path / "pictures" / "class01")
+    assert "2 images outside of class folders" in report.problems[0]
+    assert (
+        f"name the folder above, which should hold a folder like this one for each class: --root {tmp_path}"
+        in (report.problems[0])
+    )
 
 
 @pytest.fixture(scope="module")

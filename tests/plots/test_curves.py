@@ -92,6 +92,17 @@ def test_the_untrained_network_is_a_line_on_the_axes_of_recall_and_in_the_alt_te
     assert len(figure.axes[0].lines) == 1 and "Untrained, the network has 0.300." in figure.alt
 
 
+@pytest.mark.parametrize(("untrained", "is_below"), [(0.3, True), (0.7, False), (0.02, False)])
+def test_the_name_of_the_untrained_network_stands_off_the_curve(untrained, is_below):
+    figure = training_curves({"sst": METRICS}, untrained=untrained, start="at the start")
+    figure.draw_without_rendering()
+    (name,) = figure.axes[1].texts
+    line = figure.axes[1].transData.transform((0, untrained))[1]
+    box = name.get_window_extent()
+    assert name.get_text() == "at the start" and "At the start, the network has" in figure.alt
+    assert (box.y1 < line) if is_below else (box.y0 > line)
+
+
 def test_a_folder_without_a_run_is_one_clear_error(tmp_path):
     with pytest.raises(DMLTeachError, match=r"no metrics\.json"):
         training_curves({"sst": tmp_path})

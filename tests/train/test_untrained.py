@@ -106,7 +106,8 @@ def test_train_and_evaluate_print_both_side_by_side(tmp_path):
     assert json.loads(numbers.read_text())["untrained"] == metrics["untrained"]
     for path, classes in ((run, "11"), (f"{run}/model.safetensors", "12")):
         other = say("evaluate", "--checkpoint", path, "--classes", classes)
-        assert [line for line in other if line[:3] == ["untrained", "not", "known:"]]
+        (line,) = [line for line in other if line[:3] == ["untrained", "not", "known:"]]
+        assert ("(give --classes 12, as the training had)." in " ".join(line)) == (path == run)
         assert ["untrained", "trained"] not in other
 
 
