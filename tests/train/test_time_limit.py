@@ -8,10 +8,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from dmlteach import time_limit
 from dmlteach.cli import app
 from dmlteach.errors import DMLTeachError
-from dmlteach.train import Run, fit
+from dmlteach.train import Run, fit, time_limit
 from tests.train.runs import assert_equal_runs, saved_position, tiny
 
 OVER_AT_ONCE, NEVER = 1e-9, 1e9

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dmlteach import (
-    checkpoint,
     das,
     data,
     distributed,
@@ -26,7 +25,6 @@ from dmlteach import (
     losses,
     methods,
     models,
-    optim,
     recall,
     samplers,
 )
@@ -37,15 +35,16 @@ from dmlteach.data.loader import Pixels, prefetch
 from dmlteach.device import choose_device, environment, moved, same_bits
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import cached_for, embed
-from dmlteach.held_out import HeldOut, held_out
 from dmlteach.interfaces import Batch, Space
-from dmlteach.meter import STATS_EVERY, Meter
 from dmlteach.methods import Method
 from dmlteach.models import Model
 from dmlteach.objective import Objective
 from dmlteach.options import at_least, check_options, check_seed, check_type, positive
-from dmlteach.step import DelayedScalar, gradient_step
-from dmlteach.time_limit import check_first_plan, seconds_to_embed
+from dmlteach.train import checkpoint, optim
+from dmlteach.train.held_out import HeldOut, held_out
+from dmlteach.train.meter import STATS_EVERY, Meter
+from dmlteach.train.step import DelayedScalar, gradient_step
+from dmlteach.train.time_limit import check_first_plan, seconds_to_embed
 
 POSITIVE = (
     "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",

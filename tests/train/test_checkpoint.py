@@ -5,11 +5,10 @@ import copy
 import pytest
 import torch
 
-from dmlteach import checkpoint
 from dmlteach.device import choose_device
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
-from dmlteach.train import Run, TrainConfig, fit
+from dmlteach.train import Run, TrainConfig, checkpoint, fit
 
 
 def config(folder, **options) -> TrainConfig:
