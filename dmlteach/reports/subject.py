@@ -65,7 +65,7 @@ def train(config: TrainConfig) -> Path:
         DMLTeachError: as `fit`; or the training that has ended there had other options.
     """
     folder = Path(str(config.output))
-    if read_json(folder / "metrics.json").get("final") and (folder / "model.safetensors").is_file():
+    if read_json(folder / "metrics.json").get("final") and (folder / models.MODEL_FILE).is_file():
         _check_same(folder, config)
         further = f"{commands.training(asdict(config))} --resume --output {folder.absolute()}"
         print(f"The training in {folder.absolute()} has ended: it is evaluated and drawn only.")
@@ -79,9 +79,10 @@ def train(config: TrainConfig) -> Path:
 
 def _note_untrained(run: Run) -> None:
     """Before the first step: Recall@1 on the val classes, where the curve begins."""
-    if run.val is None or run.epoch or run.step or not run.world.is_main:
+    val = run.parts.val
+    if val is None or run.epoch or run.step or not run.world.is_main:
         return
-    scores = evaluate(run.model, run.val.queries, ks=(1,), device=run.device.type)
+    scores = evaluate(run.model, val.queries, ks=(1,), device=run.device.type)
     files.write_json(run.folder / BEFORE, {"recall@1": scores["recall@1"]})
 
 
@@ -136,7 +137,7 @@ def open_subject(place: str | Path) -> Subject:
         return Subject(model, str(place), None, config, recipe, final, made_with, str(place))
     model = models.load(path)
     folder = path if path.is_dir() else path.parent
-    made = read_json(folder / "config.json") if path.is_dir() or path.name == "model.safetensors" else {}
+    made = read_json(folder / "config.json") if path.is_dir() or path.name == models.MODEL_FILE else {}
     config = made.get("config", {})
     return Subject(
         model,
@@ -217,10 +218,8 @@ def test_set(dataset: str, root: str | None, subject: Subject) -> TestSet:
     options = options_of_test(subject) if own else {}
     found = data.load_for_run(subject.run, dataset, "test", root, **options)
     queries, gallery, classes = found.images, found.gallery, subject.config.get("classes") if own else None
-    if classes is not None and classes < queries.num_classes:
-        queries = queries.subset_classes(range(classes))
-        gallery = gallery and gallery.subset_classes(range(classes))
-    return TestSet(queries, gallery, tuple(found.notes))
+    gallery = gallery and gallery.first_classes(classes)
+    return TestSet(queries.first_classes(classes), gallery, tuple(found.notes))
 
 
 class Measured:
