@@ -132,6 +132,12 @@ def test_public_names_resolve_and_evaluate_stays_a_function():
         dmlteach.evalute  # noqa: B018
 
 
+def test_what_a_training_of_ones_own_needs_is_there_after_a_plain_import():
+    code = "import dmlteach; print(dmlteach.train.Run, dmlteach.embed, dmlteach.interfaces.Batch)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "train.loop.Run" in done.stdout and "function embed" in done.stdout
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef]:
     return (node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef))
 

@@ -15,7 +15,6 @@ from dmlteach.interfaces import Batch
 from dmlteach.train import checkpoint, ending, plan
 from dmlteach.train.build import Stateful, build
 from dmlteach.train.config import TrainConfig
-from dmlteach.train.ending import Result
 from dmlteach.train.folder import RunFolder
 from dmlteach.train.meter import STATS_EVERY, LossReader, Meter, in_words
 from dmlteach.train.step import train_step
@@ -26,7 +25,7 @@ def fit(
     config: TrainConfig,
     after_epoch: "Callable[[Run], None] | None" = None,
     stop: threading.Event | None = None,
-) -> Result:
+) -> ending.Result:
     """Train a model and write a run folder.
 
     Args:
@@ -88,11 +87,7 @@ class Run:
     """
 
     def __init__(
-        self,
-        config: TrainConfig,
-        device: torch.device,
-        world: World,
-        output: RunFolder | None = None,
+        self, config: TrainConfig, device: torch.device, world: World, output: RunFolder | None = None
     ):
         self.config, self.device, self.world = config, device, world
         self.output = output or RunFolder(config)
@@ -110,14 +105,14 @@ class Run:
 
     def start(self) -> None:
         """Create the folder, or continue from its checkpoint."""
-        self.resumed = self.saved is not None
-        if self.saved is not None:
+        saved, self.saved = self.saved, None
+        self.resumed = saved is not None
+        if saved is not None:
             with checkpoint.restoring(self.folder):
-                self._restore(self.saved)
+                self._restore(saved)
             if self.parts.other_test:  # numbers of the images of before cannot stand beside those of today's
                 self.output.check_same_test(self.ended is not None)
                 self.untrained = None
-            self.saved = None
         if not (self.planned or self.over()):
             check_time_to_plan(self.parts, self.epoch)
         if not self.resumed:
@@ -147,14 +142,9 @@ class Run:
 
     def remaining_batches(self) -> Iterator[tuple[Batch, Pixels]]:
         """The epoch's batches from where it stands, each with this process's pixels (uint8)."""
-        self.bar = tqdm(
-            total=len(self.batches),
-            initial=self.step,
-            desc=f"epoch {self.epoch + 1}/{self.parts.recipe.epochs}",
-            unit="batch",
-            disable=not (self.batches and self.parts.shown),
-            leave=False,
-        )
+        name, count = f"epoch {self.epoch + 1}/{self.parts.recipe.epochs}", len(self.batches)
+        hidden = not (self.batches and self.parts.shown)
+        self.bar = tqdm(total=count, initial=self.step, desc=name, unit="batch", disable=hidden, leave=False)
         return prefetch(
             self.batches[self.step :],
             lambda batch: self.parts.images.gather(batch[self.world.rows(len(batch))]),
@@ -163,8 +153,7 @@ class Run:
 
     def train_on(self, batch: Batch, pixels: Pixels) -> None:
         """One optimizer step on one global batch."""
-        progress = self.epoch + self.step / len(self.batches)
-        done = train_step(self.parts, batch, pixels, progress)
+        done = train_step(self.parts, batch, pixels, self.epoch + self.step / len(self.batches))
         if self.step % STATS_EVERY == 0:
             self.meter.stats.append(self.parts.objective.loss.stats(*done[1:]))
         self.losses.add(done.loss, self.meter, self.epoch, self.step, batch)
@@ -220,14 +209,14 @@ class Run:
         if parts.shown:
             print(f"epoch {self.epoch}: {in_words(row)}")
 
-    def finish(self) -> Result:
+    def finish(self) -> ending.Result:
         """Write the weights, evaluate the last state on the test classes, and return."""
         if self.planned:  # the time limit came inside an epoch
             self.bar.close()
             self.save()
         steps = sum(row["steps"] for row in self.history) + self.step
-        where = steps, self.epoch, self.step, len(self.batches)
-        why = self.ended or ending.time_is_up(self.config.max_minutes, *where)
+        minutes, batches = self.config.max_minutes, len(self.batches)
+        why = self.ended or ending.time_is_up(minutes, steps, self.epoch, self.step, batches)
         final = {"train_seconds": self.clock.kept, "epochs": self.epoch, "steps": steps, "ended": why}
         if self.world.is_main:
             if self.config.progress:
@@ -236,14 +225,12 @@ class Run:
             final |= self.parts.test.measure(self.model, self.device.type, self.config.progress)
             self.output.complete(self._state(), self.model)
             self.output.write_metrics(self.metrics(final))
-        return Result(self.folder, self.metrics(final), self.model.eval())
+        return ending.Result(self.folder, self.metrics(final), self.model.eval())
 
     def metrics(self, final: dict[str, Any] | None = None) -> dict[str, Any]:
         """What is known of the run, as in metrics.json."""
         content = {"untrained": self.untrained, "epochs": self.history, "final": final}
         return {part: numbers for part, numbers in content.items() if numbers is not None}
-
-    # ── what a checkpoint keeps ───────────────────────────────────────────────────────────────────
 
     def save(self) -> None:
         """Replace the checkpoint. The last loss is read first, so that a NaN is never saved."""

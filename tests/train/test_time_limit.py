@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dmlteach.cli import app
+from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
 from dmlteach.train import fit, time_limit
 from dmlteach.train.time_limit import Clock
@@ -107,6 +108,15 @@ def test_a_later_plan_that_would_leave_no_time_for_steps_is_not_begun(tmp_path, 
     resumed = fit(tiny(tmp_path, max_minutes=NEVER, batches_per_epoch=2, resume=True))
     straight = fit(tiny(tmp_path, "straight", batches_per_epoch=2))
     assert_equal_runs(resumed.path, straight.path)
+
+
+def test_a_limit_costs_no_message_between_the_processes(tmp_path, monkeypatch):
+    """All processes agree on the step by what they say each step anyway."""
+    said: dict[float | None, list] = {None: [], NEVER: []}
+    for minutes, messages in said.items():
+        monkeypatch.setattr(World, "share", lambda world, value, to=messages: to.append(value) or value)
+        fit(tiny(tmp_path, f"{minutes}", **PLANLESS, max_minutes=minutes))
+    assert len(said[None]) == len(said[NEVER])
 
 
 def test_resuming_a_finished_run_adds_no_training_time(tmp_path):
