@@ -21,8 +21,9 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 
 import torch
 
-from dmlteach import data, files, held_out, neighbors, train
+from dmlteach import data, files, neighbors, train
 from dmlteach.errors import DMLTeachError
+from dmlteach.train import held_out, plan
 
 FINISHED, MISTAKE, INTERRUPTED, CRASHED = 0, 2, 130, 1  # exit codes of a training
 PATIENCE = 300  # seconds after which a training hangs
@@ -188,7 +189,7 @@ def _watch(trace: Any, act: Act | None, at: int) -> None:
     around(train.Run, "train_on", after="step")
     around(train.Run, "end_epoch", "ending the epoch", "ended the epoch")
     around(train.Run, "finish", "finishing", "finished")
-    around(train, "embed", "embedding", "embedded")
+    around(plan, "embed", "embedding", "embedded")
     around(held_out.HeldOut, "measure", "evaluating", "evaluated")
     _watch_files(moment)
 

@@ -81,8 +81,9 @@ def _bare_step(run: Run, size: int) -> float:
     spec = run.model.spec
     images = torch.zeros(size, spec.channels, spec.image_size, spec.image_size, device=run.device)
     started = time.perf_counter()
-    run.optimizer.zero_grad()
+    optimizer = run.parts.optimizer
+    optimizer.zero_grad()
     run.model(images).square().mean().mul(1e-6).backward()
-    run.optimizer.step()
+    optimizer.step()
     wait(run.device)
     return time.perf_counter() - started

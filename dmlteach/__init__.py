@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 FUNCTIONS = {  # public name: module that defines it, and its name there
     "DMLTeachError": ("errors", "DMLTeachError"),
     "TrainConfig": ("train", "TrainConfig"),
+    "embed": ("evaluate", "embed"),
     "evaluate": ("evaluate", "evaluate"),
     "evaluate_domains": ("evaluate", "evaluate_domains"),
     "fit": ("train", "fit"),
@@ -24,6 +25,7 @@ MODULES = (
     "distances",
     "exercises",
     "figures",
+    "interfaces",
     "losses",
     "methods",
     "metrics",
@@ -33,6 +35,7 @@ MODULES = (
     "pretrained",
     "published",
     "samplers",
+    "train",
     "widgets",
 )
 
@@ -40,6 +43,7 @@ __all__ = [*FUNCTIONS, *MODULES]
 
 if TYPE_CHECKING:
     from dmlteach.errors import DMLTeachError as DMLTeachError
+    from dmlteach.evaluate import embed as embed
     from dmlteach.evaluate import evaluate as evaluate
     from dmlteach.evaluate import evaluate_domains as evaluate_domains
     from dmlteach.models import load as load_model  # noqa: F401

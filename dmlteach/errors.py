@@ -23,6 +23,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in text)
 
 
+def counted(number: int, thing: str) -> str:
+    """ "1 image", "1,200 images", "2 classes".
+
+    Args:
+        number: how many.
+        thing: in the singular.
+    """
+    plural = thing + ("es" if thing.endswith("s") else "s")
+    return f"{number:,} {thing if number == 1 else plural}"
+
+
 def unknown_name(kind: str, given: object, known: Iterable[str]) -> DMLTeachError:
     """Error for a mistyped name: `unknown loss 'tripplet'; did you mean 'triplet'? Losses: …`.
 

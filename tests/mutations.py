@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dmlteach import checkpoint, course, data, figures, models
+from dmlteach import course, data, figures, models
 from dmlteach.data import cached
 from dmlteach.data.decode import decode, pixels_of, size_of
 from dmlteach.data.files import list_archive
@@ -41,7 +41,7 @@ from dmlteach.exercises import progress
 from dmlteach.exercises.replies import Reply
 from dmlteach.exercises.training import inspect_halves, inspect_runs
 from dmlteach.plots.curves import read_curve, training_curves
-from dmlteach.train import Run, TrainConfig, fit
+from dmlteach.train import Run, TrainConfig, checkpoint, fit
 from tests.data import miniatures
 
 CHECKOUT = Path(__file__).parent.parent

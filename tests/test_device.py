@@ -11,7 +11,7 @@ from dmlteach.data import augment
 from dmlteach.data.loader import prefetch
 from dmlteach.device import choose_device, moved, same_bits
 from dmlteach.errors import DMLTeachError
-from dmlteach.step import DelayedScalar
+from dmlteach.train.step import DelayedScalar
 
 evaluate = importlib.import_module("dmlteach.evaluate")  # the name in the package is the function's
 

@@ -123,15 +123,15 @@ def test_class_vectors_start_at_the_means_of_their_classes(tmp_path):
 
 def _wrong(run):
     """Share of the training images that the class vectors do not classify correctly."""
-    found = embed(run.model, run.images)
-    return float(run.objective.loss.active_tuples(found, run.dataset.labels))
+    images = run.parts.images
+    return float(run.parts.objective.loss.active_tuples(embed(run.model, images), images.labels))
 
 
 def gradients(tmp_path, name, **options):
     """The last gradient of a run: that of the network, and that of the class vectors."""
     runs = []
     fit(tiny(tmp_path, name, method="proxy_anchor", epochs=1, **options), runs.append)
-    parts = (runs[0].model, runs[0].objective)
+    parts = (runs[0].model, runs[0].parts.objective)
     return [torch.cat([p.grad.flatten() for p in part.parameters()]) for part in parts]
 
 

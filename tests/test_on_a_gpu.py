@@ -15,13 +15,13 @@ import threading
 import pytest
 import torch
 
-from dmlteach import data, distances, losses, methods, metrics, models, neighbors, train
+from dmlteach import data, distances, losses, methods, metrics, models, neighbors
 from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.das import DAS
 from dmlteach.device import choose_device
 from dmlteach.distributed import World
 from dmlteach.evaluate import embed, evaluate
-from dmlteach.train import Run, fit
+from dmlteach.train import Run, fit, loop
 from tests.losses.cases import DIM, create
 from tests.losses.test_every_loss import FORMS, form_id
 from tests.train.runs import ENVIRONMENT, tiny, train_and_kill, weights
@@ -192,7 +192,7 @@ def test_the_first_loss_of_a_run_is_that_of_the_cpu(way, tmp_path):
 
 @pytest.mark.parametrize("way", [way for way in WAYS if WAYS[way]["method"] not in WAITING])
 def test_a_step_does_not_wait_for_the_gpu(way, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "STATS_EVERY", 2)
+    monkeypatch.setattr(loop, "STATS_EVERY", 2)
     run = Run(tiny(tmp_path, device="cuda", **WAYS[way]), GPU, World())
     run.start()
     run.plan_epoch()

@@ -14,10 +14,10 @@ PACKAGE = Path(__file__).parent.parent / "dmlteach"
 # Each line may import from the lines above it and from its own, never from one below.
 FLOW = [
     "errors",
-    "options files inputs",
+    "options files inputs device",
     "distances",
     "interfaces",
-    "neighbors class_tree device",
+    "neighbors class_tree",
     "data",
     "samplers",
     "losses",
@@ -26,9 +26,9 @@ FLOW = [
     "models",
     "methods published",
     "metrics ranks recall query_statistics",
-    "distributed checkpoint meter optim step",
+    "distributed",
     "evaluate",
-    "held_out baseline time_limit",
+    "baseline",
     "embeddings search export",
     "train",
     "pretrained",
@@ -130,6 +130,12 @@ def test_public_names_resolve_and_evaluate_stays_a_function():
     assert callable(dmlteach.evaluate)
     with pytest.raises(AttributeError, match="no attribute 'evalute'"):
         dmlteach.evalute  # noqa: B018
+
+
+def test_what_a_training_of_ones_own_needs_is_there_after_a_plain_import():
+    code = "import dmlteach; print(dmlteach.train.Run, dmlteach.embed, dmlteach.interfaces.Batch)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "train.loop.Run" in done.stdout and "function embed" in done.stdout
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef]:

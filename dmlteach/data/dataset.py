@@ -140,6 +140,16 @@ class ImageDataset(Dataset):
         """
         return self._select(ids, self.split, own_source=True)
 
+    def first_classes(self, count: int | None) -> "ImageDataset":
+        """The images of the first so many classes; all of them where there are no more.
+
+        Args:
+            count: of the classes; None: all.
+        """
+        if count is None or count >= self.num_classes:
+            return self
+        return self.subset_classes(range(count))
+
     def part(self, ids: Sequence[int] | Tensor, split: str) -> "ImageDataset":
         """Like `subset_classes`, under another split name; it shares this data set's cache."""
         return self._select(ids, split, own_source=False)

@@ -7,9 +7,10 @@ import torch
 
 from dmlteach.data.dataset import ImageDataset
 from dmlteach.data.files import FileSource
-from dmlteach.data.layout import counted, existing, look, shortened, unreadable
+from dmlteach.data.layout import existing, look, shortened, unreadable
 from dmlteach.data.sides import Division, Sides
 from dmlteach.data.survey import Survey, survey
+from dmlteach.errors import counted
 
 SPLITS = ("train", "test", "fit", "val")  # `load` knows them all: it divides by name
 

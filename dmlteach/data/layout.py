@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import features
 
 from dmlteach.data.files import StoredFile, list_folder
-from dmlteach.errors import DMLTeachError, printable
+from dmlteach.errors import DMLTeachError, counted, printable
 
 EXPECTED = """Expected is one folder per class, with pictures in it (sub-folders too):
     ROOT/CLASS/picture.jpg
@@ -185,17 +185,6 @@ def unreadable(layout: Layout) -> str | None:
         f"that cannot be opened here ({with_numbers(endings)}); convert them to JPEG or PNG, e.g. with "
         f"ImageMagick inside their folder: magick mogrify -format jpg {files}"
     )
-
-
-def counted(number: int, thing: str) -> str:
-    """ "1 image", "1,200 images", "2 classes".
-
-    Args:
-        number: how many.
-        thing: in the singular.
-    """
-    plural = thing + ("es" if thing.endswith("s") else "s")
-    return f"{number:,} {thing if number == 1 else plural}"
 
 
 def with_numbers(names: Counter[str], most: int = 5) -> str:

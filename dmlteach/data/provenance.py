@@ -13,9 +13,9 @@ from typing import Any
 from dmlteach.data import folder
 from dmlteach.data.dataset import ImageDataset
 from dmlteach.data.files import StoredFile
-from dmlteach.data.layout import counted, look, shortened
+from dmlteach.data.layout import look, shortened
 from dmlteach.data.splits import composed, divide_classes
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, counted
 
 FILE = "data.json"
 _END = 4096  # bytes at the beginning and at the end of an image file that go into its fingerprint

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dmlteach.data.files import StoredFile
-from dmlteach.data.layout import EXPECTED, Classes, Layout, counted, shortened
+from dmlteach.data.layout import EXPECTED, Classes, Layout, shortened
 from dmlteach.data.splits import ByName, composed, divide_names
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, counted
 
 TO_TRAIN = 4  # classes: two to fit on and two for val
 PART_OF = {"fit": "train", "val": "val"}  # the folder of a split, where the folder is divided in three

@@ -14,9 +14,9 @@ from tqdm.auto import tqdm
 from dmlteach.data import layout as why
 from dmlteach.data.decode import decode, size_of
 from dmlteach.data.files import StoredFile
-from dmlteach.data.layout import Classes, Layout, counted, shortened, unreadable, with_numbers
+from dmlteach.data.layout import Classes, Layout, shortened, unreadable, with_numbers
 from dmlteach.data.sides import TO_TRAIN, Sides
-from dmlteach.errors import DMLTeachError, printable
+from dmlteach.errors import DMLTeachError, counted, printable
 
 _AT_ONCE = 256  # images examined between two moves of the bar
 SEEDS = 20  # divisions that are tried where one leaves a side without two images of a class

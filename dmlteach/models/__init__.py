@@ -2,12 +2,13 @@
 
 from dmlteach.models.backbones import OmniglotCNN
 from dmlteach.models.bier import BIERHead, initialize_heads
-from dmlteach.models.files import SHIPPED, load, pretrained, save
+from dmlteach.models.files import MODEL_FILE, SHIPPED, load, pretrained, save
 from dmlteach.models.heads import CascadeHead, Head, LinearHead
 from dmlteach.models.model import HEADS, Model, Spec, create
 
 __all__ = [
     "HEADS",
+    "MODEL_FILE",
     "SHIPPED",
     "BIERHead",
     "CascadeHead",

@@ -17,6 +17,7 @@ from dmlteach.models.backbones import build_backbone
 from dmlteach.models.model import HEADS, Model, Spec, assemble
 
 MOST_PIXELS = 4_096  # of the side of an image
+MODEL_FILE = "model.safetensors"  # in the folder of a run
 SHIPPED = ("untrained", "softmax", "triplet", "sst")
 
 
@@ -50,7 +51,7 @@ def load(path: str | Path) -> Model:
         DMLTeachError: no such file, or one that is not a dmlteach model.
     """
     path = Path(path)
-    file = path / "model.safetensors" if path.is_dir() else path
+    file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file() and (path / "checkpoint.pt").is_file():
         raise DMLTeachError(
             f"the run in {path} has not ended, and writes its model when it does. Continue it with --resume; "

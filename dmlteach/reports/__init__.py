@@ -77,7 +77,7 @@ def _told(error: course.CellError, folder: Path) -> DMLTeachError:
     mistake = error.name == "DMLTeachError"
     if mistake:  # said in full; the notebook up to there tells no more
         _remove_leftovers(folder)
-    trained = (folder / "run" / "model.safetensors").is_file()
+    trained = (folder / "run" / models.MODEL_FILE).is_file()
     kept = (
         f"\nWhat was trained is kept in {folder / 'run'}: the same command evaluates and draws only."
         if trained

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ def train(config: TrainConfig) -> Path:
         DMLTeachError: as `fit`; or the training that has ended there had other options.
     """
     folder = Path(str(config.output))
-    if read_json(folder / "metrics.json").get("final") and (folder / "model.safetensors").is_file():
+    if read_json(folder / "metrics.json").get("final") and (folder / models.MODEL_FILE).is_file():
         _check_same(folder, config)
         further = f"{commands.training(asdict(config))} --resume --output {folder.absolute()}"
         print(f"The training in {folder.absolute()} has ended: it is evaluated and drawn only.")
@@ -81,9 +81,10 @@ def train(config: TrainConfig) -> Path:
 
 def _note_untrained(run: Run) -> None:
     """Before the first step: Recall@1 on the val classes, where the curve begins."""
-    if run.val is None or run.epoch or run.step or not run.world.is_main:
+    val = run.parts.val
+    if val is None or run.epoch or run.step or not run.world.is_main:
         return
-    scores = evaluate(run.model, run.val.queries, ks=(1,), device=run.device.type)
+    scores = evaluate(run.model, val.queries, ks=(1,), device=run.device.type)
     files.write_json(run.folder / BEFORE, {"recall@1": scores["recall@1"]})
 
 
@@ -138,7 +139,7 @@ def open_subject(place: str | Path) -> Subject:
         return Subject(model, str(place), None, config, recipe, final, made_with, str(place))
     model = models.load(path)
     folder = path if path.is_dir() else path.parent
-    made = read_json(folder / "config.json") if path.is_dir() or path.name == "model.safetensors" else {}
+    made = read_json(folder / "config.json") if path.is_dir() or path.name == models.MODEL_FILE else {}
     config = made.get("config", {})
     return Subject(
         model,
@@ -219,14 +220,8 @@ def test_set(dataset: str, root: str | None, subject: Subject) -> TestSet:
     options = options_of_test(subject) if own else {}
     found = data.load_for_run(subject.run, dataset, "test", root, **options)
     classes = subject.config.get("classes") if own else None
-    gallery = found.gallery and _first_classes(found.gallery, classes)
-    return TestSet(_first_classes(found.images, classes), gallery, tuple(found.notes))
-
-
-def _first_classes(images: ImageDataset, count: int | None) -> ImageDataset:
-    """The images of as many classes as a training was restricted to; None: of all."""
-    cut = count is not None and count < images.num_classes
-    return images.subset_classes(range(cast(int, count))) if cut else images
+    gallery = found.gallery and found.gallery.first_classes(classes)
+    return TestSet(found.images.first_classes(classes), gallery, tuple(found.notes))
 
 
 class Measured:
@@ -381,7 +376,7 @@ def before_on_val(subject: Subject, test: TestSet, root: str | None, device: str
         found = data.load_for_run(subject.run, config["dataset"], "val", place, **options_of_test(subject))
     except DMLTeachError:
         return None, "the val images of its training are not here"
-    images = _first_classes(found.images, config.get("classes"))
+    images = found.images.first_classes(config.get("classes"))
     if not provenance.are_the_same(subject.run, "val", images):
         return None, "the val images are not known to be those of its training"
     return evaluate(network, images, ks=(1,), device=device)["recall@1"], ""

@@ -409,8 +409,7 @@ def _training_splits(subject: Subject, root: str | None) -> dict[str, tuple[int,
     found = {}
     for split, options in parts.items():
         loaded = data.load_for_run(subject.run, config["dataset"], split, root, **options).images
-        if config.get("classes") and config["classes"] < loaded.num_classes:
-            loaded = loaded.subset_classes(range(config["classes"]))
+        loaded = loaded.first_classes(config.get("classes"))
         found[split] = len(loaded), loaded.num_classes
     return found
 

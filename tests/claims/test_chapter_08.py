@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from dmlteach import data, evaluate, losses, methods, models, samplers
-from dmlteach.optim import Schedule
 from dmlteach.train import TrainConfig, fit
+from dmlteach.train.optim import Schedule
 
 
 def cosine(epochs: int) -> Schedule:

@@ -72,6 +72,14 @@ def test_chosen_classes_are_relabelled_in_the_order_given():
     assert train.subset_classes([7]).subset_classes([0]).class_names == [train.class_names[7]]
 
 
+def test_the_first_classes_are_all_where_there_are_no_more():
+    train = load("omniglot", "train", classes=5)
+    assert train.first_classes(3).class_names == train.class_names[:3]
+    assert len(train.first_classes(3)) == 60
+    for count in (None, 5, 6):
+        assert train.first_classes(count) is train
+
+
 @pytest.mark.parametrize("classes", [[0, 964], [-1], [2, 2], [], 965, 0])
 def test_classes_that_do_not_exist_are_refused(classes):
     with pytest.raises(DMLTeachError, match="between 0 and 963"):

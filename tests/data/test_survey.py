@@ -18,7 +18,7 @@ from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
 from dmlteach.metrics import retrieval_metrics
-from dmlteach.train import Run, TrainConfig
+from dmlteach.train import Run, TrainConfig, build
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 
@@ -281,10 +281,10 @@ def refusal(root: Path, network) -> str | None:
     """What a training with default options says against a folder, all but the training itself done."""
     try:
         config = TrainConfig(dataset="folder", root=str(root), output=str(root / "no run"), progress=False)
-        run = Run(config, choose_device("cpu"), World())
-        space = Space(torch.randn(len(run.labels), 8), run.dataset.labels)
-        assert run.sampler.plan(0, space, None)["batches"] > 0
-        for images in (run.val.queries, run.test.queries):
+        parts = Run(config, choose_device("cpu"), World()).parts
+        space = Space(torch.randn(len(parts.images), 8), parts.images.labels)
+        assert parts.sampler.plan(0, space, None)["batches"] > 0
+        for images in (parts.val.queries, parts.test.queries):
             retrieval_metrics(torch.randn(len(images), 8), images.labels, ks=(1,))
     except DMLTeachError as error:
         return str(error)
@@ -294,7 +294,7 @@ def refusal(root: Path, network) -> str | None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("divided", [False, True], ids=["one folder per class", "train and test"])
 def test_what_check_calls_complete_a_default_training_accepts(tmp_path, monkeypatch, network, divided):
-    monkeypatch.setattr(Run, "_build_model", lambda run, *_: network)
+    monkeypatch.setattr(build, "build_model", lambda *_: network)
     monkeypatch.setenv("DMLTEACH_CACHE", str(tmp_path / "cache"))
     image = photo(tmp_path / "image.png", size=4)
     rng = np.random.default_rng(0)

@@ -92,7 +92,7 @@ def test_a_run_of_before_keeps_the_sampling_it_was_made_with(tmp_path):
     def detach() -> bool:
         run = Run(resumed, torch.device("cpu"), World())
         run.start()
-        return run.objective.das.detach
+        return run.parts.objective.das.detach
 
     assert not detach()
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)

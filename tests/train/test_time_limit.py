@@ -8,10 +8,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from dmlteach import time_limit
 from dmlteach.cli import app
+from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
-from dmlteach.train import Run, fit
+from dmlteach.train import fit, time_limit
+from dmlteach.train.time_limit import Clock
 from tests.train.runs import assert_equal_runs, saved_position, tiny
 
 OVER_AT_ONCE, NEVER = 1e-9, 1e9
@@ -43,7 +44,7 @@ def test_a_limit_keeps_the_position_inside_the_epoch_and_steps_sum_up_to_the_uni
 
 
 def test_under_local_sampling_a_run_that_is_stopped_inside_an_epoch_does_not_plan_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr(Run, "out_of_time", _after(Run.out_of_time, steps=2))
+    monkeypatch.setattr(Clock, "is_over", _after(steps=2))
     first = fit(tiny(tmp_path, max_minutes=NEVER))
     assert saved_position(first.path) == (0, 2)
     monkeypatch.undo()
@@ -52,14 +53,10 @@ def test_under_local_sampling_a_run_that_is_stopped_inside_an_epoch_does_not_pla
     assert_equal_runs(resumed.path, straight.path)
 
 
-def _after(original, steps: int):
-    """`Run.out_of_time` as if the time were over after so many steps."""
-
-    def out_of_time(run, needed=0.0):
-        run.timed_out = original(run, needed) or run._steps() >= steps
-        return run.timed_out
-
-    return out_of_time
+def _after(steps: int):
+    """`Clock.is_over` as if the time were over after so many steps: it is asked after each."""
+    asked = iter(range(1, 1000))
+    return lambda clock, needed=0.0: next(asked) >= steps
 
 
 def test_a_first_plan_that_would_take_most_of_the_limit_is_refused(tmp_path):
@@ -97,20 +94,29 @@ def test_what_is_refused_is_told_from_the_speed_of_one_batch():
 
 def test_a_later_plan_that_would_leave_no_time_for_steps_is_not_begun(tmp_path, monkeypatch):
     asked = []
-    original = Run.out_of_time
+    original = Clock.is_over
 
-    def out_of_time(run, needed=0.0):
-        asked.append((run._steps(), needed > 0))
-        return original(run, needed=10 * 60 * NEVER if needed else 0.0)  # as if plans took that long
+    def is_over(clock, needed=0.0):
+        asked.append(needed > 0)
+        return original(clock, needed=10 * 60 * NEVER if needed else 0.0)  # as if plans took that long
 
-    monkeypatch.setattr(Run, "out_of_time", out_of_time)
+    monkeypatch.setattr(Clock, "is_over", is_over)
     result = fit(tiny(tmp_path, max_minutes=NEVER, batches_per_epoch=2))
-    assert asked == [(1, False), (2, False), (2, True)]
+    assert asked == [False, False, True]  # after each step, and after the epoch
     assert ended(result).startswith("--max-minutes 1e+09 ended it after 2 steps (1 epoch);")
     monkeypatch.undo()
     resumed = fit(tiny(tmp_path, max_minutes=NEVER, batches_per_epoch=2, resume=True))
     straight = fit(tiny(tmp_path, "straight", batches_per_epoch=2))
     assert_equal_runs(resumed.path, straight.path)
+
+
+def test_a_limit_costs_no_message_between_the_processes(tmp_path, monkeypatch):
+    """All processes agree on the step by what they say each step anyway."""
+    said: dict[float | None, list] = {None: [], NEVER: []}
+    for minutes, messages in said.items():
+        monkeypatch.setattr(World, "share", lambda world, value, to=messages: to.append(value) or value)
+        fit(tiny(tmp_path, f"{minutes}", **PLANLESS, max_minutes=minutes))
+    assert len(said[None]) == len(said[NEVER])
 
 
 def test_resuming_a_finished_run_adds_no_training_time(tmp_path):

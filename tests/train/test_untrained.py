@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from dmlteach import data, evaluate, models
 from dmlteach.baseline import untrained
 from dmlteach.cli import app
-from dmlteach.held_out import HeldOut
 from dmlteach.train import fit
+from dmlteach.train.held_out import HeldOut
 from tests.train.runs import tiny
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dmlteach import losses, methods, models, optim
+from dmlteach import losses, methods, models
 from dmlteach.errors import DMLTeachError
 from dmlteach.methods import Group
+from dmlteach.train import optim
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from torch import nn
 from dmlteach.losses import sst_loss, triplet_loss
 from dmlteach.losses.bier import bier_loss
 from dmlteach.models import create
-from dmlteach.step import gradient_step
+from dmlteach.train.step import gradient_step
 
 
 def small_batch(n: int = 20):
@@ -121,7 +121,7 @@ TWO_PROCESSES = """
 import sys, torch
 torch.set_num_threads(1)
 from dmlteach import distributed
-from tests.test_step import penalized_model, penalized_step
+from tests.train.test_step import penalized_model, penalized_step
 with distributed.join(torch.device("cpu")) as world:
     model = penalized_model("adversarial")
     value, embeddings = penalized_step(model, micro_batch=4, world=world)

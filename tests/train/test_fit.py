@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dmlteach import data
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import Lock
 from dmlteach.train import TrainConfig, fit, resolve
@@ -247,8 +248,9 @@ def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
         fit(tiny(tmp_path))
 
 
-def test_resuming_with_other_options_is_refused(tmp_path):
+def test_resuming_with_other_options_is_refused_before_an_image_is_looked_at(tmp_path, monkeypatch):
     fit(tiny(tmp_path))
+    monkeypatch.setattr(data, "load", None)
     with pytest.raises(DMLTeachError, match="was made with seed=0, not 5"):
         fit(tiny(tmp_path, seed=5, resume=True))
 

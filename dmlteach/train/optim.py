@@ -95,6 +95,19 @@ def build(recipe: Method, model: Model, loss: nn.Module) -> Optimizers:
     return Optimizers([OPTIMIZERS[name](groups) for name, groups in by_optimizer.items()])
 
 
+def clip_gradients(parameters: list[nn.Parameter], recipe: Method) -> None:
+    """Keep each entry of the gradient, or its norm, within what the recipe says, if it does.
+
+    Args:
+        parameters: with their gradients.
+        recipe: of the run.
+    """
+    if recipe.clip is not None:
+        nn.utils.clip_grad_value_(parameters, recipe.clip)
+    if recipe.clip_norm is not None:
+        nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+
+
 class Schedule:
     """Learning-rate factor: constant, cosine with linear warm-up, step, or plateau on the training loss."""
 

@@ -8,11 +8,71 @@ A head may add a penalty (`Head.penalty`). It is a mean over the batch, so each 
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from dmlteach.data.loader import Pixels
+from dmlteach.device import moved
 from dmlteach.distributed import World
+from dmlteach.interfaces import Batch, Tuples
+from dmlteach.train.build import Parts
+from dmlteach.train.optim import clip_gradients
+
+MEMORY_STARTS = 1  # epoch: before, embeddings change too fast for the memory to be right
+
+
+class Stepped(NamedTuple):
+    """What a step was made of, detached.
+
+    Attributes:
+        loss: what was minimised.
+        embeddings: (N, D) of the global batch.
+        labels: (N,) class of each.
+        tuples: those that the sampler chose.
+    """
+
+    loss: Tensor
+    embeddings: Tensor
+    labels: Tensor
+    tuples: Tuples | None
+
+
+def train_step(parts: Parts, batch: Batch, pixels: Pixels, progress: float) -> Stepped:
+    """One optimizer step on one global batch.
+
+    Args:
+        parts: of the run.
+        batch: the images.
+        pixels: of this process's rows of the batch, uint8.
+        progress: epochs (with fraction) into the run.
+    """
+    parts.schedule.apply(parts.optimizer, progress)
+    images = moved(torch.tensor(batch), parts.device)
+    labels = parts.labels[images]
+    tuples = batch.tuples.to(parts.device) if batch.tuples else None
+    # Parameters of the augmentation are drawn for the global batch; each process takes its rows.
+    params = parts.augmentation.draw(len(batch), torch.Generator().manual_seed(batch.step_seed))
+    offset = parts.world.rows(len(batch)).start
+
+    def view(rows: slice) -> Tensor:
+        mine = pixels[rows.start - offset : rows.stop - offset]
+        return parts.augmentation.apply(mine, params[rows])
+
+    def objective(embeddings: Tensor) -> Tensor:
+        generator = torch.Generator(parts.device).manual_seed(batch.step_seed)
+        use_memory = progress >= MEMORY_STARTS
+        return parts.objective(embeddings, labels, images, tuples, generator, use_memory=use_memory)
+
+    micro_batch, bf16 = parts.config.micro_batch, parts.config.precision == "bf16"
+    parts.optimizer.zero_grad()
+    loss, embeddings = gradient_step(
+        parts.network, view, len(batch), objective, parts.world, micro_batch, bf16
+    )
+    clip_gradients(parts.learned(), parts.recipe)
+    parts.optimizer.step()
+    return Stepped(loss, embeddings, labels, tuples)
 
 
 def gradient_step(

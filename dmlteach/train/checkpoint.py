@@ -9,6 +9,8 @@ import torch
 
 from dmlteach import files
 from dmlteach.errors import DMLTeachError
+from dmlteach.methods import Method
+from dmlteach.train.ending import nothing_left
 
 FILE = "checkpoint.pt"
 
@@ -51,6 +53,21 @@ def read(folder: Path) -> dict[str, Any] | None:
         if not _holds(is_sound, state[name]):
             raise _damaged(file, f"its part {name!r} holds something odd")
     return state
+
+
+def completed(saved: dict[str, Any], recipe: Method) -> dict[str, Any]:
+    """A checkpoint with what runs that were made before did not keep.
+
+    Args:
+        saved: as `read` gives it.
+        recipe: of the run.
+    """
+    if "ended" in saved:
+        return {"untrained": None, **saved}
+    # No reason was kept, but whether early stopping had ended the run.
+    epoch, step, planned, *stopped_early = saved["position"]
+    ended = nothing_left(recipe, epoch, any(stopped_early))
+    return {"untrained": None, **saved, "position": (epoch, step, planned), "ended": ended}
 
 
 def _holds(is_sound: Callable[[Any], Any], part: Any) -> bool:

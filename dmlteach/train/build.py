@@ -1,0 +1,237 @@
+"""What is built once for a run: images, sampler, network, objective, optimizer; or it is refused."""
+
+import warnings
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from dmlteach import das, losses, models, samplers
+from dmlteach.cross_batch_memory import CrossBatchMemory
+from dmlteach.data.augment import Augmentation, Kind
+from dmlteach.data.cache import CachedImages
+from dmlteach.data.provenance import Record
+from dmlteach.device import environment
+from dmlteach.distributed import World
+from dmlteach.errors import DMLTeachError
+from dmlteach.evaluate import cached_for
+from dmlteach.interfaces import Sampler
+from dmlteach.methods import Method
+from dmlteach.models import Model
+from dmlteach.objective import Objective
+from dmlteach.options import check_options, check_type
+from dmlteach.train import optim
+from dmlteach.train.config import TrainConfig, resolve
+from dmlteach.train.folder import RunFolder
+from dmlteach.train.held_out import HeldOut
+from dmlteach.train.load import load
+
+# Parts that change while training, in the order in which a checkpoint gives them back what they were.
+KEPT = ("model", "objective", "optimizer", "schedule", "early_stopping", "sampler")
+
+
+class Stateful(Protocol):
+    """What a checkpoint can keep."""
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a run is made of; which parts are there does not change while it trains.
+
+    Attributes:
+        config, recipe: what was asked for, and the method as it was adapted to it.
+        device, world: where it trains, and with whom.
+        images, labels: what it learns from, decoded; class of each image, on the device.
+        val, test: what it is measured on, decoded.
+        record: of the data, as the run keeps it.
+        other_test: whether the test images have changed since an interrupted run was made.
+        model: images → embeddings; `network` is the same, compiled if that was asked for.
+        sampler, objective, optimizer, schedule, early_stopping, augmentation: as their names say.
+    """
+
+    config: TrainConfig
+    recipe: Method
+    device: torch.device
+    world: World
+    images: CachedImages
+    labels: Tensor
+    val: HeldOut | None
+    test: HeldOut
+    record: Record
+    other_test: bool
+    model: Model
+    network: nn.Module
+    sampler: Sampler
+    objective: Objective
+    optimizer: optim.Optimizers
+    schedule: optim.Schedule
+    early_stopping: optim.EarlyStopping
+    augmentation: Augmentation
+
+    @property
+    def shown(self) -> bool:
+        """Whether this process shows progress."""
+        return self.config.progress and self.world.is_main
+
+    @property
+    def needs_space(self) -> bool:
+        """Whether an epoch begins with embeddings of the training images."""
+        return self.sampler.needs_space or self.objective.loss.needs_space
+
+    def rows_to_embed(self, epoch: int) -> Tensor | None:
+        """Training images whose embeddings an epoch begins with; None: all.
+
+        Args:
+            epoch: which one.
+        """
+        return None if self.objective.loss.needs_space else self.sampler.rows_to_embed(epoch)
+
+    def learned(self) -> list[nn.Parameter]:
+        """All parameters that training changes."""
+        return [*self.model.parameters(), *self.objective.parameters()]
+
+    def kept(self) -> dict[str, Stateful]:
+        """The parts whose state is in a checkpoint, by name."""
+        return {name: getattr(self, name) for name in KEPT}
+
+    def description(self) -> dict[str, Any]:
+        """What the run says of itself: options, recipe and network, as plain values."""
+        return {
+            "config": asdict(self.config),
+            "recipe": asdict(self.recipe),
+            "network": asdict(self.model.spec),
+            "made_with": environment(self.device),
+        }
+
+
+def build(
+    config: TrainConfig, device: torch.device, world: World, folder: RunFolder
+) -> tuple[Parts, dict[str, Any] | None]:
+    """Build all parts of a run, and read the checkpoint that it continues from; nothing is written.
+
+    Args:
+        config: what to train.
+        device: where.
+        world: the processes that train together.
+        folder: of the run.
+
+    Returns:
+        The parts, as at the start of a new run; the checkpoint, None where there is none.
+
+    Raises:
+        DMLTeachError: an option, file or data set that cannot be used.
+    """
+    started_from = models.load(config.checkpoint) if config.checkpoint else None
+    recipe = resolve(config, started_from)
+    saved = folder.checkpoint(device)
+    if saved is not None and "ended" not in saved:  # made when this was the default of DAS
+        recipe = replace(recipe, das_options={"detach": True} | recipe.das_options)
+    loaded = load(config, recipe, None if saved is None else folder)
+    recipe = _with_batch_that_fits(recipe, len(loaded.train), config, world)
+    for note in loaded.notes if world.is_main else []:
+        warnings.warn(note, stacklevel=3)
+    model = build_model(started_from, config, recipe, loaded.train.channels).to(device)
+    model = _with_batch_statistics(model, config, device, world)
+    sampler = samplers.create(
+        recipe.sampler, loaded.train.labels, recipe.batch_size, config.seed, **recipe.sampler_options
+    )
+    objective = _objective(config, recipe, model.head.dims, loaded.train.num_classes).to(device)
+    network = cast(nn.Module, torch.compile(model)) if config.compile else model
+    optimizer = optim.build(recipe, model, objective.loss)
+    schedule = optim.Schedule(recipe.schedule, recipe.schedule_options, recipe.epochs)
+    early_stopping = optim.EarlyStopping(recipe.early_stopping)
+    spec = model.spec
+    augmentation = Augmentation(cast(Kind, recipe.transform), spec.image_size, spec.mean, spec.std)
+    with world.main_first():  # one process decodes, the others find the cache
+        images = cached_for(model, loaded.train, config.progress)
+        test = loaded.test.decoded(model, config.progress)
+        val = loaded.val and loaded.val.decoded(model, config.progress)
+    labels = loaded.train.labels.to(device)
+    parts = Parts(
+        config, recipe, device, world, images, labels, val, test, loaded.record, loaded.other_test, model,
+        network, sampler, objective, optimizer, schedule, early_stopping, augmentation,
+    )  # fmt: skip
+    return parts, saved
+
+
+def _with_batch_that_fits(recipe: Method, num_images: int, config: TrainConfig, world: World) -> Method:
+    """The recipe; where nobody named a batch size, its batches are no larger than the data."""
+    whole_groups = "images_per_class" in samplers.options(recipe.sampler)
+    if config.batch_size or whole_groups or recipe.batch_size <= num_images:
+        return recipe
+    if config.progress and world.is_main:
+        print(f"batches of {num_images} images, all there are; the recipe has {recipe.batch_size}")
+    return replace(recipe, batch_size=num_images)
+
+
+def build_model(started_from: Model | None, config: TrainConfig, recipe: Method, channels: int) -> Model:
+    """The network of a checkpoint, or else the recipe's.
+
+    Args:
+        started_from: the former; None: there is none.
+        config, recipe: of the run.
+        channels: of its images.
+
+    Raises:
+        DMLTeachError: it reads images of other channels, or cannot be made.
+    """
+    model = started_from
+    if model is None:
+        given = config.weights or ("none" if recipe.backbone == "omniglot_cnn" else "cached")
+        model = models.create(
+            recipe.backbone,
+            recipe.embedding_dim,
+            weights=None if given == "none" else given,
+            normalize=recipe.normalize,
+            image_size=config.image_size,
+            keep_aspect=recipe.transform == "resized_crop",
+            head=recipe.head,
+            head_options=recipe.head_options,
+            seed=config.seed,
+        )
+    if model.spec.channels != channels:
+        raise DMLTeachError(
+            f"{model.spec.backbone} reads {model.spec.channels}-channel images, {config.dataset} has "
+            f"{channels}; choose another --backbone."
+        )
+    return model
+
+
+def _with_batch_statistics(model: Model, config: TrainConfig, device: torch.device, world: World) -> Model:
+    """The model; batch norm that learns its statistics takes them from all processes."""
+    if not model.uses_batch_statistics:
+        return model
+    if config.micro_batch:
+        raise DMLTeachError(
+            "micro_batch would change what batch norm sees; use weights (batch norm is frozen then) "
+            "or a backbone without batch norm."
+        )
+    if world.size == 1:
+        return model
+    if device.type != "cuda":
+        raise DMLTeachError("batch norm that learns its statistics needs CUDA when several processes train.")
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
+def _objective(config: TrainConfig, recipe: Method, dims: tuple[int, ...], num_classes: int) -> Objective:
+    known = losses.options(recipe.loss)
+    facts = {"num_classes": num_classes, "embedding_dim": sum(dims), "dims": dims}
+    for name in set(facts) & set(recipe.loss_options):
+        raise DMLTeachError(f"{name} of the {recipe.loss} loss follows from data and network; leave it out.")
+    options = {k: v for k, v in facts.items() if k in known} | recipe.loss_options
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        loss = losses.create(recipe.loss, **options)
+    sampling, das_options = None, dict(recipe.das_options)
+    auxiliary = das_options.pop("auxiliary", False)
+    check_type("option auxiliary of das", bool, auxiliary)
+    if recipe.das:
+        check_options("das", das.options(), das_options)
+        sampling = das.DAS(num_classes, sum(dims), normalize=recipe.normalize, **das_options)
+    memory = CrossBatchMemory(recipe.memory, sum(dims)) if recipe.memory else None
+    return Objective(loss, sampling, auxiliary, memory)
