@@ -10,24 +10,10 @@ from dmlteach import data, losses, methods, models, samplers
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import embed, evaluate
 from dmlteach.train import TrainConfig, fit, resolve
+from tests.train.runs import TINY
 
-TINY = {
-    "classes": 24,
-    "batch_size": 48,
-    "epochs": 15,
-    "embedding_dim": 16,
-    "learning_rate": 3e-3,
-    "progress": False,
-    "eval_every": 0,
-}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+LONGER = {"epochs": 15, "learning_rate": 3e-3}  # until every method has learned something
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +27,7 @@ def untrained(characters):
 
 
 def tiny(tmp_path, name="run", **options) -> TrainConfig:
-    return TrainConfig(**{**TINY, "output": str(tmp_path / name), **options})
+    return TrainConfig(**{**TINY, **LONGER, "output": str(tmp_path / name), **options})
 
 
 @pytest.mark.parametrize("method", methods.names())

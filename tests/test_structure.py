@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).parent.parent / "dmlteach"
 FLOW = [
     "errors",
     "options files inputs",
-    "distances",
+    "distances device",
     "interfaces",
-    "neighbors class_tree device",
+    "neighbors class_tree",
     "data",
     "samplers",
     "losses",

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 from dmlteach import files
@@ -31,12 +33,10 @@ def save(model: Model, path: str | Path, dtype: torch.dtype | None = None) -> No
     Raises:
         DMLTeachError: the file cannot be written.
     """
-    from safetensors.torch import save as as_bytes  # its own writer lets nobody else read the file
-
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if dtype is not None:
         state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
-    with files.whole(path) as file:
+    with files.whole(path) as file:  # safetensors' own writer lets nobody else read the file
         file.write(as_bytes(state, metadata={"dmlteach": json.dumps(asdict(model.spec))}))
 
 
@@ -86,8 +86,6 @@ def load(path: str | Path) -> Model:
 
 def _read(file: Path) -> tuple[str, dict[str, Tensor]]:
     """What a model file says of itself, and its tensors."""
-    from safetensors import safe_open
-
     metadata, state = None, {}
     with suppress(Exception), safe_open(file, framework="pt") as opened:  # a damaged file raises many kinds
         metadata = (opened.metadata() or {}).get("dmlteach")
