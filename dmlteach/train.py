@@ -524,8 +524,7 @@ class Run:
 
     def _initialize_heads(self) -> None:
         """Make the learners of an ensemble independent before training, where the recipe says so."""
-        steps = sum(n for what, n in self.recipe.phases if what == "initialize heads")
-        head = self.model.head
+        steps, head = self.recipe.head_steps, self.model.head
         if not steps or self.config.checkpoint or not isinstance(head, models.BIERHead):
             return
         generator = torch.Generator().manual_seed(self.config.seed)
@@ -576,7 +575,7 @@ class Run:
         if not self.batches:
             self.ended, self.planned = self._no_triplet_left(), False
             self.save()
-        frozen = self.epoch < sum(n for what, n in self.recipe.phases if what == "freeze")
+        frozen = self.epoch < self.recipe.frozen_epochs
         self.model.backbone.requires_grad_(not frozen)
         self.model.train()
         self.meter.clock = time.perf_counter()
