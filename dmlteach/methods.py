@@ -9,6 +9,7 @@ from typing import Any
 
 from dmlteach import losses
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import one_of
 
 
 @dataclass(frozen=True)
@@ -311,8 +312,7 @@ def with_loss(recipe: Method, loss: str) -> Method:
     """
     if loss in METHODS and loss not in losses.LOSSES:
         raise DMLTeachError(f"{loss!r} is a method, not a loss; its loss is {METHODS[loss].loss!r}.")
-    if loss not in losses.LOSSES:
-        raise unknown_name("loss", loss, losses.LOSSES)
+    one_of("loss", loss, losses.LOSSES)
     groups = {part: group for part, group in recipe.groups.items() if part != "loss"}
     own = next((method for method in METHODS.values() if method.loss == loss), None)
     if own is not None and "loss" in own.groups:
@@ -332,9 +332,8 @@ def check_combination(recipe: Method) -> None:
     Raises:
         DMLTeachError: the loss compares nothing that DAS or a memory could add to.
     """
-    loss = losses.LOSSES.get(recipe.loss)
-    if loss is None:
-        raise unknown_name("loss", recipe.loss, losses.LOSSES)
+    one_of("loss", recipe.loss, losses.LOSSES)
+    loss = losses.LOSSES[recipe.loss]
     if recipe.das and loss.compares != "examples":
         raise DMLTeachError(
             f"das makes further examples to compare with, but the {recipe.loss} loss compares an example "

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "dmlteach"
 FLOW = [
     "errors",
     "options files inputs",
+    "registry",
     "distances device",
     "interfaces",
     "neighbors class_tree",

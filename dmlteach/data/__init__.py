@@ -24,6 +24,7 @@ from dmlteach.data.cache import CachedImages, Packed, cached
 from dmlteach.data.dataset import ImageDataset
 from dmlteach.data.splits import fit_or_val
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import one_of
 
 __all__ = [
     "Augmentation",
@@ -269,8 +270,7 @@ def check(
     module = _module(name)
     accepted = list(inspect.signature(module.check).parameters)[1:]  # after root
     for option in options:
-        if option not in accepted:
-            raise unknown_name(f"option of the check of {name!r}", option, accepted)
+        one_of(f"option of the check of {name!r}", option, accepted)
     given = {"quick": quick, "progress": progress, **options}
     return CheckReport(name, *module.check(root, **{k: v for k, v in given.items() if k in accepted}))
 
@@ -314,8 +314,7 @@ def _check_domain(name: str, domain: str) -> None:
     known = domains(name).names
     if not known:
         raise DMLTeachError(f"{name!r} has one domain only; leave out domain={domain!r}.")
-    if domain not in known:
-        raise unknown_name(f"domain of {name!r}", domain, known)
+    one_of(f"domain of {name!r}", domain, known)
 
 
 def _own_options(module) -> dict[str, inspect.Parameter]:
@@ -337,6 +336,5 @@ def _labels_of(classes: int | Sequence[int]) -> Sequence[int]:
 
 
 def _module(name: str):
-    if name not in _DATASETS:
-        raise unknown_name("data set", name, _DATASETS)
+    one_of("data set", name, _DATASETS)
     return _DATASETS[name]

@@ -14,9 +14,10 @@ from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 from dmlteach import files
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.models.backbones import build_backbone
 from dmlteach.models.model import HEADS, Model, Spec, assemble
+from dmlteach.options import one_of
 
 MOST_PIXELS = 4_096  # of the side of an image
 SHIPPED = ("untrained", "softmax", "triplet", "sst")
@@ -162,7 +163,6 @@ def pretrained(name: str) -> Model:
     Args:
         name: which state; `dmlteach.pretrained.card(name)` tells its recipe and numbers.
     """
-    if name not in SHIPPED:
-        raise unknown_name("shipped model", name, SHIPPED)
+    one_of("shipped model", name, SHIPPED)
     with resources.as_file(resources.files("dmlteach") / "pretrained" / f"{name}.safetensors") as file:
         return load(file)

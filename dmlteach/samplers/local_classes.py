@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError
 from dmlteach.neighbors import kmeans
+from dmlteach.options import at_least, between
 from dmlteach.samplers.class_balanced import ClassBalanced
 
 
@@ -45,13 +45,9 @@ class LocalClasses(ClassBalanced):
         embedded_per_class: int = 4,
     ):
         super().__init__(labels, batch_size, seed, images_per_class)
-        if embedded_per_class < 1:
-            raise DMLTeachError(f"embedded_per_class must be at least 1, not {embedded_per_class}.")
-        if not 1 <= neighbourhoods <= self.classes_per_batch:
-            raise DMLTeachError(
-                f"neighbourhoods must be from 1 to the {self.classes_per_batch} classes of a batch, "
-                f"not {neighbourhoods}."
-            )
+        at_least("embedded_per_class", embedded_per_class, 1)
+        most = self.classes_per_batch
+        between("neighbourhoods", neighbourhoods, 1, most, because="a batch has no more classes")
         self.neighbourhoods = neighbourhoods
         self.embedded_per_class = embedded_per_class
 

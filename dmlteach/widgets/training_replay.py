@@ -11,6 +11,7 @@ import traitlets
 from PIL import Image
 
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import one_of
 from dmlteach.pretrained import replay
 from dmlteach.widgets.explorable import Explorable, front_end
 from dmlteach.widgets.live import EPOCHS, LiveRun
@@ -242,8 +243,7 @@ def settings_of(loss: str, learning_rate: float, margin: float | None) -> dict[s
         learning_rate: within LIMITS.
         margin: within LIMITS; None where the loss has none.
     """
-    if loss not in ABOUT:
-        raise unknown_name("recorded run", loss, ABOUT)
+    one_of("recorded run", loss, ABOUT)
     recorded = replay.margin(loss)
     if recorded is None and margin is not None:
         raise DMLTeachError(f"the loss of {loss!r} has no margin, and margin is {margin!r}; leave it out.")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dmlteach import data
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import one_of
 from dmlteach.widgets.explorable import Explorable, front_end
 from dmlteach.widgets.tsne_maps import (
     ITERATIONS,
@@ -92,8 +93,7 @@ class TSNEGrid(Explorable):
     def _check_setting(self, proposal: Any) -> dict[str, Any]:
         given = proposal["value"]
         for name, value in given.items():
-            if name not in CHOICES:
-                raise unknown_name("setting", name, CHOICES)
+            one_of("setting", name, CHOICES)
             if value not in CHOICES[name]:
                 possible = ", ".join(map(str, CHOICES[name]))
                 raise DMLTeachError(f"{name} {value!r} is not recorded; choose one of {possible}.")
