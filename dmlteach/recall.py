@@ -3,10 +3,8 @@
 import warnings
 from collections.abc import Sequence, Sized
 
+from dmlteach import data
 from dmlteach.errors import DMLTeachError
-
-PUBLISHED = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30, 40, 50)}
-OTHERWISE = (1, 2, 4, 8)
 
 
 def published(dataset: str) -> tuple[int, ...]:
@@ -15,7 +13,7 @@ def published(dataset: str) -> tuple[int, ...]:
     Args:
         dataset: its name.
     """
-    return PUBLISHED.get(dataset, OTHERWISE)
+    return data.recall_at(dataset)
 
 
 def parse(given: str | Sequence[int]) -> tuple[int, ...]:

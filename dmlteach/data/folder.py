@@ -12,6 +12,12 @@ from dmlteach.data.sides import Division, Sides
 from dmlteach.data.survey import Survey, survey
 
 SPLITS = ("train", "test", "fit", "val")  # `load` knows them all: it divides by name
+HOW_TO_GET = (
+    "folder is your own images: a folder with one folder of images per class, six classes or more, or\n"
+    "DIR/train, DIR/test (and DIR/val) with such folders. What can be used, and how it is divided:\n"
+    "    dmlteach data check folder --root DIR\n"
+    "Then: dmlteach train --dataset folder --root DIR"
+)
 
 
 def load(

@@ -26,6 +26,7 @@ _STORED_AS = {"train": "background", "test": "evaluation"}
 PARTS = ("train", "test", "query", "gallery")
 DOMAINS = ("drawings", "restyled")
 PROTOCOL = "cross-domain, new classes"
+HOW_TO_GET = "omniglot is embedded in the package; there is nothing to download."
 _BLOCK = 1024  # drawings unpacked at once
 
 
