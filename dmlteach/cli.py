@@ -792,7 +792,8 @@ def _trained_or_backbone(
         raise DMLTeachError("name the network: give either --checkpoint PATH or --backbone NAME.")
     if checkpoint is not None:
         return models.load(checkpoint)
-    if weights == "none" or (weights == "cached" and backbone == "omniglot_cnn"):  # as `train` takes them
+    # as `train` takes them
+    if weights == "none" or (weights == "cached" and models.usual_weights(str(backbone)) == "none"):
         weights = None
     # scaled to length 1: without training, directions tell more than lengths
     return models.create(

@@ -419,7 +419,7 @@ class Run:
         """The network of a checkpoint, or else the recipe's."""
         config, recipe = self.config, self.recipe
         if model is None:
-            given = config.weights or ("none" if recipe.backbone == "omniglot_cnn" else "cached")
+            given = config.weights or models.usual_weights(recipe.backbone)
             model = models.create(
                 recipe.backbone,
                 recipe.embedding_dim,

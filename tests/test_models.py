@@ -137,3 +137,8 @@ def test_without_network_the_error_names_the_file_too(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
     with pytest.raises(DMLTeachError, match="could not download"):
         models.create("resnet18", 8, weights="imagenet")
+
+
+@pytest.mark.parametrize(("backbone", "weights"), [("omniglot_cnn", "none"), ("resnet50", "cached")])
+def test_a_network_starts_from_published_weights_where_there_are_any(backbone, weights):
+    assert models.usual_weights(backbone) == weights

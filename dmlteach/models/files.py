@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dmlteach import files
 from dmlteach.errors import DMLTeachError
-from dmlteach.models.backbones import build_backbone
+from dmlteach.models.backbones import build_backbone, facts
 from dmlteach.models.model import HEADS, Model, Spec, assemble
 from dmlteach.options import one_of
 
@@ -119,8 +119,9 @@ def _spec(saved: Any) -> Spec:
     spec = Spec(**{**saved, "mean": tuple(saved["mean"]), "std": tuple(saved["std"])})
     if not len(spec.mean) == len(spec.std) == spec.channels or spec.image_size > spec.resize:
         raise ValueError("what it says of its images does not fit together")
-    if spec.backbone == "omniglot_cnn" and not 25 <= spec.image_size <= 31:
-        raise ValueError(f"it says image_size = {spec.image_size} of a network for drawings of 28")
+    sizes = facts(spec.backbone).sizes
+    if sizes is not None and spec.image_size not in sizes:
+        raise ValueError(f"it says image_size = {spec.image_size} of {spec.backbone}")
     return spec
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import derive_seed
-from dmlteach.models.backbones import Depths, build_backbone, inner_layers, load_weights
+from dmlteach.models.backbones import Depths, build_backbone, facts, inner_layers, load_weights
 from dmlteach.models.bier import BIERHead
 from dmlteach.models.heads import CascadeHead, Head, LinearHead
 from dmlteach.options import at_least, between, one_of
@@ -151,13 +151,13 @@ def create(
         options = {k: list(v) if isinstance(v, tuple) else v for k, v in (head_options or {}).items()}
         if head == "cascade" and "layers" not in options:
             options["layers"] = list(inner_layers(backbone, net))
-        drawings = backbone == "omniglot_cnn"
-        size = (28 if drawings else 224) if image_size is None else image_size
+        known = facts(backbone)
+        size = known.image_size if image_size is None else image_size
         spec = Spec(
             backbone=backbone,
             embedding_dim=embedding_dim,
             image_size=size,
-            resize=size if drawings else round(size * 256 / 224),
+            resize=round(size * known.enlarged),
             channels=len(mean),
             mean=tuple(mean),
             std=tuple(std),
@@ -212,7 +212,7 @@ def assemble(net: nn.Module, num_features: int, spec: Spec) -> Model:
     _HEADS.check(spec.head, options)
     sizes: tuple[int, ...] = (num_features,)
     if spec.head == "cascade":
-        net = Depths(net, options["layers"], grid=3 if spec.backbone == "omniglot_cnn" else 1)
+        net = Depths(net, options["layers"], grid=facts(spec.backbone).grid)
         sizes = net.num_features(spec.channels, spec.image_size)
     if spec.head == "linear":
         options = {"normalize": spec.normalize, "feature_scale": spec.feature_scale}
