@@ -1,6 +1,5 @@
 """Training replay: two runs, recorded or live, epoch by epoch; which loss curve is the collapsed one?"""
 
-import base64
 import functools
 import io
 from dataclasses import replace
@@ -12,6 +11,7 @@ from PIL import Image
 
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.options import one_of
+from dmlteach.plots.inline import address, as_text
 from dmlteach.pretrained import replay
 from dmlteach.widgets.explorable import Explorable, front_end
 from dmlteach.widgets.live import EPOCHS, LiveRun
@@ -311,7 +311,7 @@ def pack(run: replay.RecordedRun, letter: str, about: str) -> dict[str, Any]:
     for key in ("loss", "recall", "distance"):
         shown[key] = [value if value is None else float(f"{value:.5g}") for value in shown[key]]
     return shown | {
-        "points": base64.b64encode(whole.tobytes()).decode(),
+        "points": as_text(whole.tobytes()),
         "unit": [float(f"{u:.7g}") for u in unit],
     }
 
@@ -322,7 +322,7 @@ def packed() -> dict[str, Any]:
     strip = 255 - replay.characters().numpy()  # (8, 28, 28), ink dark
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(list(strip), axis=1)).save(buffer, format="png")
-    sprite = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    sprite = address(buffer.getvalue())
     sizes = {
         "batches": replay.COMMON["batches_per_epoch"],
         "batch": replay.COMMON["batch_size"],
