@@ -148,7 +148,6 @@ def evaluate(
     if gallery is not None:
         others = (embed(model, gallery, device, progress=progress), gallery.labels)
     result = metrics.retrieval_metrics(embeddings, dataset.labels, ks, *others)
-    result["num_classes"] = len(dataset.labels.unique())
     if with_nmi:
         result |= metrics.clustering_metrics(embeddings, dataset.labels, restarts=nmi_starts)
     return result
@@ -211,7 +210,6 @@ def evaluate_domains(
         queries, gallery = (moving, fixed) if reverse else (fixed, moving)
         direction = f"{domain} → {source}" if reverse else f"{source} → {domain}"
         result[direction] = metrics.retrieval_metrics(*queries, ks, *gallery)
-        result[direction]["num_classes"] = len(queries[1].unique())
     average = {
         name: sum(one[name] for one in result.values()) / len(result)
         for name, value in next(iter(result.values())).items()

@@ -40,8 +40,8 @@ def retrieval_metrics(
         gallery_labels: (M,).
 
     Returns:
-        "recall@K" for each K, "map@r", "r_precision" (fractions), "num_queries" (those that count)
-        and "num_left_out".
+        "recall@K" for each K, "map@r", "r_precision" (fractions), "num_queries" (those that count),
+        "num_left_out", and "num_classes", those of all queries.
 
     Raises:
         DMLTeachError: shapes do not fit, values are not finite, a K is out of range, or no query
@@ -60,6 +60,7 @@ def retrieval_metrics(
         "r_precision": precision[counts].mean().item(),
         "num_queries": len(counts) - left_out,
         "num_left_out": left_out,
+        "num_classes": len(sets.query_labels.unique()),
     }
 
 

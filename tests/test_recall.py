@@ -39,6 +39,11 @@ def test_published_k_are_those_of_the_papers_and_a_data_set_of_ones_own_has_the_
     assert recall.published("cub200") == recall.published("my birds") == (1, 2, 4, 8)
 
 
+def test_published_k_are_divided_into_those_that_fit_and_the_others():
+    assert recall.that_fit("inshop", 25) == ((1, 10, 20), (30, 40, 50))
+    assert recall.that_fit("cub200", 8) == ((1, 2, 4, 8), ())
+
+
 @pytest.fixture
 def seven():
     """Seven drawings of two characters, each of which searches six."""

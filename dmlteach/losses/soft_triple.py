@@ -8,7 +8,7 @@ from dmlteach.distances import full_precision, normalize, pairwise_distances
 from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
-from dmlteach.losses.class_vectors import class_means
+from dmlteach.neighbors import means_of
 from dmlteach.options import at_least, positive
 
 
@@ -104,7 +104,7 @@ class SoftTriple(Loss):
     @torch.no_grad()
     def imprint(self, space) -> None:
         # All K centers of a class start near its mean; their random start keeps them apart.
-        means = class_means(space, len(self.centers)).to(self.centers)
+        means = means_of(space.embeddings, space.labels, len(self.centers)).to(self.centers)
         self.centers.add_(normalize(means)[:, None])
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:

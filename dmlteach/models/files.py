@@ -129,12 +129,12 @@ def _whole(least: int, most: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and least <= value <= most
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e6
+def _is_moderate(value: Any) -> bool:
+    return files.is_number(value) and abs(value) < 1e6
 
 
 def _are_numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(_is_number(value) for value in values)
+    return isinstance(values, list) and all(_is_moderate(value) for value in values)
 
 
 def _is_bool(value: Any) -> bool:
@@ -154,7 +154,7 @@ _ALLOWED: dict[str, Callable[[Any], bool]] = {
     "keep_aspect": _is_bool,
     "head": lambda value: value in list(HEADS),
     "head_options": lambda value: isinstance(value, dict) and len(str(value)) < 10_000,
-    "feature_scale": _is_number,
+    "feature_scale": _is_moderate,
 }
 
 

@@ -246,7 +246,6 @@ class Measured:
             self.gallery = embed(model, test.gallery, device)
             others = (self.gallery, test.gallery.labels)
         self.scores = metrics.retrieval_metrics(self.queries, self.labels, ks, *others)
-        self.scores["num_classes"] = len(self.labels.unique())
         self.places = metrics.first_match_ranks(self.queries, self.labels, *others)
 
     @cached_property
@@ -329,15 +328,7 @@ def _untrained(subject: Subject, measured: Measured, test: TestSet, device: str)
     return Row(name, found, "before the first step")
 
 
-def ks_that_fit(dataset: str, searched: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """K of Recall@K as published for the data set: those that fit, and those left out.
-
-    Args:
-        dataset: its name.
-        searched: images that each query is compared with.
-    """
-    published = recall.published(dataset)
-    return tuple(k for k in published if k <= searched), tuple(k for k in published if k > searched)
+ks_that_fit = recall.that_fit  # the name by which reports call it
 
 
 class Images:

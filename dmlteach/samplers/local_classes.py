@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmlteach.neighbors import kmeans
+from dmlteach.neighbors import kmeans, means_of
 from dmlteach.options import at_least, between
 from dmlteach.samplers.class_balanced import ClassBalanced
 
@@ -77,10 +77,7 @@ class LocalClasses(ClassBalanced):
         """(C, D) mean of the embedded images of each class."""
         known = ~embeddings[:, 0].isnan()
         classes = torch.from_numpy(np.unique(self.labels.numpy(), return_inverse=True)[1])[known]
-        sums = torch.zeros(len(self._sizes), embeddings.shape[1]).index_add_(
-            0, classes, embeddings[known].cpu()
-        )
-        return sums / torch.bincount(classes, minlength=len(sums))[:, None]
+        return means_of(embeddings[known].cpu(), classes, len(self._sizes))
 
     def _pass_over_classes(self, rng: np.random.Generator, means: Tensor) -> list[np.ndarray]:
         """All classes once: neighbourhoods in random order, so many to a batch."""
