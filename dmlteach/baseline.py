@@ -7,7 +7,7 @@ from typing import Any
 
 from dmlteach.data import ImageDataset, provenance
 from dmlteach.errors import DMLTeachError
-from dmlteach.models import Model, create
+from dmlteach.models import Model, create, usual_weights
 from dmlteach.models import load as load_model
 
 # Numbers that must agree for two evaluations to be of the same queries and classes.
@@ -74,10 +74,11 @@ def network(config: Mapping[str, Any], recipe: Mapping[str, Any], trained: Model
         The network, and ""; or None, and in half a sentence why it is not there.
     """
     start, spec = config.get("checkpoint"), trained.spec
-    if not start and any(what == "initialize heads" for what, _ in recipe.get("phases", ())):
+    phases = dict(recipe.get("phases", ()))  # of runs made before the steps had a name of their own
+    if not start and (recipe.get("head_steps") or phases.get("initialize heads")):
         return None, "its learners were made independent on the training images"
     dim = recipe.get("embedding_dim", sum(trained.head.dims))
-    given = config.get("weights") or ("none" if spec.backbone == "omniglot_cnn" else "cached")
+    given = config.get("weights") or usual_weights(spec.backbone)
     weights = {"none": None, "imagenet": "cached"}.get(given, given)
     try:
         if start:

@@ -15,6 +15,7 @@ from torch import Tensor
 from dmlteach.distances import normalize, squared_distances_to
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
+from dmlteach.neighbors import means_of
 
 LARGEST = 4.0  # d² between opposite features
 BLOCK = 1024  # classes whose distances to all others are computed at once
@@ -58,7 +59,7 @@ def measure_classes(space: Space) -> Classes:
         raise DMLTeachError(
             f"class {int(sizes.argmin())} has no embedding; embed at least one image of every class."
         )
-    means = r.new_zeros(num_classes, r.shape[1]).index_add_(0, y, r) / sizes[:, None]
+    means = means_of(r, y, num_classes)
     variances = r.new_zeros(num_classes).index_add_(0, y, (r - means[y]).square().sum(1)) / sizes
     # Over all ordered pairs the mean d² is 2 v; n(n − 1) of the n² pairs are of different features.
     spreads = 2 * variances * sizes / (sizes - 1).clamp_min(1)

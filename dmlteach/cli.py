@@ -737,63 +737,12 @@ def data_get(
     if name not in data.names():
         raise unknown_name("data set", name, data.names())
     if root is None:
-        typer.echo(HOW_TO_GET[name])
+        typer.echo(data.how_to_get(name))
         return
     report = data.get(name, root, progress)
     _print_report(report)
     if not report.ok:
         raise typer.Exit(1)
-
-
-HOW_TO_GET = {
-    "omniglot": "omniglot is embedded in the package; there is nothing to download.",
-    "folder": (
-        "folder is your own images: a folder with one folder of images per class, six classes or more, or\n"
-        "DIR/train, DIR/test (and DIR/val) with such folders. What can be used, and how it is divided:\n"
-        "    dmlteach data check folder --root DIR\n"
-        "Then: dmlteach train --dataset folder --root DIR"
-    ),
-    "cub200": (
-        "CUB-200-2011 (Caltech; for non-commercial research and education), 1.2 GB:\n"
-        "    dmlteach data get cub200 --root DIR\n"
-        "or download CUB_200_2011.tgz from https://data.caltech.edu/records/65de6-vp158 yourself, and name\n"
-        "the archive, or the folder it unpacks to, as --root:\n"
-        "    dmlteach data check cub200 --root CUB_200_2011.tgz\n"
-        "    dmlteach train --dataset cub200 --root CUB_200_2011.tgz"
-    ),
-    "cars196": (
-        "Cars196 (Stanford; for research) has lost its official place, ai.stanford.edu/~jkrause/cars;\n"
-        "https://github.com/pytorch/vision/issues/7545 tells where copies are. Put into a folder DIR either\n"
-        "    car_ims.tgz and cars_annos.mat\n"
-        "or  cars_train.tgz, cars_test.tgz, car_devkit.tgz and cars_test_annos_withlabels.mat\n"
-        "They are compared with the published checksums and unpacked by\n"
-        "    dmlteach data get cars196 --root DIR\n"
-        "A copy that was packed anew has other checksums: unpack it yourself, so that DIR holds car_ims/\n"
-        "or cars_train/, cars_test/ and devkit/; `dmlteach data check cars196 --root DIR` counts them."
-    ),
-    "sop": (
-        "Stanford Online Products (for research; images belong to the sellers), 3.1 GB:\n"
-        "    dmlteach data get sop --root DIR\n"
-        "or put Stanford_Online_Products.zip into DIR yourself and repeat that command (the authors' page:\n"
-        "https://cvgl.stanford.edu/projects/lifted_struct). Its place has no HTTPS, so the file must have\n"
-        "the SHA-256 that is written in dmlteach."
-    ),
-    "inshop": (
-        "In-Shop Clothes Retrieval (DeepFashion; for non-commercial research) is given after an agreement:\n"
-        "  1. open https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html and follow it\n"
-        "  2. put Img/img.zip and Eval/list_eval_partition.txt of the benchmark's folder into a folder DIR\n"
-        "    (if img.zip asks for a password, unpack it there yourself: DIR/img/)\n"
-        "  3. dmlteach data get inshop --root DIR\n"
-        "No checksums are published; images and classes are counted."
-    ),
-    "domainnet": (
-        "DomainNet (cleaned version; for non-commercial research and education), 18 GB; needs 27 GB free:\n"
-        "    dmlteach data get domainnet --root DIR\n"
-        "or put the files of https://ai.bu.edu/M3SDA into DIR yourself (real.zip … and real_train.txt,\n"
-        "real_test.txt …) and repeat that command. Its place has no HTTPS, so each file must have the\n"
-        "SHA-256 that is written in dmlteach."
-    ),
-}
 
 
 def _pairs(given: list[str]) -> dict[str, Any]:
@@ -833,7 +782,8 @@ def _trained_or_backbone(
         raise DMLTeachError("name the network: give either --checkpoint PATH or --backbone NAME.")
     if checkpoint is not None:
         return models.load(checkpoint)
-    if weights == "none" or (weights == "cached" and backbone == "omniglot_cnn"):  # as `train` takes them
+    # as `train` takes them
+    if weights == "none" or (weights == "cached" and models.usual_weights(str(backbone)) == "none"):
         weights = None
     # scaled to length 1: without training, directions tell more than lengths
     return models.create(

@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import takewhile
 from multiprocessing import get_context
 from pathlib import Path
@@ -415,8 +416,6 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 def need(module: str) -> None:
     """Raise unless a tool of the course is installed."""
-    from importlib.util import find_spec
-
     if find_spec(module) is None:
         raise DMLTeachError(f"{module} is not installed; it comes with: pip install 'dmlteach[course]'")
 

@@ -27,8 +27,9 @@ import torch
 from torch import Tensor, nn
 
 from dmlteach.distances import normalize
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import as_labels, check_classes
+from dmlteach.options import at_least, between, one_of, options_of
 
 LARGE_BANK = 2**24  # numbers; a larger bank is kept in half precision, its rows are scaled down anyway
 
@@ -38,7 +39,7 @@ FACTS = ("num_classes", "embedding_dim", "normalize")
 
 def options() -> dict[str, inspect.Parameter]:
     """DAS's options that a recipe may set, by name; the rest follows from data and network."""
-    return {name: p for name, p in inspect.signature(DAS).parameters.items() if name not in FACTS}
+    return options_of(DAS, FACTS)
 
 
 class DAS(nn.Module):
@@ -85,16 +86,10 @@ class DAS(nn.Module):
         normalize: bool = False,
     ):
         super().__init__()
-        if copies < 0:
-            raise DMLTeachError(f"copies must be 0 or more, not {copies}.")
-        if not 1 <= channels <= embedding_dim:
-            raise DMLTeachError(
-                f"channels must be 1 … {embedding_dim} (the embedding's size), not {channels}."
-            )
-        if bank_size < 1:
-            raise DMLTeachError(f"bank_size must be at least 1, not {bank_size}.")
-        if keep not in get_args(Keep):
-            raise unknown_name("value of keep", keep, get_args(Keep))
+        at_least("copies", copies, 0)
+        between("channels", channels, 1, embedding_dim, because="an embedding has no more")
+        at_least("bank_size", bank_size, 1)
+        one_of("value of keep", keep, get_args(Keep))
         if scale_range[0] > scale_range[1]:
             raise DMLTeachError(f"scale_range must be (low, high), not {tuple(scale_range)}.")
         self.copies, self.channels, self.bank_size, self.keep = copies, channels, bank_size, keep

@@ -153,7 +153,6 @@ def evaluate(
         others = (embed(model, gallery, device, progress=progress), gallery.labels)
     _warn_of_collapse(embeddings, others[0])
     result = metrics.retrieval_metrics(embeddings, dataset.labels, ks, *others)
-    result["num_classes"] = len(dataset.labels.unique())
     if with_nmi:
         result |= metrics.clustering_metrics(embeddings, dataset.labels, restarts=nmi_starts)
     return result
@@ -224,7 +223,6 @@ def evaluate_domains(
         _warn_of_collapse(queries[0], gallery[0])
         direction = f"{domain} → {source}" if reverse else f"{source} → {domain}"
         result[direction] = metrics.retrieval_metrics(*queries, ks, *gallery)
-        result[direction]["num_classes"] = len(queries[1].unique())
     average = {
         name: sum(one[name] for one in result.values()) / len(result)
         for name, value in next(iter(result.values())).items()

@@ -203,6 +203,15 @@ def damaged(path: Path, reason: str, cure: str) -> DMLTeachError:
     return DMLTeachError(f"{path} is damaged ({reason}). {cure}")
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value that a file holds is a number; infinity and NaN are, true and false are not.
+
+    Args:
+        value: what the file holds.
+    """
+    return type(value) in (int, float)
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what `whole` had begun when its process was killed; nobody else may be writing there.
 

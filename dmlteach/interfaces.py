@@ -11,6 +11,7 @@ from dmlteach.device import moved
 from dmlteach.distances import normalize, pairwise_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import as_labels
+from dmlteach.options import at_least
 
 # What `Loss.stats` tells of a batch.
 STATS = ("active_tuples", "positive_distance", "negative_distance", "embedding_norm", "spread")
@@ -77,8 +78,7 @@ class Sampler:
             raise DMLTeachError(
                 f"labels must be one integer for each image, not of shape {tuple(self.labels.shape)}."
             )
-        if batch_size < 1:
-            raise DMLTeachError(f"batch_size must be at least 1, not {batch_size}.")
+        at_least("batch_size", batch_size, 1)
         if batch_size > len(self.labels):
             raise DMLTeachError(
                 f"batch_size {batch_size} is larger than the data ({len(self.labels)} images); "

@@ -9,6 +9,7 @@ from typing import Any
 
 from dmlteach import losses
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import one_of
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Method:
             epochs.
         early_stopping: epochs without a better training loss before stopping; None never stops early.
         epochs: at most.
-        phases: (what, length) at the start; "freeze" trains head and loss only, for so many epochs;
-            "initialize heads" makes an ensemble's learners independent first, in so many steps.
+        frozen_epochs: at the start, in which only head and loss learn.
+        head_steps: before training, in which an ensemble's learners are made independent.
         imprint: images of each class whose mean embedding its learned vector starts from (Qi, Brown & Lowe,
             CVPR 2018); 0: from random numbers, as published.
         clip, clip_norm: largest absolute entry of a gradient; largest norm of all of it; or None.
@@ -75,7 +76,8 @@ class Method:
     schedule_options: dict[str, Any] = field(default_factory=lambda: {"factor": 0.5, "patience": 5})
     early_stopping: int | None = 15
     epochs: int = 150
-    phases: tuple[tuple[str, int], ...] = ()
+    frozen_epochs: int = 0
+    head_steps: int = 0
     imprint: int = 0
     clip: float | None = None
     clip_norm: float | None = None
@@ -157,7 +159,7 @@ METHODS: dict[str, Method] = {
     "bier": Method(
         "Opitz, Waltner, Possegger & Bischof, ICCV 2017",
         loss="bier", sampler="class_balanced", **_SIX_CLASSES, head="bier",
-        phases=(("initialize heads", 300),),
+        head_steps=300,
     ),
     "abier": Method(
         "Opitz, Waltner, Possegger & Bischof, PAMI 2018",
@@ -176,7 +178,7 @@ METHODS: dict[str, Method] = {
         "Kim, Kim, Cho & Kwak, CVPR 2020",
         loss="proxy_anchor", sampler="random", normalize=True,
         batch_size=120, epochs=60, optimizer="adamw", clip=10, early_stopping=None,  # as for ResNet-50
-        groups={"loss": Group(factor=100)}, phases=(("freeze", 5),), transform="resized_crop",
+        groups={"loss": Group(factor=100)}, frozen_epochs=5, transform="resized_crop",
         schedule="step", schedule_options={"factor": 0.5, "every": 10},
     ),
     "smart_mining": Method(
@@ -218,41 +220,64 @@ METHODS: dict[str, Method] = {
 
 ENSEMBLES = {"hdc": "cascade", "bier": "bier"}  # loss → the head whose parts it compares
 
-# Drawings need no ImageNet network: a small one is trained from scratch in minutes, backbone and head at one
-# rate. Learned class vectors start where the random network puts their classes: at random, they would first
-# teach the network noise. Options and groups are by the name of the loss or sampler.
-ADAPTATIONS: dict[str, dict[str, Any]] = {
-    "omniglot": {
-        "backbone": "omniglot_cnn",
-        "embedding_dim": 128,
-        "transform": "drawing",
-        "learning_rate": 1e-3,
-        "optimizer": "adam",
-        "schedule": "cosine",
-        "schedule_options": {"warmup": 0.2},
-        "early_stopping": None,
-        "epochs": 5,
-        "batch_size": 256,
-        "imprint": 5,
-        "groups": {
-            "softmax": {"loss": Group(factor=10)},
-            "proxy_nca": {"loss": Group(factor=10)},
-            "margin": {"loss": Group(factor=100, weight_decay=0, optimizer="sgd")},
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What a data set changes for every method; what is not named stays as the method has it.
+
+    Attributes:
+        changes: fields of `Method`, by name, and their values.
+        loss_options, sampler_options: beside the method's own, by the name of its loss or sampler.
+        groups: instead of the method's own, by the name of its loss; of other losses nothing is its own.
+        images_per_class: of the method → here.
+        clip_by_norm: what bounds the entries of a gradient bounds its norm.
+    """
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    loss_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sampler_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    groups: dict[str, dict[str, Group]] | None = None
+    images_per_class: dict[int, int] = field(default_factory=dict)
+    clip_by_norm: bool = False
+
+
+ADAPTATIONS: dict[str, Adaptation] = {
+    # Drawings need no ImageNet network: a small one is trained from scratch in minutes, backbone and head at
+    # one rate. Learned class vectors start where the random network puts their classes: at random, they would
+    # first teach the network noise.
+    "omniglot": Adaptation(
+        changes={
+            "backbone": "omniglot_cnn",
+            "embedding_dim": 128,
+            "transform": "drawing",
+            "learning_rate": 1e-3,
+            "optimizer": "adam",
+            "schedule": "cosine",
+            "schedule_options": {"warmup": 0.2},
+            "early_stopping": None,
+            "epochs": 5,
+            "batch_size": 256,
+            "imprint": 5,
+            "frozen_epochs": 0,  # a head cannot start from random features
+            "train_options": {"rotations": True},
         },
-        "phases_left_out": ("freeze",),  # a head cannot start from random features
-        "clip_by_norm": True,  # Adam would long remember the huge first gradients of a random network
-        "images_per_class": {5: 4, 10: 8},  # whole groups of images fill the batch
         # A random network finds all drawings alike. At the published cost of 25, BIER would only drive them
         # apart; and from negatives nearer than the nearest positive, Smart Mining would learn nothing. It
         # places them 3 to 9 apart: with a margin of 1 the contrastive loss would first draw all together.
-        "loss_options": {
+        loss_options={
             "bier": {"negative_cost": 2.0},
             "binomial_deviance": {"negative_cost": 10.0},  # that of CUB in Ustinova & Lempitsky, NIPS 2016
             "contrastive": {"margin": 5.0},
         },
-        "sampler_options": {"smart": {"kappa": 2.0}},
-        "train_options": {"rotations": True},
-    }
+        sampler_options={"smart": {"kappa": 2.0}},
+        groups={
+            "softmax": {"loss": Group(factor=10)},
+            "proxy_nca": {"loss": Group(factor=10)},
+            "margin": {"loss": Group(factor=100, weight_decay=0, optimizer="sgd")},
+        },
+        images_per_class={5: 4, 10: 8},  # whole groups of images fill the batch
+        clip_by_norm=True,  # Adam would long remember the huge first gradients of a random network
+    ),
 }
 
 
@@ -287,8 +312,7 @@ def with_loss(recipe: Method, loss: str) -> Method:
     """
     if loss in METHODS and loss not in losses.LOSSES:
         raise DMLTeachError(f"{loss!r} is a method, not a loss; its loss is {METHODS[loss].loss!r}.")
-    if loss not in losses.LOSSES:
-        raise unknown_name("loss", loss, losses.LOSSES)
+    one_of("loss", loss, losses.LOSSES)
     groups = {part: group for part, group in recipe.groups.items() if part != "loss"}
     own = next((method for method in METHODS.values() if method.loss == loss), None)
     if own is not None and "loss" in own.groups:
@@ -308,9 +332,8 @@ def check_combination(recipe: Method) -> None:
     Raises:
         DMLTeachError: the loss compares nothing that DAS or a memory could add to.
     """
-    loss = losses.LOSSES.get(recipe.loss)
-    if loss is None:
-        raise unknown_name("loss", recipe.loss, losses.LOSSES)
+    one_of("loss", recipe.loss, losses.LOSSES)
+    loss = losses.LOSSES[recipe.loss]
     if recipe.das and loss.compares != "examples":
         raise DMLTeachError(
             f"das makes further examples to compare with, but the {recipe.loss} loss compares an example "
@@ -351,21 +374,18 @@ def check_combination(recipe: Method) -> None:
 
 def adapt(method: Method, dataset: str) -> Method:
     """The recipe as `ADAPTATIONS` changes it for a data set."""
-    changes = dict(ADAPTATIONS.get(dataset, {}))
-    if not changes:
-        return method
-    loss_options = method.loss_options | changes["loss_options"].get(method.loss, {})
-    sampler_options = method.sampler_options | changes["sampler_options"].get(method.sampler, {})
-    per_class, left_out = changes.pop("images_per_class"), changes.pop("phases_left_out")
+    here = ADAPTATIONS.get(dataset, Adaptation())
+    sampler_options = method.sampler_options | here.sampler_options.get(method.sampler, {})
     if "images_per_class" in sampler_options:
         given = sampler_options["images_per_class"]
-        sampler_options["images_per_class"] = per_class.get(given, given)
-    if changes.pop("clip_by_norm"):
-        changes |= {"clip": None, "clip_norm": method.clip}
-    changes |= {
-        "loss_options": loss_options,
+        sampler_options["images_per_class"] = here.images_per_class.get(given, given)
+    changes = {
+        "loss_options": method.loss_options | here.loss_options.get(method.loss, {}),
         "sampler_options": sampler_options,
-        "groups": changes["groups"].get(method.loss, {}),
-        "phases": tuple((what, length) for what, length in method.phases if what not in left_out),
+        **here.changes,
     }
+    if here.groups is not None:
+        changes["groups"] = here.groups.get(method.loss, {})
+    if here.clip_by_norm:
+        changes |= {"clip": None, "clip_norm": method.clip}
     return replace(method, **changes)

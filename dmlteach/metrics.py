@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import as_embeddings, as_labels, check_finite
 from dmlteach.neighbors import kmeans, spread_rows
+from dmlteach.options import at_least, one_of
 from dmlteach.ranks import Sets, query_order, rank_matches
 
 MOST_STARTS, STARTS_FOR = 10, 10_000  # k-means starts of so many embeddings; of more, fewer
@@ -39,8 +40,8 @@ def retrieval_metrics(
         gallery_labels: (M,).
 
     Returns:
-        "recall@K" for each K, "map@r", "r_precision" (fractions), "num_queries" (those that count)
-        and "num_left_out".
+        "recall@K" for each K, "map@r", "r_precision" (fractions), "num_queries" (those that count),
+        "num_left_out", and "num_classes", those of all queries.
 
     Raises:
         DMLTeachError: shapes do not fit, values are not finite, a K is out of range, or no query
@@ -59,6 +60,7 @@ def retrieval_metrics(
         "r_precision": precision[counts].mean().item(),
         "num_queries": len(counts) - left_out,
         "num_left_out": left_out,
+        "num_classes": len(sets.query_labels.unique()),
     }
 
 
@@ -228,8 +230,7 @@ def number_of_starts(size: int, restarts: int | None = None) -> int:
     """
     if restarts is None:
         return max(1, MOST_STARTS * STARTS_FOR // max(size, STARTS_FOR))
-    if restarts < 1:
-        raise DMLTeachError(f"restarts, the starts of k-means, must be at least 1, not {restarts}.")
+    at_least("restarts", restarts, 1, because="they are the starts of k-means")
     return restarts
 
 
@@ -286,8 +287,7 @@ def nmi_from_assignments(labels: Tensor, clusters: Tensor, average: str = "arith
     Raises:
         DMLTeachError: unequal lengths, no items, or an unknown average.
     """
-    if average not in ("arithmetic", "geometric"):
-        raise unknown_name("average", average, ("arithmetic", "geometric"))
+    one_of("average", average, ("arithmetic", "geometric"))
     a, b = _partitions(labels, clusters)
     h_a, h_b, h_ab = _entropy(a), _entropy(b), _entropy(a * (b.max() + 1) + b)
     if h_a == 0 or h_b == 0:

@@ -67,6 +67,18 @@ def nearest_others(x: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return d2[~itself].view(-1, k), found[~itself].view(-1, k)
 
 
+def means_of(rows: Tensor, groups: Tensor, count: int) -> Tensor:
+    """Mean row of each group, (count, D); 0 for a group without rows.
+
+    Args:
+        rows: (M, D).
+        groups: (M,) of each row, 0 … count − 1.
+        count: how many groups there are.
+    """
+    sums = rows.new_zeros(count, rows.shape[1]).index_add_(0, groups.to(rows.device), rows)
+    return sums / torch.bincount(groups, minlength=count).clamp_min(1).to(rows)[:, None]
+
+
 def kmeans(
     x: Tensor, k: int, seed: int, iterations: int = 20, start: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -197,7 +209,7 @@ def _kmeans_torch(
             break  # nothing would move any more
         before = assignment
         size = torch.bincount(assignment, minlength=k)
-        centroids = torch.zeros_like(centroids).index_add_(0, assignment, z) / size.clamp_min(1)[:, None]
+        centroids = means_of(z, assignment, k)
         empty = (size == 0).nonzero()[:, 0]
         centroids[empty] = z[d2[:, 0].topk(len(empty)).indices]  # restart at the rows served worst
     return centroids, _nearest_torch(z, centroids, 1)[1][:, 0]

@@ -3,7 +3,7 @@
 import inspect
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -62,23 +62,80 @@ def check_type(what: str, kind: Any, value: object) -> None:
         raise DMLTeachError(f"{what} must be {_in_words(kind)}, not {value!r}.")
 
 
-def at_least(name: str, value: float, least: float) -> None:
+def options_of(kind: Callable, facts: Collection[str] = ()) -> dict[str, inspect.Parameter]:
+    """Options of a class or a function, by name: what it takes, but for arguments that are facts.
+
+    Args:
+        kind: the class or function.
+        facts: names of its arguments that are no options.
+    """
+    return {name: p for name, p in inspect.signature(kind).parameters.items() if name not in facts}
+
+
+def one_of(what: str, value: object, known: Collection) -> None:
+    """Refuse a name that is not known.
+
+    Args:
+        what: it names, e.g. "loss".
+        value: what was given.
+        known: every valid name.
+
+    Raises:
+        DMLTeachError: names the closest one, and all.
+    """
+    if value not in known:
+        raise unknown_name(what, value, known)
+
+
+def at_least(name: str, value: float, least: float, because: str = "") -> None:
     """Refuse a value below `least`, and NaN.
 
     Args:
         name: of the option.
         value: what was given.
         least: the smallest value that means something.
+        because: the reason, where it is not plain.
 
     Raises:
         DMLTeachError: says the smallest value.
     """
     if not value >= least:
-        raise DMLTeachError(f"{name} must be at least {least}, not {value}.")
+        raise _out_of_range(name, f"at least {least}", value, because)
 
 
-def positive(name: str, value: float) -> None:
+def positive(name: str, value: float, because: str = "") -> None:
     """Refuse 0, what is below it, and NaN.
+
+    Args:
+        name: of the option.
+        value: what was given.
+        because: the reason, where it is not plain.
+
+    Raises:
+        DMLTeachError: says so.
+    """
+    if not value > 0:
+        raise _out_of_range(name, "positive", value, because)
+
+
+def between(name: str, value: float, least: float, most: float, because: str = "") -> None:
+    """Refuse a value outside `least` … `most`, and NaN.
+
+    Args:
+        name: of the option.
+        value: what was given.
+        least, most: the first and the last value that mean something.
+        because: the reason, where it is not plain.
+
+    Raises:
+        DMLTeachError: says both.
+    """
+    if not least <= value <= most:
+        raise _out_of_range(name, f"from {least:,} to {most:,}", value, because)
+
+
+def share(name: str, value: float) -> None:
+    """Refuse what is no share of something: 0 or less, more than 1, and NaN.
 
     Args:
         name: of the option.
@@ -87,8 +144,12 @@ def positive(name: str, value: float) -> None:
     Raises:
         DMLTeachError: says so.
     """
-    if not value > 0:
-        raise DMLTeachError(f"{name} must be positive, not {value}.")
+    if not 0 < value <= 1:
+        raise _out_of_range(name, "above 0 and at most 1", value)
+
+
+def _out_of_range(name: str, allowed: str, value: float, because: str = "") -> DMLTeachError:
+    return DMLTeachError(f"{name} must be {allowed}, not {value}" + (f": {because}." if because else "."))
 
 
 def check_seed(seed: object, name: str = "seed") -> None:

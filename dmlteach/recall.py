@@ -3,10 +3,8 @@
 import warnings
 from collections.abc import Sequence, Sized
 
+from dmlteach import data
 from dmlteach.errors import DMLTeachError
-
-PUBLISHED = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30, 40, 50)}
-OTHERWISE = (1, 2, 4, 8)
 
 
 def published(dataset: str) -> tuple[int, ...]:
@@ -15,7 +13,7 @@ def published(dataset: str) -> tuple[int, ...]:
     Args:
         dataset: its name.
     """
-    return PUBLISHED.get(dataset, OTHERWISE)
+    return data.recall_at(dataset)
 
 
 def parse(given: str | Sequence[int]) -> tuple[int, ...]:
@@ -68,6 +66,17 @@ def check(ks: Sequence[int], number: int, what: str) -> None:
             )
 
 
+def that_fit(dataset: str, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The published K of a data set: those that fit, and those left out.
+
+    Args:
+        dataset: its name.
+        number: of the items that each query searches.
+    """
+    usual = published(dataset)
+    return tuple(k for k in usual if k <= number), tuple(k for k in usual if k > number)
+
+
 def fitting(dataset: str, number: int, what: str) -> tuple[int, ...]:
     """The published K of a data set that fit; says which do not.
 
@@ -81,9 +90,8 @@ def fitting(dataset: str, number: int, what: str) -> tuple[int, ...]:
     """
     if number < 1:
         raise DMLTeachError(f"{what} has one image only: there is nothing to search. Add images.")
-    usual = published(dataset)
-    ks = tuple(k for k in usual if k <= number)
-    left_out = ", ".join(f"Recall@{k}" for k in usual if k > number)
-    if left_out:
+    ks, too_large = that_fit(dataset, number)
+    if too_large:
+        left_out = ", ".join(f"Recall@{k}" for k in too_large)
         warnings.warn(f"{left_out} left out: only {number:,} items are searched in {what}.", stacklevel=3)
     return ks

@@ -94,6 +94,17 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture
+def one_thread():
+    """One thread while a test lasts: results are then compared to the last bit."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory):
     """Decoded images go to a folder of this test run, unless the user names one."""

@@ -22,12 +22,14 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from dmlteach import course, data, figures, models
 from dmlteach.data import cached
@@ -321,8 +323,6 @@ def make_weights(folder: Path) -> list[Path]:
         {"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 3}, folder / "wrapped.pth"
     )
     torch.save(state, folder / "old.pth", _use_new_zipfile_serialization=False)
-    from safetensors.torch import save_file
-
     save_file(state, folder / "plain.safetensors")
     torch.save({"model": state, "args": {"lr": 0.1}}, folder / "inside.pth")
     return sorted(folder.iterdir())
@@ -350,19 +350,25 @@ def run_config(folder: Path, resume: bool) -> TrainConfig:
     )
 
 
+def start_run(folder: Path, resume: bool) -> Run:
+    run = Run(run_config(folder, resume), choose_device("cpu"), World())
+    run.start()
+    return run
+
+
+def train_epoch(run: Run, steps: int | None = None) -> None:
+    """What is left of the run's epoch, or its next `steps`."""
+    run.plan_epoch()
+    for batch, pixels in islice(run.remaining_batches(), steps):
+        run.train_on(batch, pixels)
+
+
 def make_checkpoint(folder: Path) -> list[Path]:
     """A run that stands in the middle of its second epoch."""
-    run = Run(run_config(folder, resume=False), choose_device("cpu"), World())
-    run.start()
-    while run.epoch < 1:
-        run.plan_epoch()
-        for batch, pixels in run.remaining_batches():
-            run.train_on(batch, pixels)
-        run.end_epoch()
-    run.plan_epoch()
-    for batch, pixels in run.remaining_batches():
-        run.train_on(batch, pixels)
-        break
+    run = start_run(folder, resume=False)
+    train_epoch(run)
+    run.end_epoch()
+    train_epoch(run, steps=1)
     run.save()
     shutil.copy(folder / checkpoint.FILE, folder / "inside.pt")
     return [folder / checkpoint.FILE, folder / "inside.pt"]
@@ -374,12 +380,9 @@ def read_checkpoint(folder: Path, path: Path) -> None:
         shutil.copy(path, folder / checkpoint.FILE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run = Run(run_config(folder, resume=True), choose_device("cpu"), World())
-        run.start()
+        run = start_run(folder, resume=True)
         if run.epoch < 2:
-            run.plan_epoch()
-            for batch, pixels in run.remaining_batches():
-                run.train_on(batch, pixels)
+            train_epoch(run)
 
 
 def make_cache(folder: Path) -> list[Path]:

@@ -181,8 +181,8 @@ def test_a_large_bank_is_kept_in_half_precision():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"copies": -1}, "copies must be 0 or more"),
-        ({"channels": 7}, "channels must be 1 … 6"),
+        ({"copies": -1}, "copies must be at least 0"),
+        ({"channels": 7}, "channels must be from 1 to 6, not 7: an embedding has no more"),
         ({"bank_size": 0}, "bank_size must be at least 1"),
         ({"scale_range": (2.0, 1.0)}, "scale_range must be (low, high)"),
     ],

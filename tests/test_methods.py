@@ -10,24 +10,10 @@ from dmlteach import data, losses, methods, models, samplers
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import embed, evaluate
 from dmlteach.train import TrainConfig, fit, resolve
+from tests.train.runs import TINY
 
-TINY = {
-    "classes": 24,
-    "batch_size": 48,
-    "epochs": 15,
-    "embedding_dim": 16,
-    "learning_rate": 3e-3,
-    "progress": False,
-    "eval_every": 0,
-}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+LONGER = {"epochs": 15, "learning_rate": 3e-3}  # until every method has learned something
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +27,7 @@ def untrained(characters):
 
 
 def tiny(tmp_path, name="run", **options) -> TrainConfig:
-    return TrainConfig(**{**TINY, "output": str(tmp_path / name), **options})
+    return TrainConfig(**{**TINY, **LONGER, "output": str(tmp_path / name), **options})
 
 
 @pytest.mark.parametrize("method", methods.names())
@@ -63,20 +49,22 @@ RESUMED = {
     "htl": {"method": "htl"},
     "abier": {"method": "abier"},
     "clustering": {"method": "clustering"},
-    "frozen_phase": {"method": "proxy_anchor"},
+    "frozen_epoch": {"method": "proxy_anchor"},
 }
 
 
 @pytest.fixture
-def with_freeze_phase(monkeypatch):
-    """One frozen epoch; on drawings the freeze phase is left out otherwise."""
-    monkeypatch.setitem(methods.ADAPTATIONS["omniglot"], "phases_left_out", ())
-    short = replace(methods.get("proxy_anchor"), phases=(("freeze", 1),))
+def with_frozen_epoch(monkeypatch):
+    """One frozen epoch of proxy_anchor; on drawings there is none otherwise."""
+    drawings = methods.ADAPTATIONS["omniglot"]
+    changes = {name: value for name, value in drawings.changes.items() if name != "frozen_epochs"}
+    monkeypatch.setitem(methods.ADAPTATIONS, "omniglot", replace(drawings, changes=changes))
+    short = replace(methods.get("proxy_anchor"), frozen_epochs=1)
     monkeypatch.setitem(methods.METHODS, "proxy_anchor", short)
 
 
 @pytest.mark.parametrize("which", RESUMED)
-def test_whatever_a_method_remembers_is_part_of_the_checkpoint(tmp_path, which, with_freeze_phase):
+def test_whatever_a_method_remembers_is_part_of_the_checkpoint(tmp_path, which, with_frozen_epoch):
     options = {**RESUMED[which], "epochs": 3}
 
     def interrupt(run):
@@ -102,7 +90,7 @@ def test_das_and_memory_change_what_is_learned(tmp_path):
     assert memory[1]["loss"] > plain[1]["loss"]
 
 
-def test_a_frozen_backbone_stays_as_it_is(tmp_path, with_freeze_phase):
+def test_a_frozen_backbone_stays_as_it_is(tmp_path, with_frozen_epoch):
     seen = []
     fit(
         tiny(tmp_path, method="proxy_anchor", epochs=2),
@@ -136,8 +124,8 @@ def gradients(tmp_path, name, **options):
 
 
 def test_gradients_are_clipped_also_those_of_class_vectors(tmp_path, monkeypatch):
-    drawings = methods.ADAPTATIONS["omniglot"]
-    monkeypatch.setitem(drawings, "clip_by_norm", False)
+    by_entry = replace(methods.ADAPTATIONS["omniglot"], clip_by_norm=False)
+    monkeypatch.setitem(methods.ADAPTATIONS, "omniglot", by_entry)
     recipe = methods.get("proxy_anchor")
     by = {}
     for name, rule in {"free": {"clip": None}, "entry": {"clip": 1e-5}, "norm": {"clip_norm": 1e-3}}.items():
@@ -160,9 +148,32 @@ def test_drawings_clip_by_norm_what_a_recipe_clips_by_entry():
 
 
 def test_a_random_network_is_not_frozen():
-    assert resolve(TrainConfig(method="proxy_anchor")).phases == ()
-    assert resolve(TrainConfig(method="proxy_anchor", dataset="cub200")).phases == (("freeze", 5),)
-    assert resolve(TrainConfig(method="bier")).phases == (("initialize heads", 300),)
+    assert resolve(TrainConfig(method="proxy_anchor")).frozen_epochs == 0
+    assert resolve(TrainConfig(method="proxy_anchor", dataset="cub200")).frozen_epochs == 5
+    assert resolve(TrainConfig(method="bier")).head_steps == 300
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_a_data_set_without_an_adaptation_leaves_every_recipe_as_it_is(method, monkeypatch):
+    monkeypatch.setitem(methods.ADAPTATIONS, "empty", methods.Adaptation())
+    recipe = methods.get(method)
+    assert methods.adapt(recipe, "cub200") == methods.adapt(recipe, "empty") == recipe
+
+
+def test_an_adaptation_may_name_one_thing_only(monkeypatch):
+    monkeypatch.setitem(methods.ADAPTATIONS, "cub200", methods.Adaptation(images_per_class={5: 4}))
+    recipe = methods.get("margin")
+    assert recipe.sampler_options == {"images_per_class": 5}
+    assert methods.adapt(recipe, "cub200") == replace(recipe, sampler_options={"images_per_class": 4})
+
+
+def test_a_misspelt_field_of_a_recipe_is_refused():
+    for wrong in (
+        lambda: methods.Method("", "sst", "local", frozen_epoch=1),
+        lambda: methods.Adaptation(loss=1),
+    ):
+        with pytest.raises(TypeError, match="unexpected keyword"):
+            wrong()
 
 
 def test_a_data_set_changes_options_of_one_loss_and_leaves_the_others():

@@ -38,7 +38,11 @@ def brute_force(queries, query_labels, ks, gallery=None, gallery_labels=None):
         averages.append((precision_at * found)[:r].sum() / r)
     scores = {f"recall@{k}": np.mean(hits[k]) for k in ks}
     scores |= {"map@r": np.mean(averages), "r_precision": np.mean(precisions)}
-    return scores | {"num_queries": len(averages), "num_left_out": left_out}
+    return scores | {
+        "num_queries": len(averages),
+        "num_left_out": left_out,
+        "num_classes": len({int(label) for label in query_labels}),
+    }
 
 
 def assert_equal_to_brute_force(*args):

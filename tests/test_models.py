@@ -95,7 +95,7 @@ def test_imagenet_weights_of_the_efficientnet(shared):
     [
         (lambda p: models.create("resnet5", 8), "did you mean 'resnet50'?"),
         (lambda p: models.create("timm/tf_efficientnet_lite9", 8), "unknown timm backbone"),
-        (lambda p: models.create("resnet18", 0), "embedding_dim must be from 1 to 65,536 numbers, not 0"),
+        (lambda p: models.create("resnet18", 0), "embedding_dim must be from 1 to 65,536, not 0"),
         (lambda p: models.create("resnet18", 8, weights=p / "no.pth"), "no weights file"),
         (lambda p: models.create("resnet18", 8, weights=p / "text.pth"), "not a readable weights file"),
         (
@@ -137,3 +137,8 @@ def test_without_network_the_error_names_the_file_too(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
     with pytest.raises(DMLTeachError, match="could not download"):
         models.create("resnet18", 8, weights="imagenet")
+
+
+@pytest.mark.parametrize(("backbone", "weights"), [("omniglot_cnn", "none"), ("resnet50", "cached")])
+def test_a_network_starts_from_published_weights_where_there_are_any(backbone, weights):
+    assert models.usual_weights(backbone) == weights

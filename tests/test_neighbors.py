@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.neighbors import import_faiss, kmeans, nearest, nearest_others, spread_rows
+from dmlteach.neighbors import import_faiss, kmeans, means_of, nearest, nearest_others, spread_rows
 
 
 @pytest.fixture(params=["faiss", "torch"])
@@ -158,3 +158,13 @@ def test_all_others_can_be_asked_for_and_no_more(backend):
     assert all(sorted([row, *others]) == list(range(6)) for row, others in enumerate(found.tolist()))
     with pytest.raises(DMLTeachError, match="choose 1 to 6"):
         nearest_others(x, torch.arange(6), 6)
+
+
+def test_means_of_groups_are_those_of_a_loop_and_an_empty_group_lies_at_zero():
+    rows = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    groups = torch.arange(50) % 6
+    groups[groups == 3] = 4
+    means = means_of(rows, groups, 7)
+    for group in range(7):
+        its = rows[groups == group]
+        torch.testing.assert_close(means[group], its.mean(0) if len(its) else torch.zeros(4).double())

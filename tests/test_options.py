@@ -1,6 +1,7 @@
 """Options are refused by name and by kind, in one sentence, wherever they are given."""
 
 import inspect
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,18 @@ import torch
 
 from dmlteach import TrainConfig, data, fit, losses, models, samplers
 from dmlteach.errors import DMLTeachError
-from dmlteach.options import check_options, check_seed, check_type, pair, value_of
+from dmlteach.options import (
+    at_least,
+    between,
+    check_options,
+    check_seed,
+    check_type,
+    one_of,
+    pair,
+    positive,
+    share,
+    value_of,
+)
 
 KINDS: list[tuple[Any, list, list]] = [
     (int, [0, -3, 10**30], [True, 1.0, "1", None, [1]]),
@@ -41,6 +53,34 @@ def test_unknown_names_get_a_suggestion_and_the_list_of_names():
         check_options("x", known, {"margni": 1})
     with pytest.raises(DMLTeachError, match="x has no options; 'margin' was given"):
         check_options("x", {}, {"margin": 1})
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad", "said"),
+    [
+        (
+            lambda v: at_least("it", v, 0),
+            [0, 0.5, 10**9],
+            [-1, -1e-9, math.nan],
+            "it must be at least 0, not ",
+        ),
+        (lambda v: positive("it", v), [1, 1e-9], [0, -1.0, math.nan], "it must be positive, not "),
+        (lambda v: between("it", v, 1, 9), [1, 9, 2.5], [0, 10, math.nan], "it must be from 1 to 9, not "),
+        (lambda v: share("it", v), [1, 1e-9], [0, 1.1, math.nan], "it must be above 0 and at most 1, not "),
+        (lambda v: one_of("it", v, ("a", "b")), ["a", "b"], ["c", None], "unknown it "),
+    ],
+)
+def test_a_value_is_taken_where_it_is_in_range_and_only_there(check, good, bad, said):
+    for value in good:
+        check(value)
+    for value in bad:
+        with pytest.raises(DMLTeachError, match=f"{said}{value!r}"):
+            check(value)
+
+
+def test_a_reason_ends_the_sentence():
+    with pytest.raises(DMLTeachError, match=r"^it must be positive, not 0: it is a length\.$"):
+        positive("it", 0, because="it is a length")
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, 2**64, 1.0, True, "0", None])

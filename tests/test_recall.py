@@ -32,6 +32,18 @@ def test_published_k_are_taken_as_far_as_they_fit_and_the_rest_is_said():
         recall.fitting("omniglot", 0, "the val split")
 
 
+def test_published_k_are_those_of_the_papers_and_a_data_set_of_ones_own_has_the_usual_ones():
+    """Song et al. (SOP) and Liu et al. (In-Shop), CVPR 2016."""
+    assert recall.published("sop") == (1, 10, 100, 1000)
+    assert recall.published("inshop") == (1, 10, 20, 30, 40, 50)
+    assert recall.published("cub200") == recall.published("my birds") == (1, 2, 4, 8)
+
+
+def test_published_k_are_divided_into_those_that_fit_and_the_others():
+    assert recall.that_fit("inshop", 25) == ((1, 10, 20), (30, 40, 50))
+    assert recall.that_fit("cub200", 8) == ((1, 2, 4, 8), ())
+
+
 @pytest.fixture
 def seven():
     """Seven drawings of two characters, each of which searches six."""

@@ -57,9 +57,7 @@ def measured(embeddings, labels):
     one = object.__new__(subject.Measured)
     one.queries = one.gallery = torch.as_tensor(embeddings).float()
     one.labels, one.ks = torch.as_tensor(labels), (1, 2)
-    one.scores = retrieval_metrics(one.queries, one.labels, (1, 2)) | {
-        "num_classes": len(one.labels.unique())
-    }
+    one.scores = retrieval_metrics(one.queries, one.labels, (1, 2))
     one.places = first_match_ranks(one.queries, one.labels)
     return one
 
@@ -310,7 +308,7 @@ def trained(request, tmp_path_factory):
         models.save(models.create("omniglot_cnn", 16, seed=7), start["checkpoint"])
 
     def note(run):
-        RECALL.setdefault(request.param, evaluate(run.model, run.val.queries, ks=(1,))["recall@1"])
+        RECALL.setdefault(request.param, evaluate(run.model, run.parts.val.queries, ks=(1,))["recall@1"])
 
     config = TrainConfig(method="contrastive", seed=5, output=str(folder / "run"), **SMALL, **start)
     return subject.open_subject(fit(config, after_epoch=note).path), RECALL[request.param]

@@ -15,9 +15,11 @@ PACKAGE = Path(__file__).parent.parent / "dmlteach"
 FLOW = [
     "errors",
     "options files inputs device",
+    "registry",
     "distances",
     "interfaces",
-    "neighbors class_tree",
+    "neighbors",
+    "class_tree",
     "data",
     "samplers",
     "losses",

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dmlteach import options as options_of
 from dmlteach.data import (
     cars196,
     cub200,
@@ -24,6 +23,8 @@ from dmlteach.data.cache import CachedImages, Packed, cached
 from dmlteach.data.dataset import ImageDataset
 from dmlteach.data.splits import fit_or_val
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import check_options as check_given
+from dmlteach.options import check_seed, one_of, options_of
 
 __all__ = [
     "Augmentation",
@@ -37,12 +38,14 @@ __all__ = [
     "check",
     "domains",
     "get",
+    "how_to_get",
     "load",
     "load_for_run",
     "load_test",
     "names",
     "pictures",
     "provenance",
+    "recall_at",
 ]
 
 _DATASETS = {
@@ -53,6 +56,16 @@ _DATASETS = {
     "inshop": inshop,
     "domainnet": domainnet,
     "folder": folder,
+}
+# What the file of a data set may say of it, and what is so otherwise. Each says HOW_TO_GET it.
+_OTHERWISE: dict[str, Any] = {
+    "PARTS": ("train", "test"),  # splits that its own `load` gives
+    "SPLITS": (),  # those that it divides by itself
+    "TESTED_AS": ("test",),  # what is retrieved in its standard test, or queries and their gallery
+    "RECALL_AT": (1, 2, 4, 8),  # K of the Recall@K that papers report
+    "DOMAINS": (),  # the first is the source
+    "PROTOCOL": "",  # what retrieval from one domain into another is called
+    "FILES": None,  # choices of files to download
 }
 _SPLITS = ("train", "test", "fit", "val", "query", "gallery")
 _OPTIONS_OF_ALL = {"val_fraction": 0.2, "seed": 0}
@@ -108,7 +121,7 @@ def load(
         _check_domain(name, domain)
         own["domain"] = domain
 
-    if split in getattr(module, "SPLITS", ()) or split not in ("fit", "val"):
+    if split in _fact(name, "SPLITS") or split not in ("fit", "val"):
         dataset = module.load(split, root, **own)
     else:
         dataset = fit_or_val(module.load("train", root, **own), split, **divide)
@@ -130,7 +143,7 @@ def load_test(
     Returns:
         The test split and None, where each image searches all others; query and gallery of inshop.
     """
-    splits = getattr(_module(name), "TESTED_AS", ("test",))
+    splits = _fact(name, "TESTED_AS")
     queries, *gallery = (load(name, split, root, **options) for split in splits)
     return queries, gallery[0] if gallery else None
 
@@ -146,8 +159,8 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         DMLTeachError: an unknown data set or option, or a value that means nothing.
     """
     known = {"val_fraction": _keyword(float), "seed": _keyword(int)} | _own_options(_module(name))
-    options_of.check_options(f"data set {name!r}", known, options, extra=_OF_LOAD)
-    options_of.check_seed(options.get("seed", 0))
+    check_given(f"data set {name!r}", known, options, extra=_OF_LOAD)
+    check_seed(options.get("seed", 0))
 
 
 class ForRun(NamedTuple):
@@ -213,8 +226,25 @@ def domains(name: str) -> Domains:
     Args:
         name: one of `names()`.
     """
-    module = _module(name)
-    return Domains(getattr(module, "DOMAINS", ()), getattr(module, "PROTOCOL", ""))
+    return Domains(_fact(name, "DOMAINS"), _fact(name, "PROTOCOL"))
+
+
+def recall_at(name: str) -> tuple[int, ...]:
+    """K of the Recall@K that papers report; 1, 2, 4, 8 where nothing else is usual.
+
+    Args:
+        name: of a data set, which need not be one of `names()`.
+    """
+    return _fact(name, "RECALL_AT") if name in _DATASETS else _OTHERWISE["RECALL_AT"]
+
+
+def how_to_get(name: str) -> str:
+    """Where a data set comes from and what to type, for reading.
+
+    Args:
+        name: one of `names()`.
+    """
+    return _module(name).HOW_TO_GET
 
 
 @dataclass(frozen=True)
@@ -269,8 +299,7 @@ def check(
     module = _module(name)
     accepted = list(inspect.signature(module.check).parameters)[1:]  # after root
     for option in options:
-        if option not in accepted:
-            raise unknown_name(f"option of the check of {name!r}", option, accepted)
+        one_of(f"option of the check of {name!r}", option, accepted)
     given = {"quick": quick, "progress": progress, **options}
     return CheckReport(name, *module.check(root, **{k: v for k, v in given.items() if k in accepted}))
 
@@ -292,7 +321,7 @@ def get(name: str, root: str | Path, progress: bool = True) -> CheckReport:
     Raises:
         DMLTeachError: which file to put where by hand, or why one cannot be used.
     """
-    files = getattr(_module(name), "FILES", None)
+    files = _fact(name, "FILES")
     if files is None:
         raise DMLTeachError(f"{name!r} is not downloaded; leave out root={str(root)!r}.")
     root = Path(root).expanduser()
@@ -301,7 +330,7 @@ def get(name: str, root: str | Path, progress: bool = True) -> CheckReport:
 
 
 def _check_split(name: str, split: str) -> None:
-    has = [*getattr(_module(name), "PARTS", ("train", "test")), "fit", "val"]
+    has = [*_fact(name, "PARTS"), "fit", "val"]
     if split not in _SPLITS:
         raise unknown_name("split", split, has)
     if split not in has:
@@ -314,14 +343,13 @@ def _check_domain(name: str, domain: str) -> None:
     known = domains(name).names
     if not known:
         raise DMLTeachError(f"{name!r} has one domain only; leave out domain={domain!r}.")
-    if domain not in known:
-        raise unknown_name(f"domain of {name!r}", domain, known)
+    one_of(f"domain of {name!r}", domain, known)
 
 
 def _own_options(module) -> dict[str, inspect.Parameter]:
     """Keywords of the data set's own `load`; its domain is an argument of ours."""
-    parameters = inspect.signature(module.load).parameters.items()
-    return {name: p for name, p in parameters if p.kind == p.KEYWORD_ONLY and name != "domain"}
+    parameters = options_of(module.load, facts=("domain",)).items()
+    return {name: p for name, p in parameters if p.kind == p.KEYWORD_ONLY}
 
 
 def _keyword(kind: type) -> inspect.Parameter:
@@ -336,7 +364,10 @@ def _labels_of(classes: int | Sequence[int]) -> Sequence[int]:
     return classes
 
 
+def _fact(name: str, fact: str) -> Any:
+    return getattr(_module(name), fact, _OTHERWISE[fact])
+
+
 def _module(name: str):
-    if name not in _DATASETS:
-        raise unknown_name("data set", name, _DATASETS)
+    one_of("data set", name, _DATASETS)
     return _DATASETS[name]

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from dmlteach.data.cache import Packed
 from dmlteach.device import moved
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
+from dmlteach.options import at_least, one_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB in 0 … 1
 Kind = Literal["crop", "resized_crop", "drawing", "none"]
@@ -54,10 +55,8 @@ class Augmentation:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
 
     def __post_init__(self):
-        if self.kind not in _COLUMNS:
-            raise unknown_name("augmentation", self.kind, _COLUMNS)
-        if self.size < 1:
-            raise DMLTeachError(f"size is a number of pixels, at least 1, not {self.size!r}.")
+        one_of("augmentation", self.kind, _COLUMNS)
+        at_least("size", self.size, 1, because="it is a number of pixels")
         object.__setattr__(self, "mean", tuple(self.mean))
         object.__setattr__(self, "std", tuple(self.std))
 

@@ -10,7 +10,7 @@ import uuid
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import platformdirs
@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from dmlteach.data.dataset import ImageDataset, Source
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import check_room, readable
+from dmlteach.options import at_least, check_type, one_of
 
 Mode = Literal["square", "short_side"]
 
@@ -120,10 +121,9 @@ def cached(
     Raises:
         DMLTeachError: a picture cannot be read, or the disk has no room.
     """
-    if mode not in ("square", "short_side"):
-        raise DMLTeachError(f"cache mode {mode!r} is unknown; choose 'square' or 'short_side'.")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise DMLTeachError(f"size is a number of pixels, at least 1, not {size!r}.")
+    one_of("cache mode", mode, get_args(Mode))
+    check_type("size", int, size)
+    at_least("size", size, 1, because="it is a number of pixels")
     home = cache_folder(folder)
     key = hashlib.sha256(f"{_FORMAT} {dataset.source.fingerprint} {size} {mode}".encode()).hexdigest()[:20]
     finished = home / f"{dataset.name}-{size}-{mode}-{key}"

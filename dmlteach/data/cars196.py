@@ -49,6 +49,16 @@ FILES = [
         ),
     ],
 ]
+HOW_TO_GET = (
+    "Cars196 (Stanford; for research) has lost its official place, ai.stanford.edu/~jkrause/cars;\n"
+    "https://github.com/pytorch/vision/issues/7545 tells where copies are. Put into a folder DIR either\n"
+    "    car_ims.tgz and cars_annos.mat\n"
+    "or  cars_train.tgz, cars_test.tgz, car_devkit.tgz and cars_test_annos_withlabels.mat\n"
+    "They are compared with the published checksums and unpacked by\n"
+    "    dmlteach data get cars196 --root DIR\n"
+    "A copy that was packed anew has other checksums: unpack it yourself, so that DIR holds car_ims/\n"
+    "or cars_train/, cars_test/ and devkit/; `dmlteach data check cars196 --root DIR` counts them."
+)
 _LISTS = ("cars_annos.mat", "devkit/cars_train_annos.mat")
 _LAYOUT = """Expected is one of the two official layouts:
     cars_annos.mat, car_ims/000001.jpg

@@ -26,6 +26,14 @@ FILES = [
         )
     ]
 ]
+HOW_TO_GET = (
+    "CUB-200-2011 (Caltech; for non-commercial research and education), 1.2 GB:\n"
+    "    dmlteach data get cub200 --root DIR\n"
+    "or download CUB_200_2011.tgz from https://data.caltech.edu/records/65de6-vp158 yourself, and name\n"
+    "the archive, or the folder it unpacks to, as --root:\n"
+    "    dmlteach data check cub200 --root CUB_200_2011.tgz\n"
+    "    dmlteach train --dataset cub200 --root CUB_200_2011.tgz"
+)
 _FOLDER = "CUB_200_2011"
 _ARCHIVES = (".tgz", ".tar.gz", ".tar")
 _LISTS = ("images.txt", "image_class_labels.txt", "classes.txt")

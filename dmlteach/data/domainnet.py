@@ -60,6 +60,13 @@ def _remote(name: str) -> Remote:
 
 
 FILES = [[_remote(name) for name in reversed(_PINNED)]]  # the small ones first
+HOW_TO_GET = (
+    "DomainNet (cleaned version; for non-commercial research and education), 18 GB; needs 27 GB free:\n"
+    "    dmlteach data get domainnet --root DIR\n"
+    "or put the files of https://ai.bu.edu/M3SDA into DIR yourself (real.zip … and real_train.txt,\n"
+    "real_test.txt …) and repeat that command. Its place has no HTTPS, so each file must have the\n"
+    "SHA-256 that is written in dmlteach."
+)
 _LAYOUT = """Expected is the official layout (the lists may also be in a folder txt/):
     real_train.txt, real_test.txt, quickdraw_train.txt, …
     real/airplane/real_002_000001.jpg, quickdraw/…, clipart/…, sketch/…, infograph/…, painting/…

@@ -13,6 +13,12 @@ from dmlteach.data.survey import Survey, survey
 from dmlteach.errors import counted
 
 SPLITS = ("train", "test", "fit", "val")  # `load` knows them all: it divides by name
+HOW_TO_GET = (
+    "folder is your own images: a folder with one folder of images per class, six classes or more, or\n"
+    "DIR/train, DIR/test (and DIR/val) with such folders. What can be used, and how it is divided:\n"
+    "    dmlteach data check folder --root DIR\n"
+    "Then: dmlteach train --dataset folder --root DIR"
+)
 
 
 def load(

@@ -21,7 +21,16 @@ PUBLISHED = {
 }
 PARTS = tuple(PUBLISHED)
 TESTED_AS = ("query", "gallery")
+RECALL_AT = (1, 10, 20, 30, 40, 50)
 FILES = [[Remote("img.zip", holds="img"), Remote("list_eval_partition.txt")]]  # no checksums are published
+HOW_TO_GET = (
+    "In-Shop Clothes Retrieval (DeepFashion; for non-commercial research) is given after an agreement:\n"
+    "  1. open https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html and follow it\n"
+    "  2. put Img/img.zip and Eval/list_eval_partition.txt of the benchmark's folder into a folder DIR\n"
+    "    (if img.zip asks for a password, unpack it there yourself: DIR/img/)\n"
+    "  3. dmlteach data get inshop --root DIR\n"
+    "No checksums are published; images and classes are counted."
+)
 _FOLDER = "In-shop Clothes Retrieval Benchmark"
 _LISTS = ("list_eval_partition.txt", "Eval/list_eval_partition.txt")
 _LAYOUT = """Expected is the official layout (Img/ and Eval/ may be left out):

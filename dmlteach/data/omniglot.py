@@ -16,6 +16,7 @@ from torch import Tensor
 from dmlteach.data.dataset import Change, ImageDataset
 from dmlteach.data.restyle import VERSION, restyle, styles
 from dmlteach.errors import DMLTeachError
+from dmlteach.options import check_type
 
 FILE = Path(__file__).with_name("omniglot.npz")
 SIDE = 105  # pixels of a drawing
@@ -25,6 +26,7 @@ _STORED_AS = {"train": "background", "test": "evaluation"}
 PARTS = ("train", "test", "query", "gallery")
 DOMAINS = ("drawings", "restyled")
 PROTOCOL = "cross-domain, new classes"
+HOW_TO_GET = "omniglot is embedded in the package; there is nothing to download."
 _BLOCK = 1024  # drawings unpacked at once
 
 
@@ -92,8 +94,7 @@ def load(
     """
     if root is not None:
         raise DMLTeachError(f"omniglot is embedded in the package and needs no root (given: {str(root)!r}).")
-    if not isinstance(rotations, bool):
-        raise DMLTeachError(f"rotations is True or False, not {rotations!r}.")
+    check_type("rotations", bool, rotations)
     stored_part = "train" if part == "train" else "test"
     drawers = {"query": range(DRAWERS // 2), "gallery": range(DRAWERS // 2, DRAWERS)}.get(
         part, range(DRAWERS)

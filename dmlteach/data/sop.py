@@ -14,6 +14,7 @@ from dmlteach.data.listed import Files, Part
 
 PUBLISHED = {"train": (59_551, 11_318), "test": (60_502, 11_316)}
 PARTS = tuple(PUBLISHED)
+RECALL_AT = (1, 10, 100, 1000)
 # The checksum is TensorFlow Datasets' record of the file at the authors' place; the place has no HTTPS.
 FILES = [
     [
@@ -26,6 +27,13 @@ FILES = [
         )
     ]
 ]
+HOW_TO_GET = (
+    "Stanford Online Products (for research; images belong to the sellers), 3.1 GB:\n"
+    "    dmlteach data get sop --root DIR\n"
+    "or put Stanford_Online_Products.zip into DIR yourself and repeat that command (the authors' page:\n"
+    "https://cvgl.stanford.edu/projects/lifted_struct). Its place has no HTTPS, so the file must have\n"
+    "the SHA-256 that is written in dmlteach."
+)
 _LISTS = {"train": "Ebay_train.txt", "test": "Ebay_test.txt"}
 _LAYOUT = """Expected is the official layout:
     Stanford_Online_Products/Ebay_train.txt, Ebay_test.txt

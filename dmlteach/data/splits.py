@@ -10,6 +10,7 @@ import numpy as np
 
 from dmlteach.data.dataset import ImageDataset
 from dmlteach.errors import DMLTeachError
+from dmlteach.options import check_seed
 
 
 def divide_classes(
@@ -98,8 +99,7 @@ def _uniform(name: str, seed: int, purpose: str) -> float:
 def _check(fraction: float, seed: int) -> None:
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
         raise DMLTeachError(f"the fraction of classes held out is between 0 and 1, not {fraction!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise DMLTeachError(f"seed is a whole number, 0 or more, not {seed!r}.")
+    check_seed(seed)
 
 
 def _too_few(num_classes: int, what: str, purpose: str = "val") -> DMLTeachError:

@@ -7,7 +7,6 @@ raises nothing, so a chapter can be run from top to bottom.
 import dis
 from typing import Any, NamedTuple
 
-from dmlteach.errors import unknown_name
 from dmlteach.exercises import (
     answers,
     batches,
@@ -20,6 +19,7 @@ from dmlteach.exercises import (
 )
 from dmlteach.exercises.kinds import Exercise, Unanswered
 from dmlteach.exercises.replies import NOT_YET, UNANSWERED, Page, Reply
+from dmlteach.options import one_of
 
 __all__ = ["CHAPTERS", "Chapter", "Reply", "check", "folded", "get", "hint", "names", "question", "solution"]
 
@@ -58,8 +58,7 @@ def get(id: str) -> Exercise:
     Raises:
         DMLTeachError: there is none.
     """
-    if id not in _EXERCISES:
-        raise unknown_name("exercise", id, _EXERCISES)
+    one_of("exercise", id, _EXERCISES)
     return _EXERCISES[id]
 
 

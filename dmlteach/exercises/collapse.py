@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dmlteach import data, losses, models, samplers
 from dmlteach.distances import pairwise_squared_distances
-from dmlteach.errors import unknown_name
+from dmlteach.options import one_of
 
 CLASSES, IMAGES_PER_CLASS = 60, 4
 LAST = 5  # steps over which the end of a run is averaged
@@ -65,10 +65,8 @@ def train_briefly(
     Raises:
         DMLTeachError: an unknown loss or start.
     """
-    if loss not in LOSSES:
-        raise unknown_name("loss of the short training", loss, LOSSES)
-    if start not in STARTS:
-        raise unknown_name("start of the short training", start, STARTS)
+    one_of("loss of the short training", loss, LOSSES)
+    one_of("start of the short training", start, STARTS)
     pixels, classes = _drawings()
     untrained = start == "untrained"
     network = models.create("omniglot_cnn", 64, seed=seed) if untrained else models.pretrained(start)

@@ -2,7 +2,6 @@
 
 import inspect
 
-from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.bier import BIER, bier_loss
 from dmlteach.losses.binomial_deviance import BinomialDeviance, binomial_deviance_loss
@@ -33,7 +32,7 @@ from dmlteach.losses.triplet_hard import TripletHard, triplet_hard_loss
 from dmlteach.losses.triplet_semihard import TripletSemihard, triplet_semihard_loss
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean, nearest_targets
 from dmlteach.losses.weight import Weight, weight_loss
-from dmlteach.options import check_options
+from dmlteach.registry import Registry
 
 LOSSES: dict[str, type[Loss]] = {
     "bier": BIER,
@@ -64,18 +63,17 @@ LOSSES: dict[str, type[Loss]] = {
     "triplet_semihard": TripletSemihard,
     "weight": Weight,
 }
+_REGISTRY = Registry("loss", LOSSES)
 
 
 def names() -> list[str]:
     """Names that `create` accepts."""
-    return sorted(LOSSES)
+    return _REGISTRY.names()
 
 
 def options(name: str) -> dict[str, inspect.Parameter]:
     """Options of a loss, by name: those of its module's constructor."""
-    if name not in LOSSES:
-        raise unknown_name("loss", name, LOSSES)
-    return {k: p for k, p in inspect.signature(LOSSES[name].__init__).parameters.items() if k != "self"}
+    return _REGISTRY.options(name)
 
 
 def create(name: str, **given) -> Loss:
@@ -88,12 +86,7 @@ def create(name: str, **given) -> Loss:
     Raises:
         DMLTeachError: unknown name or option, missing option, or a value out of range.
     """
-    known = options(name)
-    check_options(f"the {name} loss", known, given)
-    missing = [k for k, p in known.items() if p.default is p.empty and k not in given]
-    if missing:
-        raise DMLTeachError(f"the {name} loss needs {', '.join(missing)}, e.g. {missing[0]}=….")
-    return LOSSES[name](**given)
+    return _REGISTRY.create(name, **given)
 
 
 __all__ = [

@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from dmlteach.distances import pairwise_cosine
-from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import pair_masks
 from dmlteach.losses.parts import check_dims, split_parts
 from dmlteach.losses.tuples import masked_mean
+from dmlteach.options import one_of, positive
 
 Variant = Literal["paper", "code", "none"]
 
@@ -141,7 +141,6 @@ class BIER(Loss):
 
 
 def _check_options(alpha: float, negative_cost: float, variant: str) -> None:
-    if variant not in ("paper", "code", "none"):
-        raise unknown_name("variant of the bier loss", variant, ("paper", "code", "none"))
-    if alpha <= 0 or negative_cost <= 0:
-        raise DMLTeachError(f"alpha and negative_cost must be positive, not {alpha} and {negative_cost}.")
+    one_of("variant of the bier loss", variant, ("paper", "code", "none"))
+    positive("alpha", alpha)
+    positive("negative_cost", negative_cost)

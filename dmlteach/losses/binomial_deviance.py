@@ -5,11 +5,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs, has_both
 from dmlteach.losses.tuples import masked_mean, softplus
+from dmlteach.options import one_of, positive
 
 VARIANTS = ("all_pairs", "per_anchor")
 
@@ -85,11 +85,9 @@ def _mean_of_rows(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _check_options(alpha: float, negative_cost: float, variant: str) -> None:
-    if variant not in VARIANTS:
-        raise unknown_name("variant of the binomial_deviance loss", variant, VARIANTS)
-    for name, value in (("alpha", alpha), ("negative_cost", negative_cost)):
-        if value <= 0:
-            raise DMLTeachError(f"{name} must be above 0, not {value}.")
+    one_of("variant of the binomial_deviance loss", variant, VARIANTS)
+    positive("alpha", alpha)
+    positive("negative_cost", negative_cost)
 
 
 class BinomialDeviance(Loss):

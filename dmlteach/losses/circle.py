@@ -2,12 +2,11 @@
 
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs, has_both
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean, softplus
-from dmlteach.options import at_least
+from dmlteach.options import at_least, positive
 
 
 def circle_exponents(
@@ -72,8 +71,7 @@ class Circle(Loss):
     def __init__(self, margin: float = 0.4, gamma: float = 80.0):
         super().__init__()
         at_least("margin", margin, 0)
-        if gamma <= 0:
-            raise DMLTeachError(f"gamma must be positive, not {gamma}.")
+        positive("gamma", gamma)
         self.margin = margin
         self.gamma = gamma
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from dmlteach.distances import normalize, pairwise_distances, pairwise_squared_distances
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss, Space
 from dmlteach.losses.batch import loss_function
+from dmlteach.options import at_least, share
 
 PASSES = 5  # over all medoids, to refine the greedy choice; as the authors' code
 TIE = 1e-6  # rounding of fp32 distances
@@ -229,10 +229,8 @@ class Clustering(Loss):
 
     def __init__(self, gamma: float = 100.0, decay: float = 0.94, squared: bool = False):
         super().__init__()
-        if gamma < 0:
-            raise DMLTeachError(f"gamma must be at least 0, not {gamma}.")
-        if not 0 < decay <= 1:
-            raise DMLTeachError(f"decay must be above 0 and at most 1, not {decay}.")
+        at_least("gamma", gamma, 0)
+        share("decay", decay)
         self.gamma = gamma
         self.decay = decay
         self.squared = squared

@@ -5,11 +5,12 @@ from typing import Literal
 from torch import Tensor
 from torch.nn.functional import threshold
 
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs, distance_pairs
 from dmlteach.losses.tuples import as_numbers, masked_mean
+from dmlteach.options import at_least, one_of
 
 VARIANTS = ("euclidean", "cosine")
 
@@ -78,10 +79,9 @@ def contrastive_loss(
 
 
 def _check_options(margin: float, variant: str) -> None:
-    if variant not in VARIANTS:
-        raise unknown_name("variant of the contrastive loss", variant, VARIANTS)
-    if margin < 0 and variant == "euclidean":
-        raise DMLTeachError(f"margin must be at least 0, not {margin}.")
+    one_of("variant of the contrastive loss", variant, VARIANTS)
+    if variant == "euclidean":
+        at_least("margin", margin, 0)
     if variant == "cosine" and margin >= 1:
         raise DMLTeachError(f"no cosine exceeds a margin of {margin}; choose one below 1, e.g. margin=0.5.")
 

@@ -5,11 +5,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from dmlteach.distances import distance, normalize, pairwise_squared_distances
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import pair_masks
 from dmlteach.losses.tuples import masked_mean
+from dmlteach.options import at_least, positive
 
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -123,11 +123,9 @@ class Global(Loss):
         triplet_margin: float = 0.01,
     ):
         super().__init__()
-        for name, value in (("lambda_", lambda_), ("triplet_weight", triplet_weight)):
-            if value < 0:
-                raise DMLTeachError(f"{name} must be at least 0, not {value}.")
-        if triplet_margin <= 0:
-            raise DMLTeachError(f"triplet_margin must be positive, not {triplet_margin}.")
+        at_least("lambda_", lambda_, 0)
+        at_least("triplet_weight", triplet_weight, 0)
+        positive("triplet_margin", triplet_margin)
         self.lambda_ = lambda_
         self.threshold = threshold
         self.triplet_weight = triplet_weight

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from dmlteach.distances import normalize, pairwise_squared_distances
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.parts import check_dims, split_parts
+from dmlteach.options import one_of, positive, share
 
 Mode = Literal["nested", "independent"]
 RankBy = Literal["previous", "own"]
@@ -175,18 +176,16 @@ def _check_options(
     margin: float,
     neg_weight: float,
 ) -> None:
-    if mode not in ("nested", "independent"):
-        raise unknown_name("mode of the hdc loss", mode, ("nested", "independent"))
-    if rank_by not in ("previous", "own"):
-        raise unknown_name("rank_by of the hdc loss", rank_by, ("previous", "own"))
-    if margin <= 0 or neg_weight <= 0:
-        raise DMLTeachError(f"margin and neg_weight must be positive, not {margin} and {neg_weight}.")
+    one_of("mode of the hdc loss", mode, ("nested", "independent"))
+    one_of("rank_by of the hdc loss", rank_by, ("previous", "own"))
+    positive("margin", margin)
+    positive("neg_weight", neg_weight)
     if len(ratios) != len(dims):
         raise DMLTeachError(
             f"hdc has a hard ratio for each part of the embedding, but {len(ratios)} ratios {tuple(ratios)} "
             f"meet {len(dims)} parts {tuple(dims)}; choose the cascade head, or other hard_ratios."
         )
-    if not all(0 < ratio <= 1 for ratio in ratios):
-        raise DMLTeachError(f"hard_ratios must be above 0 and at most 1, not {tuple(ratios)}.")
+    for ratio in ratios:
+        share("each of hard_ratios", ratio)
     if mode == "nested" and (ratios[0] != 1 or list(ratios) != sorted(ratios, reverse=True)):
         raise DMLTeachError(f"nested hard_ratios must start at 1 and never grow, unlike {tuple(ratios)}.")

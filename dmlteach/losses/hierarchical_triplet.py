@@ -5,11 +5,11 @@ from torch import Tensor
 
 from dmlteach.class_tree import ClassTree, class_tree
 from dmlteach.distances import normalize, pairwise_squared_distances
-from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss, Space
 from dmlteach.losses.batch import check_batch, loss_function
 from dmlteach.losses.pairs import pair_masks
+from dmlteach.options import at_least, between
 
 
 @loss_function
@@ -87,10 +87,8 @@ class HierarchicalTriplet(Loss):
 
     def __init__(self, num_classes: int, beta: float = 0.1, num_levels: int = 16, plain_epochs: int = 1):
         super().__init__()
-        if not 1 <= num_levels <= 255:
-            raise DMLTeachError(f"num_levels must be from 1 to 255, not {num_levels}.")
-        if plain_epochs < 0:
-            raise DMLTeachError(f"plain_epochs must be at least 0, not {plain_epochs}.")
+        between("num_levels", num_levels, 1, 255)
+        at_least("plain_epochs", plain_epochs, 0)
         self.beta = beta
         self.num_levels = num_levels
         self.plain_epochs = plain_epochs

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from dmlteach.distances import pairwise_distances
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import check_batch, loss_function
 from dmlteach.losses.pairs import pair_masks
 from dmlteach.losses.tuples import as_numbers, masked_logsumexp, masked_mean
+from dmlteach.options import at_least
 
 
 def lifted_terms(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -57,8 +57,7 @@ class Lifted(Loss):
 
     def __init__(self, margin: float = 1.0):
         super().__init__()
-        if margin < 0:
-            raise DMLTeachError(f"margin must be at least 0, not {margin}.")
+        at_least("margin", margin, 0)
         self.margin = margin
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:

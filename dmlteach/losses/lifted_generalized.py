@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import distance_pairs, has_both
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean
+from dmlteach.options import at_least
 
 
 def anchor_terms(
@@ -65,8 +65,7 @@ class LiftedGeneralized(Loss):
 
     def __init__(self, margin: float = 1.0):
         super().__init__()
-        if margin < 0:
-            raise DMLTeachError(f"margin must be at least 0, not {margin}.")
+        at_least("margin", margin, 0)
         self.margin = margin
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:

@@ -6,11 +6,11 @@ scale; its author derives it from binomial deviance (issue 37 there).
 
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs, has_both, mine_pairs
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean
+from dmlteach.options import at_least, positive
 
 
 @loss_function
@@ -53,11 +53,10 @@ def lifted_modified_loss(
 
 
 def _check_options(alpha: float, beta: float, epsilon: float | None) -> None:
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        if value <= 0:
-            raise DMLTeachError(f"{name} must be above 0, not {value}.")
-    if epsilon is not None and epsilon < 0:
-        raise DMLTeachError(f"epsilon must be at least 0, or None to keep all pairs, not {epsilon}.")
+    positive("alpha", alpha)
+    positive("beta", beta)
+    if epsilon is not None:
+        at_least("epsilon", epsilon, 0, because="None keeps all pairs")
 
 
 class LiftedModified(Loss):

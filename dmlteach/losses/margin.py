@@ -14,6 +14,7 @@ from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import pair_masks
 from dmlteach.losses.tuples import as_numbers, has_any, masked_mean, raised, sunk
+from dmlteach.options import at_least, one_of
 
 SAMPLING = ("all", "distance")
 
@@ -206,10 +207,9 @@ class Margin(Loss):
         nonzero_loss_cutoff: float = 1.4,
     ):
         super().__init__()
-        if num_classes is not None and num_classes < 1:
-            raise DMLTeachError(f"num_classes must be at least 1, not {num_classes}.")
-        if sampling not in SAMPLING:
-            raise unknown_name("sampling", sampling, SAMPLING)
+        if num_classes is not None:
+            at_least("num_classes", num_classes, 1)
+        one_of("sampling", sampling, SAMPLING)
         if not 0 < cutoff < nonzero_loss_cutoff:
             raise DMLTeachError(
                 f"cutoff {cutoff} must lie between 0 and nonzero_loss_cutoff {nonzero_loss_cutoff}."

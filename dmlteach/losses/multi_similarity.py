@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs, mine_pairs
 from dmlteach.losses.tuples import masked_logsumexp, masked_mean, softplus
+from dmlteach.options import at_least, positive
 
 
 @loss_function
@@ -63,11 +63,9 @@ def check_steepness(alpha: float, beta: float, epsilon: float) -> None:
     Raises:
         DMLTeachError: says which value is out of range.
     """
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        if value <= 0:
-            raise DMLTeachError(f"{name} must be positive, not {value}: the loss divides by it.")
-    if epsilon < 0:
-        raise DMLTeachError(f"epsilon must be at least 0, not {epsilon}.")
+    positive("alpha", alpha, because="the loss divides by it")
+    positive("beta", beta, because="the loss divides by it")
+    at_least("epsilon", epsilon, 0)
 
 
 class MultiSimilarity(Loss):

@@ -5,10 +5,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from dmlteach.distances import full_precision
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.tuples import masked_mean, sunk
+from dmlteach.options import at_least
 
 
 def pair_up(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,8 +94,7 @@ class NPair(Loss):
 
     def __init__(self, l2: float = 0.0):
         super().__init__()
-        if l2 < 0:
-            raise DMLTeachError(f"l2 must be at least 0, not {l2}.")
+        at_least("l2", l2, 0)
         self.l2 = l2
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import squared_distance_pairs
 from dmlteach.losses.tuples import has_any, masked_logsumexp, masked_mean
+from dmlteach.options import positive
 
 
 def log_neighbor_probability(
@@ -74,8 +74,7 @@ class NCA(Loss):
 
     def __init__(self, log: bool = False, scale: float = 1.0):
         super().__init__()
-        if scale <= 0:
-            raise DMLTeachError(f"scale must be positive, not {scale}.")
+        positive("scale", scale)
         self.log = log
         self.scale = scale
 

@@ -5,11 +5,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from dmlteach.distances import cosine_to
-from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.class_vectors import point_at_class_means_
+from dmlteach.options import positive
 
 
 @loss_function
@@ -42,8 +42,7 @@ class NormalizedSoftmax(Loss):
 
     def __init__(self, num_classes: int, embedding_dim: int, temperature: float = 0.05):
         super().__init__()
-        if temperature <= 0:
-            raise DMLTeachError(f"temperature must be positive, not {temperature}: the loss divides by it.")
+        positive("temperature", temperature, because="the loss divides by it")
         self.temperature = temperature
         bound = embedding_dim**-0.5
         self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim).uniform_(-bound, bound))

@@ -4,13 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from dmlteach.distances import cosine_to
-from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.class_vectors import point_at_class_means_
 from dmlteach.losses.tuples import has_any, masked_logsumexp, masked_mean, softplus
-from dmlteach.options import at_least
+from dmlteach.options import at_least, positive
 
 
 @loss_function
@@ -53,8 +52,7 @@ class ProxyAnchor(Loss):
     def __init__(self, num_classes: int, embedding_dim: int, alpha: float = 32.0, margin: float = 0.1):
         super().__init__()
         at_least("margin", margin, 0)
-        if alpha <= 0:
-            raise DMLTeachError(f"alpha must be positive, not {alpha}.")
+        positive("alpha", alpha)
         self.alpha = alpha
         self.margin = margin
         self.proxies = nn.Parameter(torch.empty(num_classes, embedding_dim))

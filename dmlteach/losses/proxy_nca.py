@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from dmlteach.distances import cosine_to
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.class_vectors import point_at_class_means_
 from dmlteach.losses.tuples import has_any, masked_logsumexp, masked_mean
+from dmlteach.options import one_of, positive
 
 Variant = Literal["paper", "softmax"]
 
@@ -81,11 +82,10 @@ class ProxyNCA(Loss):
         smoothing: float = 0.0,
     ):
         super().__init__()
-        for name, value in (("scale", scale), ("proxy_scale", proxy_scale)):
-            if value is not None and value <= 0:
-                raise DMLTeachError(f"{name} must be positive, not {value}: it is a length.")
-        if variant not in get_args(Variant):
-            raise unknown_name("variant of the proxy_nca loss", variant, get_args(Variant))
+        positive("scale", scale, because="it is a length")
+        if proxy_scale is not None:
+            positive("proxy_scale", proxy_scale, because="it is a length")
+        one_of("variant of the proxy_nca loss", variant, get_args(Variant))
         if not 0 <= smoothing <= 1 - 1 / max(num_classes, 1):
             raise DMLTeachError(
                 f"smoothing must be from 0 to {1 - 1 / max(num_classes, 1):.3g}, where all "

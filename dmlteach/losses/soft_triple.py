@@ -5,12 +5,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from dmlteach.distances import full_precision, normalize, pairwise_distances
-from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
-from dmlteach.losses.class_vectors import class_means
-from dmlteach.options import at_least
+from dmlteach.neighbors import means_of
+from dmlteach.options import at_least, positive
 
 
 @loss_function
@@ -84,14 +83,11 @@ class SoftTriple(Loss):
         tau: float = 0.2,
     ):
         super().__init__()
-        if centers_per_class < 1:
-            raise DMLTeachError(f"centers_per_class must be at least 1, not {centers_per_class}.")
-        for name, value in (("scale", scale), ("gamma", gamma)):
-            if value <= 0:
-                raise DMLTeachError(f"{name} must be positive, not {value}.")
+        at_least("centers_per_class", centers_per_class, 1)
+        positive("scale", scale)
+        positive("gamma", gamma)
         at_least("margin", margin, 0)
-        if tau < 0:
-            raise DMLTeachError(f"tau must be at least 0, not {tau}.")
+        at_least("tau", tau, 0)
         self.scale = scale
         self.gamma = gamma
         self.margin = margin
@@ -108,7 +104,7 @@ class SoftTriple(Loss):
     @torch.no_grad()
     def imprint(self, space) -> None:
         # All K centers of a class start near its mean; their random start keeps them apart.
-        means = class_means(space, len(self.centers)).to(self.centers)
+        means = means_of(space.embeddings, space.labels, len(self.centers)).to(self.centers)
         self.centers.add_(normalize(means)[:, None])
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:

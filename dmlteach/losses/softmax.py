@@ -8,7 +8,7 @@ from dmlteach.distances import full_precision
 from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
-from dmlteach.losses.class_vectors import class_means
+from dmlteach.neighbors import means_of
 
 
 @loss_function
@@ -48,7 +48,7 @@ class Softmax(Loss):
     @torch.no_grad()
     def imprint(self, space) -> None:
         # z·m − ‖m‖²/2 is, but for a term all classes share, −‖z − m‖²/2: the nearest mean wins.
-        means = class_means(space, len(self.classifier.bias)).to(self.classifier.weight)
+        means = means_of(space.embeddings, space.labels, len(self.classifier.bias)).to(self.classifier.weight)
         self.classifier.weight.copy_(means)
         self.classifier.bias.copy_(means.square().sum(1) / -2)
 

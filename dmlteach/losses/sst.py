@@ -3,10 +3,10 @@
 from torch import Tensor
 
 from dmlteach.distances import pairwise_squared_distances
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.tuples import masked_mean, nearest_targets, softplus
+from dmlteach.options import at_least
 
 
 def sst_exponents(
@@ -80,8 +80,7 @@ class SST(Loss):
 
     def __init__(self, num_targets: int = 5):
         super().__init__()
-        if num_targets < 1:
-            raise DMLTeachError(f"num_targets must be at least 1, not {num_targets}.")
+        at_least("num_targets", num_targets, 1)
         self.num_targets = num_targets
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:

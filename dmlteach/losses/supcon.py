@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import cosine_pairs
 from dmlteach.losses.tuples import as_numbers, has_any, masked_logsumexp, masked_mean
+from dmlteach.options import positive
 
 
 @loss_function
@@ -50,8 +50,7 @@ class SupCon(Loss):
 
     def __init__(self, temperature: float = 0.1):
         super().__init__()
-        if temperature <= 0:
-            raise DMLTeachError(f"temperature must be positive, not {temperature}.")
+        positive("temperature", temperature)
         self.temperature = temperature
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:

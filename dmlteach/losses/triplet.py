@@ -6,7 +6,6 @@ The hinge on squared distances is that of Schroff et al., "FaceNet", CVPR 2015.
 from torch import Tensor
 
 from dmlteach.distances import pairwise_squared_distances
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.tuples import masked_mean, nearest_targets
@@ -84,8 +83,7 @@ class Triplet(Loss):
     def __init__(self, margin: float = 0.2, num_targets: int = 5):
         super().__init__()
         at_least("margin", margin, 0)
-        if num_targets < 1:
-            raise DMLTeachError(f"num_targets must be at least 1, not {num_targets}.")
+        at_least("num_targets", num_targets, 1)
         self.margin = margin
         self.num_targets = num_targets
 

@@ -5,11 +5,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import distance_pairs, squared_distance_pairs
 from dmlteach.losses.tuples import as_numbers, raised
+from dmlteach.options import at_least, one_of
 
 REDUCTIONS = ("nonzero", "all")
 
@@ -94,10 +94,8 @@ def triplet_all_loss(
 
 
 def _check_options(margin: float, reduction: str) -> None:
-    if reduction not in REDUCTIONS:
-        raise unknown_name("reduction of the triplet_all loss", reduction, REDUCTIONS)
-    if margin < 0:
-        raise DMLTeachError(f"margin must be at least 0, not {margin}.")
+    one_of("reduction of the triplet_all loss", reduction, REDUCTIONS)
+    at_least("margin", margin, 0)
 
 
 class TripletAll(Loss):

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from dmlteach.distances import row_distances
-from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import distance_pairs, has_both
 from dmlteach.losses.tuples import masked_mean, raised, softplus, sunk
+from dmlteach.options import at_least
 
 
 def hardest_differences(
@@ -71,8 +71,7 @@ class TripletHard(Loss):
 
     def __init__(self, margin: float = 0.2, soft_margin: bool = False):
         super().__init__()
-        if margin < 0:
-            raise DMLTeachError(f"margin must be at least 0, not {margin}.")
+        at_least("margin", margin, 0)
         self.margin = margin
         self.soft_margin = soft_margin
 

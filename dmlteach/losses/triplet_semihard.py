@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from dmlteach.distances import normalize
-from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 from dmlteach.losses.batch import loss_function
 from dmlteach.losses.pairs import squared_distance_pairs
 from dmlteach.losses.triplet_all import number_of_triplets, triplets_within
 from dmlteach.losses.tuples import masked_mean
+from dmlteach.options import one_of, positive
 
 VARIANTS = ("all", "nearest")
 
@@ -86,10 +86,8 @@ def triplet_semihard_loss(
 
 
 def _check_options(margin: float, variant: str) -> None:
-    if variant not in VARIANTS:
-        raise unknown_name("variant of the triplet_semihard loss", variant, VARIANTS)
-    if margin <= 0:
-        raise DMLTeachError(f"margin must be above 0, not {margin}: without it no negative is semi-hard.")
+    one_of("variant of the triplet_semihard loss", variant, VARIANTS)
+    positive("margin", margin, because="without it no negative is semi-hard")
 
 
 class TripletSemihard(Loss):

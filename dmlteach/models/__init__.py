@@ -1,6 +1,6 @@
 """A model is a backbone and an embedding head: images (N, C, H, W) → embeddings (N, D)."""
 
-from dmlteach.models.backbones import OmniglotCNN
+from dmlteach.models.backbones import OmniglotCNN, usual_weights
 from dmlteach.models.bier import BIERHead, initialize_heads
 from dmlteach.models.files import MODEL_FILE, SHIPPED, load, pretrained, save
 from dmlteach.models.heads import CascadeHead, Head, LinearHead
@@ -22,4 +22,5 @@ __all__ = [
     "load",
     "pretrained",
     "save",
+    "usual_weights",
 ]

@@ -1,6 +1,7 @@
 """Backbones by name, their weights from local files or their publishers, and features of inner layers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +33,60 @@ class OmniglotCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.layers(images)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a backbone by its name; by default, what holds for networks of photographs.
+
+    Attributes:
+        build: makes one of our own, which says its `num_features`; None: it is torchvision's or timm's.
+        mean, std: of each channel, on pixels scaled to 0 … 1.
+        published: whether there are weights trained on ImageNet.
+        image_size: side of the input in pixels, if nobody names another.
+        sizes: sides that it can take, where they are known.
+        enlarged: side to which an image is resized before it is cropped, in sides of the input.
+        inner_layers: the two that a cascade embeds beside the last one; None: they are looked for.
+        grid: of a cascade, see `Depths`.
+    """
+
+    build: Callable[[], Any] | None = None
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    published: bool = True
+    image_size: int = 224
+    sizes: range | None = None
+    enlarged: float = 256 / 224
+    inner_layers: tuple[str, str] | None = None
+    grid: int = 1
+
+
+FACTS = {
+    "omniglot_cnn": Facts(
+        build=OmniglotCNN, mean=(0.08,), std=(0.25,), published=False,
+        image_size=28, sizes=range(25, 32), enlarged=1,
+        inner_layers=("layers.6", "layers.9"), grid=3,  # after the second and the third convolution
+    ),
+    "googlenet": Facts(inner_layers=("inception4a", "inception4d")),  # those of HDC
+}  # fmt: skip
+
+
+def facts(backbone: str) -> Facts:
+    """What is known of a backbone.
+
+    Args:
+        backbone: its name.
+    """
+    return FACTS.get(backbone, Facts())
+
+
+def usual_weights(backbone: str) -> str:
+    """What a network starts from if nobody says: "cached" where weights are published, else "none".
+
+    Args:
+        backbone: its name.
+    """
+    return "cached" if facts(backbone).published else "none"
 
 
 class Depths(nn.Module):
@@ -83,16 +138,15 @@ class Depths(nn.Module):
 def inner_layers(name: str, net: nn.Module) -> tuple[str, str]:
     """The two inner layers of a known backbone that a cascade embeds, beside its last one.
 
-    GoogLeNet's are those of HDC; elsewhere they end the stages whose maps have an eighth and a
-    sixteenth of the image's side.
+    Where its facts name none, they end the stages whose maps have an eighth and a sixteenth of the image's
+    side.
 
     Raises:
         DMLTeachError: nothing is known about this backbone; says how to name its layers.
     """
-    if name == "omniglot_cnn":
-        return "layers.6", "layers.9"  # after the second and the third convolution
-    if name == "googlenet":
-        return "inception4a", "inception4d"
+    known = facts(name).inner_layers
+    if known is not None:
+        return known
     if hasattr(net, "layer2") and hasattr(net, "layer3"):  # the family of ResNet
         return "layer2", "layer3"
     by_stride = {info["reduction"]: info["module"] for info in _feature_info(net)}
@@ -112,15 +166,17 @@ def _feature_info(net: nn.Module) -> list[dict[str, Any]]:
 
 def build_backbone(name: str) -> tuple[nn.Module, int, tuple, tuple]:
     """The network without its classifier, its number of features, and its channels' mean and std."""
-    if name == "omniglot_cnn":
-        return OmniglotCNN(), OmniglotCNN.num_features, (0.08,), (0.25,)
+    known = facts(name)
+    if known.build is not None:
+        net = known.build()
+        return net, net.num_features, known.mean, known.std
     if name.startswith("timm/"):
         return _build_timm(name.removeprefix("timm/"))
     import torchvision.models as zoo
 
     classification = zoo.list_models(module=zoo)
     if name not in classification:
-        raise unknown_name("backbone", name, ["omniglot_cnn", "timm/…", *classification])
+        raise unknown_name("backbone", name, [*FACTS, "timm/…", *classification])
     aux = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
     net = zoo.get_model(name, weights=None, **aux)
     # The classifier is the last linear layer; dropout would make micro-batches differ from the full batch.
@@ -129,7 +185,7 @@ def build_backbone(name: str) -> tuple[nn.Module, int, tuple, tuple]:
     net.set_submodule(last, nn.Identity())
     for key in [k for k, module in net.named_modules() if isinstance(module, nn.Dropout)]:
         net.set_submodule(key, nn.Identity())
-    return net, num_features, IMAGENET_MEAN, IMAGENET_STD
+    return net, num_features, known.mean, known.std
 
 
 def _build_timm(name: str) -> tuple[nn.Module, int, tuple, tuple]:
@@ -169,8 +225,8 @@ def load_weights(net: nn.Module, backbone: str, weights: str | Path) -> None:
 
 def _published_weights(backbone: str, weights: str | Path) -> dict[str, Tensor]:
     """ImageNet weights of a torchvision or timm backbone, from the local cache or its publisher."""
-    if backbone == "omniglot_cnn":
-        raise DMLTeachError("omniglot_cnn has no ImageNet weights: leave weights out, or --weights none.")
+    if not facts(backbone).published:
+        raise DMLTeachError(f"{backbone} has no ImageNet weights: leave weights out, or --weights none.")
     if backbone.startswith("timm/"):
         return _published_timm_weights(backbone.removeprefix("timm/"), weights)
     import torchvision.models as zoo

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dmlteach.distances import normalize
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.models.diversity import (
     Axis,
     activation_penalty,
@@ -17,7 +17,7 @@ from dmlteach.models.diversity import (
     unit_norm_penalty,
 )
 from dmlteach.models.heads import Head, check_embedding_dim, embedding_layer
-from dmlteach.options import at_least
+from dmlteach.options import at_least, one_of
 
 
 class BIERHead(Head):
@@ -61,8 +61,7 @@ class BIERHead(Head):
             ("diversity", diversity, ("none", "activation", "adversarial")),
             ("norm_axis", norm_axis, ("input", "output")),
         ):
-            if given not in known:
-                raise unknown_name(f"{option} of the bier head", given, known)
+            one_of(f"{option} of the bier head", given, known)
         at_least("hidden", hidden, 1)
         dim = check_embedding_dim("bier", embedding_dim, len(proportions))
         super().__init__(num_features, _in_proportion(dim, proportions))

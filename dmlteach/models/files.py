@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 from dmlteach import files
-from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.models.backbones import build_backbone
+from dmlteach.errors import DMLTeachError
+from dmlteach.models.backbones import build_backbone, facts
 from dmlteach.models.model import HEADS, Model, Spec, assemble
+from dmlteach.options import one_of
 
 MOST_PIXELS = 4_096  # of the side of an image
 MODEL_FILE = "model.safetensors"  # in the folder of a run
@@ -32,12 +35,10 @@ def save(model: Model, path: str | Path, dtype: torch.dtype | None = None) -> No
     Raises:
         DMLTeachError: the file cannot be written.
     """
-    from safetensors.torch import save as as_bytes  # its own writer lets nobody else read the file
-
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if dtype is not None:
         state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
-    with files.whole(path) as file:
+    with files.whole(path) as file:  # safetensors' own writer lets nobody else read the file
         file.write(as_bytes(state, metadata={"dmlteach": json.dumps(asdict(model.spec))}))
 
 
@@ -87,8 +88,6 @@ def load(path: str | Path) -> Model:
 
 def _read(file: Path) -> tuple[str, dict[str, Tensor]]:
     """What a model file says of itself, and its tensors."""
-    from safetensors import safe_open
-
     metadata, state = None, {}
     with suppress(Exception), safe_open(file, framework="pt") as opened:  # a damaged file raises many kinds
         metadata = (opened.metadata() or {}).get("dmlteach")
@@ -121,8 +120,9 @@ def _spec(saved: Any) -> Spec:
     spec = Spec(**{**saved, "mean": tuple(saved["mean"]), "std": tuple(saved["std"])})
     if not len(spec.mean) == len(spec.std) == spec.channels or spec.image_size > spec.resize:
         raise ValueError("what it says of its images does not fit together")
-    if spec.backbone == "omniglot_cnn" and not 25 <= spec.image_size <= 31:
-        raise ValueError(f"it says image_size = {spec.image_size} of a network for drawings of 28")
+    sizes = facts(spec.backbone).sizes
+    if sizes is not None and spec.image_size not in sizes:
+        raise ValueError(f"it says image_size = {spec.image_size} of {spec.backbone}")
     return spec
 
 
@@ -130,12 +130,12 @@ def _whole(least: int, most: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and least <= value <= most
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e6
+def _is_moderate(value: Any) -> bool:
+    return files.is_number(value) and abs(value) < 1e6
 
 
 def _are_numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(_is_number(value) for value in values)
+    return isinstance(values, list) and all(_is_moderate(value) for value in values)
 
 
 def _is_bool(value: Any) -> bool:
@@ -155,7 +155,7 @@ _ALLOWED: dict[str, Callable[[Any], bool]] = {
     "keep_aspect": _is_bool,
     "head": lambda value: value in list(HEADS),
     "head_options": lambda value: isinstance(value, dict) and len(str(value)) < 10_000,
-    "feature_scale": _is_number,
+    "feature_scale": _is_moderate,
 }
 
 
@@ -165,7 +165,6 @@ def pretrained(name: str) -> Model:
     Args:
         name: which state; `dmlteach.pretrained.card(name)` tells its recipe and numbers.
     """
-    if name not in SHIPPED:
-        raise unknown_name("shipped model", name, SHIPPED)
+    one_of("shipped model", name, SHIPPED)
     with resources.as_file(resources.files("dmlteach") / "pretrained" / f"{name}.safetensors") as file:
         return load(file)

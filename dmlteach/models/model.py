@@ -1,6 +1,5 @@
 """A network and what it was built for."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import derive_seed
-from dmlteach.models.backbones import Depths, build_backbone, inner_layers, load_weights
+from dmlteach.models.backbones import Depths, build_backbone, facts, inner_layers, load_weights
 from dmlteach.models.bier import BIERHead
 from dmlteach.models.heads import CascadeHead, Head, LinearHead
-from dmlteach.options import at_least, check_options
+from dmlteach.options import at_least, between, one_of
+from dmlteach.registry import Registry
 
 TRIED = 1024  # pixels; a network that takes images of this size takes larger ones
 LARGEST_EMBEDDING = 2**16  # numbers; a larger one is a slip of the pen that would fill the memory
@@ -24,6 +24,7 @@ LARGEST_EMBEDDING = 2**16  # numbers; a larger one is a slip of the pen that wou
 IMAGENET_FEATURE_SCALE = 0.1
 
 HEADS: dict[str, Callable[..., Head]] = {"linear": LinearHead, "cascade": CascadeHead, "bier": BIERHead}
+_HEADS = Registry("head", HEADS, facts=("num_features", "embedding_dim", "normalize", "feature_scale"))
 
 
 @dataclass(frozen=True)
@@ -139,27 +140,24 @@ def create(
     Raises:
         DMLTeachError: unknown backbone, head or option, or weights that are missing or do not fit.
     """
-    if embedding_dim is not None and not 1 <= embedding_dim <= LARGEST_EMBEDDING:
-        raise DMLTeachError(
-            f"embedding_dim must be from 1 to {LARGEST_EMBEDDING:,} numbers, not {embedding_dim}."
-        )
+    if embedding_dim is not None:
+        between("embedding_dim", embedding_dim, 1, LARGEST_EMBEDDING)
     if image_size is not None:
         at_least("image_size", image_size, 1)
-    if head not in HEADS:
-        raise unknown_name("head", head, HEADS)
+    one_of("head", head, HEADS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, 0))
         net, num_features, mean, std = build_backbone(backbone)
         options = {k: list(v) if isinstance(v, tuple) else v for k, v in (head_options or {}).items()}
         if head == "cascade" and "layers" not in options:
             options["layers"] = list(inner_layers(backbone, net))
-        drawings = backbone == "omniglot_cnn"
-        size = (28 if drawings else 224) if image_size is None else image_size
+        known = facts(backbone)
+        size = known.image_size if image_size is None else image_size
         spec = Spec(
             backbone=backbone,
             embedding_dim=embedding_dim,
             image_size=size,
-            resize=size if drawings else round(size * 256 / 224),
+            resize=round(size * known.enlarged),
             channels=len(mean),
             mean=tuple(mean),
             std=tuple(std),
@@ -211,12 +209,10 @@ def assemble(net: nn.Module, num_features: int, spec: Spec) -> Model:
         DMLTeachError: an option or a layer that the head or the backbone does not have.
     """
     options = spec.head_options
-    shared = {"num_features", "embedding_dim", "normalize", "feature_scale"}
-    parameters = inspect.signature(HEADS[spec.head]).parameters
-    check_options(f"the {spec.head} head", {k: p for k, p in parameters.items() if k not in shared}, options)
+    _HEADS.check(spec.head, options)
     sizes: tuple[int, ...] = (num_features,)
     if spec.head == "cascade":
-        net = Depths(net, options["layers"], grid=3 if spec.backbone == "omniglot_cnn" else 1)
+        net = Depths(net, options["layers"], grid=facts(spec.backbone).grid)
         sizes = net.num_features(spec.channels, spec.image_size)
     if spec.head == "linear":
         options = {"normalize": spec.normalize, "feature_scale": spec.feature_scale}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
@@ -30,8 +31,6 @@ def read(path: str | Path) -> Any:
         raise DMLTeachError(f"no weights file {path}; give the path of a .safetensors or .pth file.")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         return _unpickled(path)
     except Exception as error:

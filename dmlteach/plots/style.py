@@ -1,7 +1,5 @@
 """One look for every figure: colours, sizes, marks that need no colour, and how a figure is saved."""
 
-import base64
-import html
 import io
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
 from dmlteach import files
+from dmlteach.plots.inline import image_tag
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,10 +109,7 @@ class Picture(Figure):
         # As HTML, because a bare PNG output cannot carry its alt text into the rendered course.
         from IPython.display import display
 
-        data = base64.b64encode(self.png()).decode()
-        image = (
-            f'<img alt="{html.escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
-        )
+        image = image_tag(self.png(), self.alt)
         display({"text/html": image, "text/plain": f"[figure: {self.alt}]"}, raw=True)
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from dmlteach import data
 from dmlteach.data.cache import cached
-from dmlteach.errors import unknown_name
 from dmlteach.models import SHIPPED
+from dmlteach.options import one_of
 
 RECORDED = tuple(name for name in SHIPPED if name != "untrained")
 
@@ -48,8 +48,7 @@ def card(name: str) -> dict[str, Any]:
     Args:
         name: "untrained", "softmax", "triplet" or "sst".
     """
-    if name not in SHIPPED:
-        raise unknown_name("shipped model", name, SHIPPED)
+    one_of("shipped model", name, SHIPPED)
     return json.loads((resources.files(__package__) / f"{name}.json").read_text())
 
 
@@ -59,8 +58,7 @@ def recordings(name: str) -> Recording:
     Args:
         name: "softmax", "triplet" or "sst".
     """
-    if name not in RECORDED:
-        raise unknown_name("recording", name, RECORDED)
+    one_of("recording", name, RECORDED)
     with resources.as_file(resources.files(__package__) / f"{name}.npz") as file, np.load(file) as stored:
         recorded = {key: stored[key] for key in stored.files}
     test = data.load("omniglot", "test")

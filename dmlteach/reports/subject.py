@@ -248,7 +248,6 @@ class Measured:
             self.gallery = embed(model, test.gallery, device)
             others = (self.gallery, test.gallery.labels)
         self.scores = metrics.retrieval_metrics(self.queries, self.labels, ks, *others)
-        self.scores["num_classes"] = len(self.labels.unique())
         self.places = metrics.first_match_ranks(self.queries, self.labels, *others)
 
     @cached_property
@@ -382,15 +381,7 @@ def before_on_val(subject: Subject, test: TestSet, root: str | None, device: str
     return evaluate(network, images, ks=(1,), device=device)["recall@1"], ""
 
 
-def ks_that_fit(dataset: str, searched: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """K of Recall@K as published for the data set: those that fit, and those left out.
-
-    Args:
-        dataset: its name.
-        searched: images that each query is compared with.
-    """
-    published = recall.published(dataset)
-    return tuple(k for k in published if k <= searched), tuple(k for k in published if k > searched)
+ks_that_fit = recall.that_fit  # the name by which reports call it
 
 
 class Images:

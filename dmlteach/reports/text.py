@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from dmlteach import data, metrics, published
+from dmlteach import data, metrics, models, published
 from dmlteach.course import Text
 from dmlteach.data import provenance as provenance_of_run
 from dmlteach.device import choose_device, environment
@@ -361,8 +361,7 @@ def _start(subject: Subject) -> str:
     """Whose weights the network had before its first step."""
     if subject.config.get("checkpoint"):
         return str(subject.config["checkpoint"])
-    drawings = subject.model.spec.backbone == "omniglot_cnn"
-    given = subject.config.get("weights") or ("none" if drawings else "imagenet")
+    given = subject.config.get("weights") or models.usual_weights(subject.model.spec.backbone)
     return "random" if given == "none" else "ImageNet" if given in ("imagenet", "cached") else str(given)
 
 

@@ -4,9 +4,8 @@ import inspect
 
 from torch import Tensor
 
-from dmlteach.errors import unknown_name
 from dmlteach.interfaces import Sampler
-from dmlteach.options import check_options
+from dmlteach.registry import Registry
 from dmlteach.samplers.class_balanced import ClassBalanced
 from dmlteach.samplers.hierarchical import Hierarchical
 from dmlteach.samplers.local import Local
@@ -22,20 +21,17 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "random": Random,
     "smart": Smart,
 }
-SHARED = ("self", "labels", "batch_size", "seed")  # given to every sampler
+_REGISTRY = Registry("sampler", SAMPLERS, facts=("labels", "batch_size", "seed"))
 
 
 def names() -> list[str]:
     """Names that `create` accepts."""
-    return sorted(SAMPLERS)
+    return _REGISTRY.names()
 
 
 def options(name: str) -> dict[str, inspect.Parameter]:
     """Options of a sampler, by name: those of its constructor beside labels, batch_size and seed."""
-    if name not in SAMPLERS:
-        raise unknown_name("sampler", name, SAMPLERS)
-    parameters = inspect.signature(SAMPLERS[name].__init__).parameters
-    return {k: p for k, p in parameters.items() if k not in SHARED}
+    return _REGISTRY.options(name)
 
 
 def create(name: str, labels: Tensor, batch_size: int, seed: int = 0, **given) -> Sampler:
@@ -51,8 +47,7 @@ def create(name: str, labels: Tensor, batch_size: int, seed: int = 0, **given) -
     Raises:
         DMLTeachError: unknown name or option, or a value out of range.
     """
-    check_options(f"the {name} sampler", options(name), given)
-    return SAMPLERS[name](labels, batch_size, seed, **given)
+    return _REGISTRY.create(name, labels, batch_size, seed, **given)
 
 
 __all__ = [

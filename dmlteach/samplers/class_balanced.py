@@ -5,6 +5,7 @@ from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Sampler
+from dmlteach.options import at_least
 
 
 class ClassBalanced(Sampler):
@@ -27,8 +28,7 @@ class ClassBalanced(Sampler):
 
     def __init__(self, labels: Tensor, batch_size: int, seed: int = 0, images_per_class: int = 4):
         super().__init__(labels, batch_size, seed)
-        if images_per_class < 1:
-            raise DMLTeachError(f"images_per_class must be at least 1, not {images_per_class}.")
+        at_least("images_per_class", images_per_class, 1)
         if batch_size % images_per_class:
             raise DMLTeachError(
                 f"batch_size {batch_size} cannot hold whole groups of images_per_class = {images_per_class}; "

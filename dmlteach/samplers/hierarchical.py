@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dmlteach.class_tree import class_distances, measure_classes
 from dmlteach.errors import DMLTeachError
+from dmlteach.options import at_least
 from dmlteach.samplers.class_balanced import ClassBalanced
 
 
@@ -39,8 +40,7 @@ class Hierarchical(ClassBalanced):
         neighbourhood: int = 4,
     ):
         super().__init__(labels, batch_size, seed, images_per_class)
-        if neighbourhood < 1:
-            raise DMLTeachError(f"neighbourhood must be at least 1, not {neighbourhood}.")
+        at_least("neighbourhood", neighbourhood, 1)
         if self.classes_per_batch % neighbourhood:
             raise DMLTeachError(
                 f"batch_size {batch_size} cannot hold whole neighbourhoods of {neighbourhood} classes with "

@@ -10,6 +10,7 @@ from dmlteach.distances import pairwise_squared_distances
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Sampler, Tuples
 from dmlteach.neighbors import kmeans
+from dmlteach.options import at_least
 
 ITERATIONS = 10  # of k-means; more move few images
 
@@ -36,8 +37,7 @@ class Local(Sampler):
         self, labels: Tensor, batch_size: int, seed: int = 0, balance: bool = False, num_targets: int = 5
     ):
         super().__init__(labels, batch_size, seed)
-        if num_targets < 1:
-            raise DMLTeachError(f"num_targets must be at least 1, not {num_targets}.")
+        at_least("num_targets", num_targets, 1)
         self.balance = balance
         self.num_targets = num_targets
 

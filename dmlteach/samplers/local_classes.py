@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmlteach.errors import DMLTeachError
-from dmlteach.neighbors import kmeans
+from dmlteach.neighbors import kmeans, means_of
+from dmlteach.options import at_least, between
 from dmlteach.samplers.class_balanced import ClassBalanced
 
 
@@ -45,13 +45,9 @@ class LocalClasses(ClassBalanced):
         embedded_per_class: int = 4,
     ):
         super().__init__(labels, batch_size, seed, images_per_class)
-        if embedded_per_class < 1:
-            raise DMLTeachError(f"embedded_per_class must be at least 1, not {embedded_per_class}.")
-        if not 1 <= neighbourhoods <= self.classes_per_batch:
-            raise DMLTeachError(
-                f"neighbourhoods must be from 1 to the {self.classes_per_batch} classes of a batch, "
-                f"not {neighbourhoods}."
-            )
+        at_least("embedded_per_class", embedded_per_class, 1)
+        most = self.classes_per_batch
+        between("neighbourhoods", neighbourhoods, 1, most, because="a batch has no more classes")
         self.neighbourhoods = neighbourhoods
         self.embedded_per_class = embedded_per_class
 
@@ -81,10 +77,7 @@ class LocalClasses(ClassBalanced):
         """(C, D) mean of the embedded images of each class."""
         known = ~embeddings[:, 0].isnan()
         classes = torch.from_numpy(np.unique(self.labels.numpy(), return_inverse=True)[1])[known]
-        sums = torch.zeros(len(self._sizes), embeddings.shape[1]).index_add_(
-            0, classes, embeddings[known].cpu()
-        )
-        return sums / torch.bincount(classes, minlength=len(sums))[:, None]
+        return means_of(embeddings[known].cpu(), classes, len(self._sizes))
 
     def _pass_over_classes(self, rng: np.random.Generator, means: Tensor) -> list[np.ndarray]:
         """All classes once: neighbourhoods in random order, so many to a batch."""

@@ -4,7 +4,6 @@ Triplets come from nearest-neighbour lists over the whole training set. No code 
 the paper's summaries leave open is decided here and marked as a choice.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from torch import Tensor
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Sampler, Space, Tuples
 from dmlteach.neighbors import nearest_others
+from dmlteach.options import at_least, check_type
 
 BLOCK = 2**24  # numbers held at once where positives are compared
 
@@ -165,14 +165,12 @@ class Smart(Sampler):
         search: Search = nearest_others,
     ):
         super().__init__(labels, batch_size, seed)
-        if batch_size < 3:
-            raise DMLTeachError(f"batch_size must be at least 3, one triplet, not {batch_size}.")
-        if not (kappa >= 0 and math.isfinite(kappa)):
-            raise DMLTeachError(f"kappa must be a number from 0 on, not {kappa}.")
+        at_least("batch_size", batch_size, 3, because="a triplet has three images")
+        check_type("kappa", float, kappa)
+        at_least("kappa", kappa, 0)
         if not callable(search):
             raise DMLTeachError(f"search must be a function (embeddings, rows, k), not {search!r}.")
-        if num_neighbours < 1:
-            raise DMLTeachError(f"num_neighbours must be at least 1, not {num_neighbours}.")
+        at_least("num_neighbours", num_neighbours, 1)
         sizes = torch.bincount(self.labels)
         self._anchors = (sizes[self.labels] > 1).nonzero()[:, 0]
         if not len(self._anchors) or (sizes > 0).sum() < 2:

@@ -182,7 +182,7 @@ def build_model(started_from: Model | None, config: TrainConfig, recipe: Method,
     """
     model = started_from
     if model is None:
-        given = config.weights or ("none" if recipe.backbone == "omniglot_cnn" else "cached")
+        given = config.weights or models.usual_weights(recipe.backbone)
         model = models.create(
             recipe.backbone,
             recipe.embedding_dim,

@@ -104,10 +104,6 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
-
-
 def _is_table(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(name, str) for name in value)
 
@@ -119,7 +115,7 @@ def _is_position(value: Any) -> bool:
 
 def _is_row(value: Any) -> bool:
     """One epoch of metrics."""
-    return _is_table(value) and _is_count(value["epoch"]) and _is_number(value["loss"])
+    return _is_table(value) and _is_count(value["epoch"]) and files.is_number(value["loss"])
 
 
 def _is_meter(value: Any) -> bool:
@@ -127,7 +123,7 @@ def _is_meter(value: Any) -> bool:
         return False
     stats = [number for row in value["stats"] for number in row.values()]
     return (
-        all(map(_is_number, [*value["losses"], value["plan_seconds"], value["seconds"]]))
+        all(map(files.is_number, [*value["losses"], value["plan_seconds"], value["seconds"]]))
         and all(number.ndim == 0 and number.is_floating_point() for number in stats)
         and _is_count(value["images"])
         and _is_table(value["report"])
@@ -156,11 +152,11 @@ PARTS: dict[str, Callable[[Any], Any]] = {
     "model": _is_table,
     "objective": _is_table,
     "optimizer": lambda value: all(map(_is_table, value)),
-    "schedule": lambda value: all(map(_is_number, value.values())),
-    "early_stopping": lambda value: all(map(_is_number, value.values())),
+    "schedule": lambda value: all(map(files.is_number, value.values())),
+    "early_stopping": lambda value: all(map(files.is_number, value.values())),
     "sampler": _is_plan,
     "position": _is_position,
     "meter": _is_meter,
     "history": lambda value: isinstance(value, list) and all(map(_is_row, value)),
-    "elapsed": lambda value: _is_number(value) and 0 <= value < 1e12,
+    "elapsed": lambda value: files.is_number(value) and 0 <= value < 1e12,
 }

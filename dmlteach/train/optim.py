@@ -1,23 +1,17 @@
 """Optimisers by parameter group, and learning-rate schedules that know how far a run has come."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.methods import Group, Method
 from dmlteach.models import Model
-
-SCHEDULES: dict[str, set[str]] = {
-    "constant": set(),
-    "cosine": {"warmup"},
-    "step": {"factor", "every", "at"},
-    "plateau": {"factor", "patience"},
-}
+from dmlteach.options import at_least, one_of
+from dmlteach.registry import Registry
 
 OPTIMIZERS: dict[str, Callable[[list], torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -76,9 +70,8 @@ def build(recipe: Method, model: Model, loss: nn.Module) -> Optimizers:
         DMLTeachError: no such group or optimiser.
     """
     parts = {"backbone": model.backbone, "head": model.head, "loss": loss}
-    unknown = set(recipe.groups) - set(parts)
-    if unknown:
-        raise unknown_name("parameter group", unknown.pop(), parts)
+    for name in recipe.groups:
+        one_of("parameter group", name, parts)
     by_optimizer: dict[str, list[dict[str, Any]]] = {recipe.optimizer: []}
     for name, module in parts.items():
         group = recipe.groups.get(name, Group())
@@ -90,8 +83,7 @@ def build(recipe: Method, model: Model, loss: nn.Module) -> Optimizers:
                 {"name": name, "params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
             )
     for name in by_optimizer:
-        if name not in OPTIMIZERS:
-            raise unknown_name("optimizer", name, OPTIMIZERS)
+        one_of("optimizer", name, OPTIMIZERS)
     return Optimizers([OPTIMIZERS[name](groups) for name, groups in by_optimizer.items()])
 
 
@@ -108,40 +100,87 @@ def clip_gradients(parameters: list[nn.Parameter], recipe: Method) -> None:
         nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
 
 
+def _constant(progress: float, epochs: int, reduction: float) -> float:
+    return 1.0
+
+
+def _cosine(progress: float, epochs: int, reduction: float, warmup: float = 0.0) -> float:
+    rise = min(1.0, (progress + 1e-3) / warmup) if warmup else 1.0
+    return rise * 0.5 * (1 + math.cos(math.pi * min(progress / epochs, 1.0)))
+
+
+def _step(
+    progress: float,
+    epochs: int,
+    reduction: float,
+    factor: float = 0.1,
+    every: float = 10,
+    at: Sequence[float] | None = None,
+) -> float:
+    return factor ** (progress // every if at is None else sum(progress >= epoch for epoch in at))
+
+
+def _plateau(progress: float, epochs: int, reduction: float, factor: float = 0.5, patience: int = 5) -> float:
+    return reduction
+
+
+# The factor on the rates, `progress` epochs (with fraction) into a run of so many; the others are options.
+SCHEDULES: dict[str, Callable[..., float]] = {
+    "constant": _constant,
+    "cosine": _cosine,
+    "step": _step,
+    "plateau": _plateau,
+}
+_REGISTRY = Registry("schedule", SCHEDULES, facts=("progress", "epochs", "reduction"))
+
+
+class Waiting:
+    """Counts the epochs since the training loss was last better, by more than the share `tolerance`."""
+
+    def __init__(self, tolerance: float = 0.0):
+        self.tolerance, self.best, self.waited = tolerance, math.inf, 0
+
+    def epoch_ended(self, loss: float) -> None:
+        if loss < self.best * (1 - self.tolerance):
+            self.best, self.waited = loss, 0
+        else:
+            self.waited += 1
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.best, self.waited = state["best"], int(state["waited"])
+
+
 class Schedule:
-    """Learning-rate factor: constant, cosine with linear warm-up, step, or plateau on the training loss."""
+    """Learning-rate factor: constant, cosine with linear warm-up, step, or plateau on the training loss.
+
+    Args:
+        name: one of `SCHEDULES`.
+        options: factor and patience (plateau), factor and every or at (step), warmup (cosine), in epochs.
+        epochs: of the run.
+
+    Raises:
+        DMLTeachError: an unknown name or option, or a value of another kind.
+    """
 
     def __init__(self, name: str, options: dict[str, Any], epochs: int):
-        if name not in SCHEDULES:
-            raise unknown_name("schedule", name, SCHEDULES)
-        for option in options:
-            if option not in SCHEDULES[name]:
-                raise unknown_name(f"option of the {name} schedule", option, SCHEDULES[name])
-        self.name, self.options, self.epochs = name, options, max(epochs, 1)
-        self.best, self.waited, self.reduction = math.inf, 0, 1.0
+        _REGISTRY.check(name, options)
+        defaults = {option: p.default for option, p in _REGISTRY.options(name).items()}
+        self.name, self.options, self.epochs = name, defaults | options, max(epochs, 1)
+        self.waiting, self.reduction = Waiting(tolerance=1e-4), 1.0
 
     def factor(self, progress: float) -> float:
         """Factor on the base rates, `progress` epochs (with fraction) into the run."""
-        if self.name == "cosine":
-            warmup = self.options.get("warmup", 0.0)
-            rise = min(1.0, (progress + 1e-3) / warmup) if warmup else 1.0
-            return rise * 0.5 * (1 + math.cos(math.pi * min(progress / self.epochs, 1.0)))
-        if self.name == "step":
-            at = self.options.get("at")
-            every = self.options.get("every", 10)
-            steps = progress // every if at is None else sum(progress >= epoch for epoch in at)
-            return self.options.get("factor", 0.1) ** steps
-        return self.reduction
+        return SCHEDULES[self.name](progress, self.epochs, self.reduction, **self.options)
 
     def epoch_ended(self, loss: float) -> None:
         """Plateau: after more than `patience` epochs without a better loss, multiply by `factor`."""
-        if loss < self.best * (1 - 1e-4):
-            self.best, self.waited = loss, 0
-            return
-        self.waited += 1
-        if self.name == "plateau" and self.waited > self.options.get("patience", 5):
-            self.reduction *= self.options.get("factor", 0.5)
-            self.waited = 0
+        self.waiting.epoch_ended(loss)
+        if self.name == "plateau" and self.waiting.waited > self.options["patience"]:
+            self.reduction *= self.options["factor"]
+            self.waiting.waited = 0
 
     def apply(self, optimizer: Optimizers, progress: float) -> None:
         """Set the rates of all groups."""
@@ -150,27 +189,27 @@ class Schedule:
             group["lr"] = group["base_lr"] * factor
 
     def state_dict(self) -> dict[str, float]:
-        return {"best": self.best, "waited": self.waited, "reduction": self.reduction}
+        return {**self.waiting.state_dict(), "reduction": self.reduction}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        self.best, self.waited, self.reduction = state["best"], int(state["waited"]), state["reduction"]
+        self.waiting.load_state_dict(state)
+        self.reduction = state["reduction"]
 
 
 class EarlyStopping:
     """Says when the training loss has not improved for `patience` epochs; None never says so."""
 
     def __init__(self, patience: int | None):
-        if patience is not None and patience < 1:
-            raise DMLTeachError(f"early_stopping must be at least 1 epoch, not {patience}.")
-        self.patience, self.best, self.waited = patience, math.inf, 0
+        if patience is not None:
+            at_least("early_stopping", patience, 1)
+        self.patience, self.waiting = patience, Waiting()
 
     def epoch_ended(self, loss: float) -> bool:
-        self.waited = 0 if loss < self.best else self.waited + 1
-        self.best = min(self.best, loss)
-        return self.patience is not None and self.waited >= self.patience
+        self.waiting.epoch_ended(loss)
+        return self.patience is not None and self.waiting.waited >= self.patience
 
     def state_dict(self) -> dict[str, float]:
-        return {"best": self.best, "waited": self.waited}
+        return self.waiting.state_dict()
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        self.best, self.waited = state["best"], int(state["waited"])
+        self.waiting.load_state_dict(state)

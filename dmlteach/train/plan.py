@@ -25,8 +25,7 @@ def prepare(parts: Parts) -> None:
 
 def _initialize_heads(parts: Parts) -> None:
     """Make the learners of an ensemble independent."""
-    steps = sum(n for what, n in parts.recipe.phases if what == "initialize heads")
-    head = parts.model.head
+    steps, head = parts.recipe.head_steps, parts.model.head
     if not steps or parts.config.checkpoint or not isinstance(head, models.BIERHead):
         return
     generator = torch.Generator().manual_seed(parts.config.seed)
@@ -82,8 +81,7 @@ def set_modes(parts: Parts, epoch: int) -> None:
         parts: of the run.
         epoch: that goes on.
     """
-    frozen = epoch < sum(n for what, n in parts.recipe.phases if what == "freeze")
-    parts.model.backbone.requires_grad_(not frozen)
+    parts.model.backbone.requires_grad_(epoch >= parts.recipe.frozen_epochs)
     parts.model.train()
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import traitlets
 
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
+from dmlteach.options import one_of
 from dmlteach.pretrained import RECORDED
 from dmlteach.widgets.batch_picture import describe, draw
 from dmlteach.widgets.batches import KINDS, SHOWN, Contents, Epoch, Look, Plan, packed, plans
@@ -55,8 +56,7 @@ class BatchExplorer(Explorable):
         batch_size: int = 32,
         seed: int = 0,
     ):
-        if recording not in RECORDED:
-            raise unknown_name("recording", recording, RECORDED)
+        one_of("recording", recording, RECORDED)
         if batch_size not in SIZES:
             known = f"{SIZES[0]} to {SIZES[-1]}, a multiple of 4"
             raise DMLTeachError(f"batch_size is {batch_size}; choose {known}.")
@@ -98,8 +98,7 @@ class BatchExplorer(Explorable):
 
     @traitlets.validate("sampler")
     def _check_sampler(self, proposal: Any) -> str:
-        if proposal["value"] not in KINDS:
-            raise unknown_name("sampler", proposal["value"], KINDS)
+        one_of("sampler", proposal["value"], KINDS)
         return proposal["value"]
 
     @traitlets.validate("epoch", "batch", "anchor")

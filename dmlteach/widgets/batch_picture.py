@@ -1,10 +1,10 @@
 """The batch explorer's static picture: one batch as an SVG image, for hosts without kernel and scripts."""
 
-import base64
 import html
 
 import numpy as np
 
+from dmlteach.plots.inline import address
 from dmlteach.pretrained import Recording
 from dmlteach.widgets.batches import COLUMNS, SIDE, Contents, Look, on_page, png, sheet
 
@@ -83,11 +83,8 @@ def _drawings(recording: str, look: Look, characters: list[int]) -> str:
     for i, row in enumerate(look.rows.tolist()):
         top, left = SIDE * (row // COLUMNS), SIDE * (row % COLUMNS)
         drawn = png(np.ascontiguousarray(whole[top : top + SIDE, left : left + SIDE]))
-        image = base64.b64encode(drawn).decode()
         x, y = MAP + GAP + (i % ACROSS) * (SIDE + 6), (i // ACROSS) * (SIDE + 22)
-        parts.append(
-            f'<image x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" href="data:image/png;base64,{image}"/>'
-        )
+        parts.append(f'<image x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" href="{address(drawn)}"/>')
         if (look.targets[i] < 0).all():
             parts.append(f'<text x="{x + SIDE / 2}" y="{y + SIDE + 13}" text-anchor="middle">alone</text>')
         else:

@@ -1,6 +1,5 @@
 """Recorded batches: whom each sampler puts together on a recorded embedding, and what each batch holds."""
 
-import base64
 import io
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from dmlteach.interfaces import Batch, Space, Tuples
 from dmlteach.losses.triplet import triplet_hinges
 from dmlteach.losses.tuples import masked_mean, nearest_targets
 from dmlteach.neighbors import nearest
+from dmlteach.plots.inline import address, as_text
 from dmlteach.pretrained import Recording, recordings
 
 KINDS: dict[str, dict[str, Any]] = {  # samplers and their options, those of chapter 03
@@ -234,16 +234,12 @@ def packed(recording: str, batch_size: int, seed: int) -> dict[str, Any]:
         "epochs": record.epochs,
         "shown": [[len(plan.looks) for plan in by_sampler.values()] for by_sampler in made],
         "whole": [[[round(v, 5) for v in plan.epoch] for plan in by_sampler.values()] for by_sampler in made],
-        "confusable": _base64(np.packbits(confusable).tobytes()),
-        "points": _base64(_quantised(record.embeddings[:, :, :2]).tobytes()),
-        "labels": _base64(np.unique(record.labels, return_inverse=True)[1].astype(np.uint8).tobytes()),
-        "sheet": f"data:image/png;base64,{_base64(png(sheet(recording)))}",
-        **{name: _base64(array.tobytes()) for name, array in arrays.items()},
+        "confusable": as_text(np.packbits(confusable).tobytes()),
+        "points": as_text(_quantised(record.embeddings[:, :, :2]).tobytes()),
+        "labels": as_text(np.unique(record.labels, return_inverse=True)[1].astype(np.uint8).tobytes()),
+        "sheet": address(png(sheet(recording))),
+        **{name: as_text(array.tobytes()) for name, array in arrays.items()},
     }
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
 
 
 def on_page(z: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """What every explorable is: a widget in a notebook, and beside it HTML that is alive without a kernel."""
 
-import base64
 import html
 import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
+
+from dmlteach.plots.inline import image_tag
 
 FOLDER = Path(__file__).parent
 
@@ -66,9 +67,8 @@ def inline_html(name: str, module: str, style: str, state: dict, picture: str, a
         A fragment that works in any page, also one opened from a file.
     """
     assert "</script" not in module, "the module would end its own script element"
-    source = base64.b64encode(picture.encode()).decode()
     return (
         f'<div data-dmlteach="{name}" data-state="{html.escape(json.dumps(state))}">'
-        f'<img alt="{html.escape(alt)}" style="max-width:100%" src="data:image/svg+xml;base64,{source}">'
+        f"{image_tag(picture.encode(), alt, 'svg+xml')}"
         f'</div>\n<style>\n{style}</style>\n<script type="module">\n{module}\nmountAll();\n</script>'
     )

@@ -1,8 +1,6 @@
 """The triplet playground as one HTML file that loads nothing: to open, to keep, to pass on."""
 
-import base64
-import html
-
+from dmlteach.plots.inline import image_tag
 from dmlteach.widgets.explorable import FOLDER, front_end
 from dmlteach.widgets.playground import TripletPlayground
 
@@ -28,7 +26,6 @@ def playground_page() -> str:
     module, style = front_end("playground")
     module += (FOLDER / "page.js").read_text("utf-8")
     picture, alt = TripletPlayground().picture()
-    source = base64.b64encode(picture.encode()).decode()
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -43,7 +40,7 @@ def playground_page() -> str:
 <h1>{TITLE}</h1>
 <p>{INTRO}</p>
 <div id="playground">
-<img alt="{html.escape(alt)}" style="max-width:100%" src="data:image/svg+xml;base64,{source}">
+{image_tag(picture.encode(), alt, "svg+xml")}
 </div>
 </main>
 <script type="module">

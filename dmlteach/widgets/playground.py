@@ -5,7 +5,8 @@ from typing import Any
 
 import traitlets
 
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
+from dmlteach.options import one_of
 from dmlteach.widgets.explorable import Explorable, front_end
 from dmlteach.widgets.picture import LIMITS, draw
 from dmlteach.widgets.values import LOSSES, loss_and_gradient
@@ -87,14 +88,12 @@ class TripletPlayground(Explorable):
 
     @traitlets.validate("view")
     def _check_view(self, proposal: Any) -> str:
-        if proposal["value"] not in VIEWS:
-            raise unknown_name("view", proposal["value"], VIEWS)
+        one_of("view", proposal["value"], VIEWS)
         return proposal["value"]
 
     @traitlets.validate("follow")
     def _check_follow(self, proposal: Any) -> str:
-        if proposal["value"] not in LOSSES:
-            raise unknown_name("loss", proposal["value"], LOSSES)
+        one_of("loss", proposal["value"], LOSSES)
         return proposal["value"]
 
     @traitlets.validate("margin")

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from dmlteach import models
 from dmlteach.data import ImageDataset
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
 from dmlteach.models import Model
 from dmlteach.neighbors import nearest, nearest_others
+from dmlteach.options import one_of
 from dmlteach.plots.retrieval import pick_queries
 from dmlteach.widgets import retrieval_picture
 from dmlteach.widgets.explorable import Explorable, front_end
@@ -201,8 +202,7 @@ class RetrievalBrowser(Explorable):
 
     @traitlets.validate("view")
     def _check_view(self, proposal: Any) -> str:
-        if proposal["value"] not in VIEWS:
-            raise unknown_name("view", proposal["value"], VIEWS)
+        one_of("view", proposal["value"], VIEWS)
         self._check_draws(proposal["value"] == "draw")
         return proposal["value"]
 
@@ -215,8 +215,7 @@ class RetrievalBrowser(Explorable):
     @traitlets.validate("shown")
     def _check_shown(self, proposal: Any) -> list[str]:
         for name in proposal["value"]:
-            if name not in self._networks:
-                raise unknown_name("network", name, self._networks)
+            one_of("network", name, self._networks)
         return [name for name in self._networks if name in proposal["value"]]
 
     @traitlets.validate("strokes")

@@ -1,6 +1,5 @@
 """Many small pictures as one sheet, for the data of an explorable."""
 
-import base64
 import io
 from collections.abc import Sequence
 
@@ -9,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from dmlteach.data.cache import resize
+from dmlteach.plots.inline import address
 
 SIDE, COLUMNS = 56, 20  # pixels of a thumbnail, thumbnails in a row
 GREYS = 4  # of a drawing: two bits a pixel
@@ -39,5 +39,4 @@ def sheet(images: Sequence[Tensor]) -> dict:
     else:
         Image.fromarray(pixels).save(buffer, "JPEG", quality=80)
     kind = "png" if channels == 1 else "jpeg"
-    picture_data = base64.b64encode(buffer.getvalue()).decode()
-    return {"picture": f"data:image/{kind};base64,{picture_data}", "side": SIDE, "columns": COLUMNS}
+    return {"picture": address(buffer.getvalue(), kind), "side": SIDE, "columns": COLUMNS}

@@ -1,6 +1,5 @@
 """Training replay: two runs, recorded or live, epoch by epoch; which loss curve is the collapsed one?"""
 
-import base64
 import functools
 import io
 from dataclasses import replace
@@ -11,6 +10,8 @@ import traitlets
 from PIL import Image
 
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import one_of
+from dmlteach.plots.inline import address, as_text
 from dmlteach.pretrained import replay
 from dmlteach.widgets.explorable import Explorable, front_end
 from dmlteach.widgets.live import EPOCHS, LiveRun
@@ -242,8 +243,7 @@ def settings_of(loss: str, learning_rate: float, margin: float | None) -> dict[s
         learning_rate: within LIMITS.
         margin: within LIMITS; None where the loss has none.
     """
-    if loss not in ABOUT:
-        raise unknown_name("recorded run", loss, ABOUT)
+    one_of("recorded run", loss, ABOUT)
     recorded = replay.margin(loss)
     if recorded is None and margin is not None:
         raise DMLTeachError(f"the loss of {loss!r} has no margin, and margin is {margin!r}; leave it out.")
@@ -311,7 +311,7 @@ def pack(run: replay.RecordedRun, letter: str, about: str) -> dict[str, Any]:
     for key in ("loss", "recall", "distance"):
         shown[key] = [value if value is None else float(f"{value:.5g}") for value in shown[key]]
     return shown | {
-        "points": base64.b64encode(whole.tobytes()).decode(),
+        "points": as_text(whole.tobytes()),
         "unit": [float(f"{u:.7g}") for u in unit],
     }
 
@@ -322,7 +322,7 @@ def packed() -> dict[str, Any]:
     strip = 255 - replay.characters().numpy()  # (8, 28, 28), ink dark
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(list(strip), axis=1)).save(buffer, format="png")
-    sprite = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    sprite = address(buffer.getvalue())
     sizes = {
         "batches": replay.COMMON["batches_per_epoch"],
         "batch": replay.COMMON["batch_size"],

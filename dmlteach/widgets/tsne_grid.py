@@ -1,6 +1,5 @@
 """t-SNE grid: two maps side by side, each under its own perplexity, seed and iterations."""
 
-import base64
 import io
 from functools import cache
 from typing import Any
@@ -11,6 +10,8 @@ from PIL import Image
 
 from dmlteach import data
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import one_of
+from dmlteach.plots.inline import address, as_text
 from dmlteach.widgets.explorable import Explorable, front_end
 from dmlteach.widgets.tsne_maps import (
     ITERATIONS,
@@ -92,8 +93,7 @@ class TSNEGrid(Explorable):
     def _check_setting(self, proposal: Any) -> dict[str, Any]:
         given = proposal["value"]
         for name, value in given.items():
-            if name not in CHOICES:
-                raise unknown_name("setting", name, CHOICES)
+            one_of("setting", name, CHOICES)
             if value not in CHOICES[name]:
                 possible = ", ".join(map(str, CHOICES[name]))
                 raise DMLTeachError(f"{name} {value!r} is not recorded; choose one of {possible}.")
@@ -145,11 +145,11 @@ def packed_recording() -> dict[str, Any]:
 def pack(values: np.ndarray) -> str:
     """Whole numbers 0 … LEVELS − 1 one after the other, ten bits each, lowest bit first, as base64."""
     bits = (values.reshape(-1, 1) >> np.arange(LEVELS.bit_length() - 1)) & 1
-    return base64.b64encode(np.packbits(bits.astype(np.uint8), bitorder="little").tobytes()).decode()
+    return as_text(np.packbits(bits.astype(np.uint8), bitorder="little").tobytes())
 
 
 def _png(pixels: np.ndarray) -> str:
     """(H, W) uint8 as an image's address."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return address(buffer.getvalue())

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from dmlteach.errors import unknown_name
 from dmlteach.losses import contrastive_loss, sst_loss, triplet_loss
+from dmlteach.options import one_of
 
 LABELS = torch.tensor([0, 0, 1])  # anchor and positive share a class
 ONE_TRIPLET = torch.tensor([[1], [-1], [-1]])  # only row 0 is an anchor, its target is row 1
@@ -38,8 +38,7 @@ def loss_and_gradient(
     Raises:
         DMLTeachError: unknown loss.
     """
-    if loss not in LOSSES:
-        raise unknown_name("loss", loss, LOSSES)
+    one_of("loss", loss, LOSSES)
     z = torch.tensor(points, dtype=torch.float64, requires_grad=True)
     value = LOSSES[loss](z, margin)
     (gradient,) = torch.autograd.grad(value, z)

@@ -9,8 +9,8 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from dmlteach.cli import HOW_TO_GET, app
-from dmlteach.data import download, get, load, names
+from dmlteach.cli import app
+from dmlteach.data import download, get, how_to_get, load, names
 from dmlteach.data.download import Remote
 from dmlteach.errors import DMLTeachError
 from tests.data.miniatures import MODULES, pack, pack_one
@@ -342,15 +342,15 @@ def test_without_a_root_the_command_says_how_and_downloads_nothing(name, monkeyp
     monkeypatch.setattr(download, "fetch", None)
     done = command(name)
     assert done.exit_code == 0
-    assert done.output.strip() == HOW_TO_GET[name].strip()
+    assert done.output.strip() == how_to_get(name).strip()
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_the_explanation_names_every_file_put_there_by_hand(name):
     for files in MODULES[name].FILES:
         for file in files:
-            assert file.url or file.name in HOW_TO_GET[name], file.name
-    assert f"dmlteach data get {name} --root DIR" in HOW_TO_GET[name]
+            assert file.url or file.name in how_to_get(name), file.name
+    assert f"dmlteach data get {name} --root DIR" in how_to_get(name)
 
 
 @pytest.mark.parametrize("name", ["omniglot", "folder"])

@@ -41,7 +41,7 @@ def test_three_classes_cannot_be_divided_into_two_and_two():
     "fraction, seed", [(0, 0), (1, 0), (50, 0), ("0.5", 0), (True, 0), (0.5, -1), (0.5, True), (0.5, 1.0)]
 )
 def test_a_fraction_or_seed_that_cannot_be_used_is_one_error(fraction, seed):
-    with pytest.raises(DMLTeachError, match="between 0 and 1|0 or more"):
+    with pytest.raises(DMLTeachError, match="between 0 and 1|seed must be a whole number from 0"):
         divide_names("abcdef", fraction, seed, "test", "it")
 
 

@@ -171,7 +171,7 @@ def test_active_pairs_are_those_that_pull():
     [
         (lambda: BIER((4, 0)), "dims must be positive sizes"),
         (lambda: BIER((4,), variant="papr"), "did you mean 'paper'?"),
-        (lambda: BIER((4,), negative_cost=0), "alpha and negative_cost must be positive, not 2.0 and 0"),
+        (lambda: BIER((4,), negative_cost=0), "negative_cost must be positive, not 0"),
         (
             lambda: BIER((4, 6))(torch.zeros(2, 12), torch.zeros(2).long()),
             "embeddings have 12 numbers, but parts of sizes (4, 6) have 10",

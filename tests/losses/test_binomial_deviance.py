@@ -94,8 +94,8 @@ def test_active_tuples_are_the_pairs_with_a_weight_above_a_hundredth():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: BinomialDeviance(alpha=0.0), "alpha must be above 0, not 0.0"),
-        (lambda: BinomialDeviance(negative_cost=-1.0), "negative_cost must be above 0, not -1.0"),
+        (lambda: BinomialDeviance(alpha=0.0), "alpha must be positive, not 0.0"),
+        (lambda: BinomialDeviance(negative_cost=-1.0), "negative_cost must be positive, not -1.0"),
         (lambda: BinomialDeviance(variant="per_anker"), "did you mean 'per_anchor'?"),
     ],
 )

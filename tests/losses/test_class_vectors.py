@@ -6,7 +6,7 @@ from torch.nn.functional import cosine_similarity
 
 from dmlteach import losses
 from dmlteach.interfaces import Space
-from dmlteach.losses.class_vectors import class_means
+from dmlteach.neighbors import means_of
 from tests.losses.cases import DIM, NUM_CLASSES, create
 
 WITH_VECTORS = [n for n, loss in losses.LOSSES.items() if loss.compares == "learned class vectors"]
@@ -22,7 +22,7 @@ def space():
 
 
 def test_class_means_are_the_means_of_each_class(space):
-    means = class_means(space, NUM_CLASSES)
+    means = means_of(*space, NUM_CLASSES)
     for c in range(NUM_CLASSES):
         torch.testing.assert_close(means[c], space.embeddings[space.labels == c].mean(0))
 
@@ -50,7 +50,7 @@ def test_imprinting_turns_vectors_and_keeps_their_lengths(name, vectors, space):
     after = getattr(loss, vectors)
     assert after.requires_grad
     torch.testing.assert_close(after.norm(dim=1), before)
-    alike = cosine_similarity(after, class_means(space, NUM_CLASSES))
+    alike = cosine_similarity(after, means_of(*space, NUM_CLASSES))
     torch.testing.assert_close(alike, torch.ones(NUM_CLASSES))
 
 
@@ -58,7 +58,7 @@ def test_the_imprinted_classifier_prefers_the_nearest_mean(space):
     loss = create("softmax")
     loss.imprint(space)
     z = torch.randn(50, DIM, generator=torch.Generator().manual_seed(1))
-    nearest = torch.cdist(z, class_means(space, NUM_CLASSES)).argmin(1)
+    nearest = torch.cdist(z, means_of(*space, NUM_CLASSES)).argmin(1)
     assert torch.equal(loss.classifier(z).argmax(1), nearest)
 
 

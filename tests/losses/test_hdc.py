@@ -173,7 +173,7 @@ def test_active_pairs_are_those_that_are_kept_and_not_satisfied():
         (lambda: HDC((4, 4, 4), rank_by="first"), "unknown rank_by of the hdc loss 'first'"),
         (lambda: HDC((4, 4), (1.0, 1.5)), "hard_ratios must be above 0 and at most 1"),
         (lambda: HDC((4, 4), (0.5, 0.2)), "must start at 1 and never grow"),
-        (lambda: HDC((4, 4, 4), margin=0), "margin and neg_weight must be positive, not 0"),
+        (lambda: HDC((4, 4, 4), margin=0), "margin must be positive, not 0"),
         (
             lambda: HDC((4, 4, 4))(torch.zeros(2, 8), torch.zeros(2).long()),
             "embeddings have 8 numbers, but parts of sizes (4, 4, 4) have 12",

@@ -177,9 +177,9 @@ def test_a_nan_is_seen_through_mining():
     [
         (lambda: Lifted(-1.0), "margin must be at least 0, not -1.0"),
         (lambda: LiftedGeneralized(-1.0), "margin must be at least 0, not -1.0"),
-        (lambda: LiftedModified(alpha=0.0), "alpha must be above 0, not 0.0"),
-        (lambda: LiftedModified(beta=-2.0), "beta must be above 0, not -2.0"),
-        (lambda: LiftedModified(epsilon=-0.1), "epsilon must be at least 0, or None to keep all pairs"),
+        (lambda: LiftedModified(alpha=0.0), "alpha must be positive, not 0.0"),
+        (lambda: LiftedModified(beta=-2.0), "beta must be positive, not -2.0"),
+        (lambda: LiftedModified(epsilon=-0.1), "epsilon must be at least 0, not -0.1: None keeps all pairs"),
         (lambda: lifted_loss(torch.zeros(3), torch.zeros(3).long()), "embeddings must be floats"),
     ],
 )

@@ -150,7 +150,10 @@ def test_a_whole_batch_in_fp32_is_as_enumerated_in_float64(num_classes):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: TripletSemihard(0.0), "margin must be above 0, not 0.0"),
+        (
+            lambda: TripletSemihard(0.0),
+            "margin must be positive, not 0.0: without it no negative",
+        ),
         (lambda: TripletSemihard(variant="nearst"), "did you mean 'nearest'?"),
     ],
 )

@@ -61,8 +61,8 @@ def test_equal_seeds_give_equal_batches_and_epochs_differ():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neighbourhoods": 0}, "neighbourhoods must be from 1 to the 5 classes"),
-        ({"neighbourhoods": 6}, "neighbourhoods must be from 1 to the 5 classes"),
+        ({"neighbourhoods": 0}, "neighbourhoods must be from 1 to 5, not 0: a batch has no more classes"),
+        ({"neighbourhoods": 6}, "neighbourhoods must be from 1 to 5, not 6"),
         ({"embedded_per_class": 0}, "embedded_per_class must be at least 1"),
         ({"images_per_class": 3}, "choose a batch_size divisible by it"),
     ],

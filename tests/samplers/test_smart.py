@@ -279,8 +279,8 @@ def test_a_network_that_diverged_is_one_clear_error():
     ("labels", "options", "message"),
     [
         (torch.arange(20) % 4, {"batch_size": 2}, "batch_size must be at least 3"),
-        (torch.arange(20) % 4, {"kappa": -1.0}, "kappa must be a number from 0 on, not -1.0"),
-        (torch.arange(20) % 4, {"kappa": float("nan")}, "kappa must be a number from 0 on, not nan"),
+        (torch.arange(20) % 4, {"kappa": -1.0}, "kappa must be at least 0, not -1.0"),
+        (torch.arange(20) % 4, {"kappa": float("nan")}, "kappa must be a finite number, not nan"),
         (torch.arange(20) % 4, {"num_neighbours": 0}, "num_neighbours must be at least 1, not 0"),
         (torch.zeros(20).long(), {}, "20 images of 1 classes"),
         (torch.arange(20), {}, "20 images of 20 classes"),

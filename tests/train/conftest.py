@@ -1,12 +1,8 @@
 """Trainings of the tests use one thread: their results are compared to the last bit."""
 
 import pytest
-import torch
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def trainings_use_one_thread(one_thread):
+    pass

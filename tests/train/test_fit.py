@@ -16,22 +16,9 @@ from dmlteach import data
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import Lock
 from dmlteach.train import TrainConfig, fit, resolve
-from tests.train.runs import ENVIRONMENT, TINY, tiny
+from tests.train.runs import ENVIRONMENT, TINY, tiny, without_times
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def without_times(metrics):
-    timed = ("seconds", "elapsed", "plan_seconds", "images_per_second", "train_seconds", "kmeans_seconds")
-    if isinstance(metrics, dict):
-        return {k: without_times(v) for k, v in metrics.items() if k not in timed}
-    return [without_times(v) for v in metrics] if isinstance(metrics, list) else metrics
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_run_folder_holds_config_metrics_weights_and_checkpoint(tmp_path):

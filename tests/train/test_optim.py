@@ -1,5 +1,6 @@
 """Optimisers by group, and schedules."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -63,6 +64,63 @@ def test_the_schedule_reaches_every_rule(model, loss):
     built = optim.build(recipe, model, loss)
     optim.Schedule("step", {"factor": 0.5, "every": 1}, 3).apply(built, 1.0)
     assert [g["lr"] for g in built.param_groups] == [0.005] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "at", "factor"),
+    [
+        ("constant", {}, 7.5, 1),
+        ("cosine", {}, 5, 0.5),
+        ("cosine", {"warmup": 2.0}, 0.999, 0.5 * (1 + math.cos(0.0999 * math.pi)) / 2),
+        ("cosine", {}, 12, 0),
+        ("step", {}, 25.5, 0.01),
+        ("step", {"factor": 0.5, "at": (2, 4)}, 3.9, 0.5),
+        ("step", {"factor": 0.5, "at": (2, 4)}, 4, 0.25),
+    ],
+)
+def test_a_schedule_is_where_its_definition_says(name, options, at, factor):
+    assert optim.Schedule(name, options, epochs=10).factor(at) == pytest.approx(factor, abs=1e-12)
+
+
+def test_a_plateau_reduces_the_rate_after_patience_and_early_stopping_ends_at_patience():
+    schedule, stopping = optim.Schedule("plateau", {"patience": 2}, 10), optim.EarlyStopping(3)
+    factors, ends = [], []
+    for loss in (1.0, 0.9, 0.9, 0.89999, 0.89998, 0.89997, 0.8):
+        schedule.epoch_ended(loss)
+        factors.append(schedule.factor(0))
+        ends.append(stopping.epoch_ended(loss))
+    # A ten-thousandth better is no better for the rate, but it is for stopping.
+    assert factors == [1, 1, 1, 1, 0.5, 0.5, 0.5]
+    assert not any(ends)
+    assert [stopping.epoch_ended(0.8) for _ in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: optim.Schedule("plateau", {}, 10), lambda: optim.EarlyStopping(patience=4)]
+)
+def test_waiting_goes_on_after_a_checkpoint(make):
+    straight, first, second = make(), make(), make()
+    losses = [1.0, 2.0, 3.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3]
+    before = [part.epoch_ended(loss) for part in (straight, first) for loss in losses[:6]]
+    second.load_state_dict(first.state_dict())
+    after = [[part.epoch_ended(loss) for loss in losses[6:]] for part in (straight, second)]
+    assert after[0] == after[1] and len(before) == 12
+    assert straight.state_dict() == second.state_dict() != make().state_dict()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cosin", {}, "unknown schedule 'cosin'; did you mean 'cosine'?"),
+        ("cosine", {"warm": 1.0}, "unknown option of the cosine schedule 'warm'; did you mean 'warmup'?"),
+        ("constant", {"factor": 1.0}, "the constant schedule has no options; 'factor' was given."),
+        ("step", {"factor": "half"}, "option factor of the step schedule must be a finite number"),
+    ],
+)
+def test_a_schedule_refuses_what_it_does_not_know(name, options, message):
+    with pytest.raises(DMLTeachError) as error:
+        optim.Schedule(name, options, 10)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
