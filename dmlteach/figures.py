@@ -25,9 +25,9 @@ from dmlteach.models import SHIPPED, Model
 from dmlteach.plots import curves, overview, retrieval, ternary, tsne
 from dmlteach.plots.style import Picture, save
 from dmlteach.pretrained import RECORDED, recordings
+from dmlteach.sources import PACKAGE, code_of
 from dmlteach.widgets import tsne_maps
 
-PACKAGE = Path(__file__).parent
 FOLDER, PRIVATE_FOLDER = "figures", "build/figures"
 HASHES = ".hashes.json"  # of this checkout alone: what its figures were drawn from
 VISIBLE = 24  # of 255 levels, between two drawings of a pixel
@@ -341,43 +341,6 @@ def _own_code(name: str) -> list[str]:
             reached.add(one)
             waiting += [n.id for n in ast.walk(parts[one]) if isinstance(n, ast.Name)]
     return [f"{one}: {ast.get_source_segment(text, parts[one])}" for one in sorted(reached)]
-
-
-def code_of(module: str) -> list[Path]:
-    """Source files of a module of this package and of every module of it that it imports, in turn.
-
-    Args:
-        module: its name below the package, e.g. "plots.ternary".
-
-    Returns:
-        Files, sorted.
-    """
-    found: set[Path] = set()
-    waiting = [_file_of(module)]
-    while waiting:
-        file = waiting.pop()
-        if file is not None and file not in found:
-            found.add(file)
-            waiting += [_file_of(imported) for imported in _imports(file)]
-    return sorted(found)
-
-
-def _file_of(module: str) -> Path | None:
-    """File of a module below the package, or None where there is none (a name inside a module)."""
-    path = PACKAGE.joinpath(*module.split("."))
-    candidates = (path.with_suffix(".py"), path / "__init__.py") if module else ()
-    return next((file for file in candidates if file.is_file()), None)
-
-
-def _imports(file: Path) -> set[str]:
-    """Modules of this package that a file imports, below the package: `plots.style`, `losses` …"""
-    names_: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names_ |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names_ |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.removeprefix("dmlteach.") for name in names_ if name.startswith("dmlteach.")}
 
 
 # --- what is kept beside the figures
