@@ -23,9 +23,9 @@ from typing import Any
 from urllib.parse import quote
 
 from dmlteach import files
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.files import damaged, read_json
-from dmlteach.options import at_least
+from dmlteach.options import at_least, one_of
 from dmlteach.sources import PACKAGE, code_of_notebook
 
 CHECKOUT = PACKAGE.parent
@@ -60,8 +60,7 @@ def build(
         DMLTeachError: there are no notebooks, one of them fails (its name and cell are told), or
             Sphinx warns.
     """
-    if profile not in PROFILES:
-        raise unknown_name("profile", profile, PROFILES)
+    one_of("profile", profile, PROFILES)
     if jobs is not None:
         at_least("jobs", jobs, 1)
     checkout = Path(checkout)

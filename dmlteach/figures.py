@@ -17,11 +17,12 @@ from PIL import Image
 from torch import Tensor
 
 from dmlteach import data, models
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import embed
 from dmlteach.files import read_json, write_text
 from dmlteach.metrics import recall_at_k
 from dmlteach.models import SHIPPED, Model
+from dmlteach.options import one_of
 from dmlteach.plots import curves, overview, retrieval, ternary, tsne
 from dmlteach.plots.style import Picture, save
 from dmlteach.pretrained import RECORDED, recordings
@@ -194,8 +195,7 @@ def draw(name: str, folder: str | Path | None = None, **inputs: Any) -> list[Pat
     Raises:
         DMLTeachError: an unknown name, an input that is missing, or a folder where it may not go.
     """
-    if name not in FIGURES:
-        raise unknown_name("figure", name, FIGURES)
+    one_of("figure", name, FIGURES)
     entry = FIGURES[name]
     folder = Path(folder or (PRIVATE_FOLDER if entry.private else FOLDER))
     _check_inputs(name, entry, folder, inputs)
