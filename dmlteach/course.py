@@ -12,7 +12,7 @@ import tempfile
 import textwrap
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -23,11 +23,11 @@ from typing import Any
 from urllib.parse import quote
 
 from dmlteach import files
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.files import damaged, read_json
-from dmlteach.options import at_least
+from dmlteach.options import at_least, one_of
+from dmlteach.sources import PACKAGE, code_of_notebook
 
-PACKAGE = Path(__file__).parent
 CHECKOUT = PACKAGE.parent
 PROFILES = ("fast", "full")
 KERNEL = "python3"
@@ -44,7 +44,7 @@ def build(
     checkout: str | Path = CHECKOUT,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Execute the notebooks that changed and render all of them as `build/course/`.
+    """Execute the notebooks that changed, or whose code did, and render all of them as `build/course/`.
 
     Args:
         jobs: notebooks executed at the same time; default: one per CPU core, at most 4.
@@ -60,8 +60,7 @@ def build(
         DMLTeachError: there are no notebooks, one of them fails (its name and cell are told), or
             Sphinx warns.
     """
-    if profile not in PROFILES:
-        raise unknown_name("profile", profile, PROFILES)
+    one_of("profile", profile, PROFILES)
     if jobs is not None:
         at_least("jobs", jobs, 1)
     checkout = Path(checkout)
@@ -98,24 +97,34 @@ def plan(checkout: Path, profile: str) -> list[dict[str, Any]]:
     report = checkout / "notebooks" / "reports" / "benchmark.ipynb"
     if report.exists():
         sources.append((report, REPORT))
-    package = hash_files(PACKAGE)
     tasks = []
     for source, parameters in sources:
         target = checkout / "build" / "notebooks" / source.relative_to(checkout / "notebooks")
-        text = [package, hashlib.sha256(source.read_bytes()).hexdigest(), json.dumps(parameters)]
+        used = hash_files(PACKAGE, [*code_of_notebook(source), *_other_files(PACKAGE)])
+        text = [used, hashlib.sha256(source.read_bytes()).hexdigest(), json.dumps(parameters)]
         key = hashlib.sha256("\n".join(text).encode()).hexdigest()
         tasks.append({"source": source, "target": target, "parameters": parameters, "key": key})
     return tasks
 
 
-def hash_files(folder: Path) -> str:
-    """SHA-256 over names and contents of all files of a package: code, data and shipped states."""
+def hash_files(folder: Path, files: Iterable[Path]) -> str:
+    """SHA-256 over names and contents of files.
+
+    Args:
+        folder: below which they lie.
+        files: in any order.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(path.read_bytes())
+    for path in sorted(files):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _other_files(package: Path) -> list[Path]:
+    """Data, shipped states and front ends: what is no code, and may be read by any."""
+    files = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".py")
+    return [path for path in files if "__pycache__" not in path.parts]
 
 
 def is_current(task: dict[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from dmlteach.errors import DMLTeachError
+from dmlteach.options import at_least
 
 
 class CrossBatchMemory(nn.Module):
@@ -23,8 +23,7 @@ class CrossBatchMemory(nn.Module):
 
     def __init__(self, size: int, embedding_dim: int):
         super().__init__()
-        if size < 1:
-            raise DMLTeachError(f"memory must hold at least 1 embedding, not {size}.")
+        at_least("memory", size, 1)
         self.embeddings: Tensor
         self.labels: Tensor
         self.images: Tensor

@@ -17,17 +17,18 @@ from PIL import Image
 from torch import Tensor
 
 from dmlteach import data, models
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import embed
 from dmlteach.files import read_json, write_text
 from dmlteach.metrics import recall_at_k
 from dmlteach.models import SHIPPED, Model
+from dmlteach.options import one_of
 from dmlteach.plots import curves, overview, retrieval, ternary, tsne
 from dmlteach.plots.style import Picture, save
 from dmlteach.pretrained import RECORDED, recordings
+from dmlteach.sources import PACKAGE, code_of
 from dmlteach.widgets import tsne_maps
 
-PACKAGE = Path(__file__).parent
 FOLDER, PRIVATE_FOLDER = "figures", "build/figures"
 HASHES = ".hashes.json"  # of this checkout alone: what its figures were drawn from
 VISIBLE = 24  # of 255 levels, between two drawings of a pixel
@@ -194,8 +195,7 @@ def draw(name: str, folder: str | Path | None = None, **inputs: Any) -> list[Pat
     Raises:
         DMLTeachError: an unknown name, an input that is missing, or a folder where it may not go.
     """
-    if name not in FIGURES:
-        raise unknown_name("figure", name, FIGURES)
+    one_of("figure", name, FIGURES)
     entry = FIGURES[name]
     folder = Path(folder or (PRIVATE_FOLDER if entry.private else FOLDER))
     _check_inputs(name, entry, folder, inputs)
@@ -341,43 +341,6 @@ def _own_code(name: str) -> list[str]:
             reached.add(one)
             waiting += [n.id for n in ast.walk(parts[one]) if isinstance(n, ast.Name)]
     return [f"{one}: {ast.get_source_segment(text, parts[one])}" for one in sorted(reached)]
-
-
-def code_of(module: str) -> list[Path]:
-    """Source files of a module of this package and of every module of it that it imports, in turn.
-
-    Args:
-        module: its name below the package, e.g. "plots.ternary".
-
-    Returns:
-        Files, sorted.
-    """
-    found: set[Path] = set()
-    waiting = [_file_of(module)]
-    while waiting:
-        file = waiting.pop()
-        if file is not None and file not in found:
-            found.add(file)
-            waiting += [_file_of(imported) for imported in _imports(file)]
-    return sorted(found)
-
-
-def _file_of(module: str) -> Path | None:
-    """File of a module below the package, or None where there is none (a name inside a module)."""
-    path = PACKAGE.joinpath(*module.split("."))
-    candidates = (path.with_suffix(".py"), path / "__init__.py") if module else ()
-    return next((file for file in candidates if file.is_file()), None)
-
-
-def _imports(file: Path) -> set[str]:
-    """Modules of this package that a file imports, below the package: `plots.style`, `losses` …"""
-    names_: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names_ |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names_ |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.removeprefix("dmlteach.") for name in names_ if name.startswith("dmlteach.")}
 
 
 # --- what is kept beside the figures

@@ -8,7 +8,7 @@ import sys
 import nbformat
 import pytest
 
-from dmlteach import course
+from dmlteach import course, sources
 from dmlteach.errors import DMLTeachError
 
 PARAMETERS = 'profile = "fast"\ndevice = "auto"'
@@ -32,7 +32,7 @@ def outputs(path):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    monkeypatch.setattr(course, "hash_files", lambda folder: "these sources")
+    monkeypatch.setattr(course, "hash_files", lambda folder, files: "these sources")
     write_notebook(tmp_path / "notebooks" / "00_first.ipynb", "import sys; print(sys.executable, profile)")
     return tmp_path
 
@@ -69,20 +69,43 @@ def test_only_what_changed_is_executed_again(checkout):
 def test_change_of_the_package_is_a_reason_to_execute(checkout, monkeypatch):
     before = course.plan(checkout, "fast")[0]["key"]
     assert course.plan(checkout, "fast")[0]["key"] == before
-    monkeypatch.setattr(course, "hash_files", lambda folder: "other sources")
+    monkeypatch.setattr(course, "hash_files", lambda folder, files: "other sources")
     assert course.plan(checkout, "fast")[0]["key"] != before
 
 
-def test_hash_of_a_folder_follows_names_and_contents_but_not_caches(tmp_path):
-    (tmp_path / "a.py").write_text("x = 1")
-    first = course.hash_files(tmp_path)
-    (tmp_path / "__pycache__").mkdir()
-    (tmp_path / "__pycache__" / "a.pyc").write_text("bytes")
-    assert course.hash_files(tmp_path) == first
-    (tmp_path / "a.py").write_text("x = 2")
-    second = course.hash_files(tmp_path)
-    (tmp_path / "a.py").rename(tmp_path / "b.py")
-    assert len({first, second, course.hash_files(tmp_path)}) == 3
+def test_a_notebook_depends_on_the_modules_it_uses_and_on_data_and_on_no_others(tmp_path, monkeypatch):
+    package = tmp_path / "dmlteach"
+    contents = {
+        "__init__.py": "", "losses.py": "from dmlteach import distances", "distances.py": "", "doctor.py": "",
+        "pretrained/sst.npz": "weights", "__pycache__/a.pyc": "bytes",
+    }  # fmt: skip
+    for name, content in contents.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(content)
+    monkeypatch.setattr(sources, "PACKAGE", package)
+    monkeypatch.setattr(course, "PACKAGE", package)
+    write_notebook(tmp_path / "notebooks" / "00_first.ipynb", "from dmlteach import losses")
+
+    def key() -> str:
+        return course.plan(tmp_path, "fast")[0]["key"]
+
+    first, matters = key(), {}
+    for name in contents:
+        (package / name).write_text(contents[name] + "\n# another")
+        matters[name] = key() != first
+        (package / name).write_text(contents[name])
+        assert key() == first
+    assert [name for name in matters if not matters[name]] == ["doctor.py", "__pycache__/a.pyc"]
+
+
+def test_hash_of_files_follows_names_and_contents(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    one, other = tmp_path / "a", tmp_path / "b"
+    before = {course.hash_files(tmp_path, files) for files in ([one], [other], [one, other], [other, one])}
+    assert len(before) == 3
+    one.write_text("c")
+    assert course.hash_files(tmp_path, [one, other]) not in before
 
 
 def test_failing_cell_is_one_error_naming_notebook_cell_and_cause(checkout):

@@ -38,5 +38,5 @@ def test_remembered_embeddings_carry_no_gradient():
 
 
 def test_an_empty_memory_is_refused():
-    with pytest.raises(DMLTeachError, match="at least 1 embedding"):
+    with pytest.raises(DMLTeachError, match="memory must be at least 1, not 0"):
         CrossBatchMemory(0, 4)

@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from dmlteach import figures
+from dmlteach import figures, sources
 from dmlteach.errors import DMLTeachError
 from dmlteach.plots.style import Picture
+from dmlteach.sources import code_of, file_of
 
 COMMITTED = [name for name, entry in figures.FIGURES.items() if not entry.private]
 
@@ -39,7 +40,7 @@ def test_the_project_has_every_figure_it_promises():
 
 def test_every_module_and_input_of_a_figure_exists():
     for name, entry in figures.FIGURES.items():
-        assert all(figures._file_of(module) for module in entry.modules), name
+        assert all(file_of(module) for module in entry.modules), name
         assert entry.function.__doc__ or entry.function.func.__doc__, name
 
 
@@ -118,11 +119,11 @@ def test_a_change_of_code_changes_the_figures_that_reach_it_and_no_other(monkeyp
 
 def map_code(name):
     plots_only = [m for m in figures.FIGURES[name].modules if m.startswith("plots")]
-    return {file for module in plots_only for file in figures.code_of(module)}
+    return {file for module in plots_only for file in code_of(module)}
 
 
 def test_imports_are_followed_through_modules_and_functions():
-    found = {file.relative_to(figures.PACKAGE).as_posix() for file in figures.code_of("plots.ternary")}
+    found = {file.relative_to(figures.PACKAGE).as_posix() for file in code_of("plots.ternary")}
     assert {
         "plots/ternary.py",
         "plots/style.py",
@@ -141,6 +142,7 @@ def test_a_helper_in_the_same_file_counts_as_code_of_the_figure():
 
 def test_an_input_file_that_changes_changes_the_fingerprint(monkeypatch, tmp_path):
     monkeypatch.setattr(figures, "PACKAGE", tmp_path)
+    monkeypatch.setattr(sources, "PACKAGE", tmp_path)
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "curves.py").write_text("import dmlteach.errors\n")
     before = figures.fingerprint("training_curves")

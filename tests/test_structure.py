@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "dmlteach"
 # Each line may import from the lines above it and from its own, never from one below.
 FLOW = [
     "errors",
-    "options files inputs device",
+    "options files inputs sources device",
     "registry",
     "distances",
     "interfaces",

@@ -14,8 +14,9 @@ from matplotlib.patches import Polygon
 from torch import Tensor
 
 from dmlteach import losses
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Tuples
+from dmlteach.options import one_of
 from dmlteach.plots.style import ANCHOR, DIVERGING, NEGATIVE, POSITIVE, Picture, styled
 
 LOW, HIGH = -2, 4  # each difference runs from LOW to HIGH inside the triangle
@@ -105,8 +106,7 @@ def ternary_gradients(loss: str, resolution: int = 401, **options: Any) -> Pictu
 
     Source: Nguyen & De Baets, Neurocomputing 2020, Figure 2.
     """
-    if loss not in losses.names():
-        raise unknown_name("loss", loss, losses.names())
+    one_of("loss", loss, losses.names())
     _, values = ternary_values(loss, resolution, **options)
     idle = (values == 0).all(-1)  # exactly no gradient on any of the three
     figure = Picture(12.2, 4.4, _alt(loss, values))
@@ -215,8 +215,7 @@ def difference_plane(
     Raises:
         DMLTeachError: unknown loss or point.
     """
-    if loss not in losses.names():
-        raise unknown_name("loss", loss, losses.names())
+    one_of("loss", loss, losses.names())
     if point not in POINTS:
         raise DMLTeachError(f"point is {point!r}; choose one of a (anchor), p (positive), n (negative).")
     steps = np.linspace(-2 * limit, 2 * limit, resolution)  # beyond the window, which the shear would leave

@@ -1,0 +1,39 @@
+"""What a notebook reaches is found, wherever it names it."""
+
+import pytest
+
+from dmlteach.sources import PACKAGE, code_of, code_of_notebook
+
+
+def reached(tmp_path, line):
+    notebook = tmp_path / "a.ipynb"
+    notebook.write_text('{"cells": [{"source": [\n    "' + line + '\\n",\n    "x = 1"\n]}]}')
+    return {file.relative_to(PACKAGE).as_posix() for file in code_of_notebook(notebook)}
+
+
+@pytest.mark.parametrize(
+    ("line", "files"),
+    [
+        ("from dmlteach import published", {"published.py"}),
+        ("from dmlteach import (published, export)", {"published.py", "export.py"}),
+        ("import dmlteach.search", {"search.py", "models/model.py"}),
+        ("from dmlteach.plots.tsne import tsne_map as drawn", {"plots/tsne.py", "plots/style.py"}),
+        ("dmlteach.figures.draw(name)", {"figures.py"}),
+        ("from dmlteach import fit", {"train.py", "models/model.py"}),
+        ("program = 'from dmlteach.export import write'", {"export.py"}),
+        ("!dmlteach doctor", {"cli.py", "doctor.py"}),
+        ("from dmlteach.widgets import TSNEGrid", {"widgets/__init__.py", "widgets/tsne_grid.py"}),
+    ],
+)
+def test_a_line_reaches_the_files_that_it_needs(tmp_path, line, files):
+    assert files <= reached(tmp_path, line)
+
+
+def test_a_line_does_not_reach_other_files(tmp_path):
+    assert not {"doctor.py", "cli.py", "figures.py"} & reached(tmp_path, "from dmlteach import losses")
+
+
+def test_what_a_module_imports_in_turn_is_its_code():
+    found = {file.relative_to(PACKAGE).as_posix() for file in code_of("recall")}
+    assert {"recall.py", "data/__init__.py", "data/sop.py", "errors.py"} <= found
+    assert "cli.py" not in found
