@@ -145,17 +145,32 @@ def build(
     optimizer = optim.build(recipe, model, objective.loss)
     schedule = optim.Schedule(recipe.schedule, recipe.schedule_options, recipe.epochs)
     early_stopping = optim.EarlyStopping(recipe.early_stopping)
-    spec = model.spec
-    augmentation = Augmentation(cast(Kind, recipe.transform), spec.image_size, spec.mean, spec.std)
+    kind, spec = cast(Kind, recipe.transform), model.spec
+    augmentation = Augmentation(kind, spec.image_size, spec.mean, spec.std)
     with world.main_first():  # one process decodes, the others find the cache
         images = cached_for(model, loaded.train, config.progress)
         test = loaded.test.decoded(model, config.progress)
         val = loaded.val and loaded.val.decoded(model, config.progress)
-    labels = loaded.train.labels.to(device)
     parts = Parts(
-        config, recipe, device, world, images, labels, val, test, loaded.record, loaded.other_test, model,
-        network, sampler, objective, optimizer, schedule, early_stopping, augmentation,
-    )  # fmt: skip
+        config=config,
+        recipe=recipe,
+        device=device,
+        world=world,
+        images=images,
+        labels=images.labels.to(device),
+        val=val,
+        test=test,
+        record=loaded.record,
+        other_test=loaded.other_test,
+        model=model,
+        network=network,
+        sampler=sampler,
+        objective=objective,
+        optimizer=optimizer,
+        schedule=schedule,
+        early_stopping=early_stopping,
+        augmentation=augmentation,
+    )
     return parts, saved
 
 
