@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dmlteach import evaluate, evaluate_domains, models, pretrained
+from dmlteach import evaluate, evaluate_domains, models
+from dmlteach.course import recordings as pretrained
 from dmlteach.data import load
 from dmlteach.data.omniglot import CHARACTERS
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from dmlteach import data, pretrained
+from dmlteach import data
+from dmlteach.course import recordings as pretrained
 from dmlteach.plots.curves import mean_and_interval
 
 SEEDS = (0, 1, 2)

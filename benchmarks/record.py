@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks import grid
-from dmlteach import pretrained
+from dmlteach.course import recordings as pretrained
 from dmlteach.data.omniglot import CHARACTERS
 from dmlteach.train import TrainConfig
 
@@ -84,8 +84,9 @@ def _read(file: Path, default: Any) -> Any:
 
 def shipped() -> Iterator[str]:
     """The networks that come with the package."""
-    yield "Networks that come with the package (`python -m dmlteach.pretrained NAME`): the same network,"
-    yield "images, schedule and 1,200 steps of 256 images; they differ in the loss and in who shares a batch."
+    yield "Networks that come with the package, made by `python -m dmlteach.course.recordings NAME`: the same"
+    yield "network, images, schedule and 1,200 steps of 256 images; they differ in the loss and in who"
+    yield "shares a batch."
     yield f"Among {CLASSES['omniglot']} test classes."
     yield ""
     yield "| loss | batches | Recall@1 | Recall@8 | MAP@R |"

@@ -21,10 +21,9 @@ FUNCTIONS = {  # public name: module that defines it, and its name there
     "load_model": ("models", "load"),
 }
 MODULES = (
+    "course",
     "data",
     "distances",
-    "exercises",
-    "figures",
     "interfaces",
     "losses",
     "methods",
@@ -32,14 +31,19 @@ MODULES = (
     "models",
     "neighbors",
     "plots",
-    "pretrained",
-    "published",
     "samplers",
     "train",
-    "widgets",
 )
 
-__all__ = [*FUNCTIONS, *MODULES]
+IN_THE_COURSE = {  # by the name they also answer to here
+    "exercises": "course.exercises",
+    "figures": "course.figures",
+    "pretrained": "course.recordings",
+    "published": "course.published",
+    "widgets": "course.widgets",
+}
+
+__all__ = [*FUNCTIONS, *MODULES, *IN_THE_COURSE]
 
 if TYPE_CHECKING:
     from dmlteach.errors import DMLTeachError as DMLTeachError
@@ -56,8 +60,8 @@ def __getattr__(name: str) -> Any:
     if name in FUNCTIONS:
         module, attribute = FUNCTIONS[name]
         return getattr(importlib.import_module(f"dmlteach.{module}"), attribute)
-    if name in MODULES:
-        return importlib.import_module(f"dmlteach.{name}")
+    if name in MODULES or name in IN_THE_COURSE:
+        return importlib.import_module(f"dmlteach.{IN_THE_COURSE.get(name, name)}")
     raise AttributeError(f"module 'dmlteach' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 
@@ -74,4 +78,15 @@ class _Package(ModuleType):
         super().__setattr__(name, value)
 
 
+class _Alias(ModuleType):
+    """So that `from dmlteach.exercises import check` finds what has its home in the course."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(__getattr__(self.__name__.rpartition(".")[2]), name)
+
+
 sys.modules[__name__].__class__ = _Package
+for _name in IN_THE_COURSE:
+    sys.modules[f"{__name__}.{_name}"] = _Alias(f"{__name__}.{_name}")

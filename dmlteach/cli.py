@@ -18,8 +18,8 @@ from dmlteach.files import check_place, write_json, write_text
 from dmlteach.options import pair, value_of
 
 if TYPE_CHECKING:
+    from dmlteach.course.exercises.progress import Record
     from dmlteach.data import CheckReport
-    from dmlteach.exercises.progress import Record
     from dmlteach.models import Model
 
 _OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # as torch says it
@@ -491,7 +491,7 @@ def report(
     asked = {name for name in ctx.params if _was_given(ctx, name)}
     given = {name: value for name, value in ctx.params.items() if name in asked - {"parameter"}}
 
-    from dmlteach import reports
+    from dmlteach.course import reports
 
     typer.echo(f"report: {reports.run(texts=tuple(parameter), **given)}")
 
@@ -509,7 +509,7 @@ def figures(
         dmlteach figures
         dmlteach figures gradients_sst --folder /tmp/figures
     """
-    from dmlteach import figures
+    from dmlteach.course import figures
 
     for one in name or []:
         if one not in figures.names():
@@ -582,9 +582,9 @@ def course(
     Example:
         dmlteach course
     """
-    from dmlteach import course
+    from dmlteach.course import site
 
-    page = course.build(jobs=jobs, force=force, profile=profile, say=typer.echo)
+    page = site.build(jobs=jobs, force=force, profile=profile, say=typer.echo)
     typer.echo(f"course: {page}")
 
 
@@ -606,10 +606,11 @@ def lab(
     from importlib.util import find_spec
 
     from dmlteach import course
+    from dmlteach.course import execute
 
     if not 0 < port < 2**16:
         raise DMLTeachError(f"--port takes a number from 1 to {2**16 - 1}, not {port}.")
-    found = {path.stem: path for path in course.notebooks(course.CHECKOUT)}
+    found = {path.stem: path for path in execute.notebooks(course.CHECKOUT)}
     chosen = [path for name, path in found.items() if name.startswith(notebook)]
     if not chosen:
         raise unknown_name("notebook", notebook, found)
@@ -627,7 +628,7 @@ def lab(
     command += [] if browser else ["--no-browser"]
     command += ["--allow-root"] if _is_root() else []
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is JupyterLab's: it asks before it stops
-    with course.kernel_of_this_python() as environment:
+    with execute.kernel_of_this_python() as environment:
         raise typer.Exit(subprocess.call(command, env=environment, cwd=course.CHECKOUT))
 
 
@@ -641,7 +642,7 @@ def playground(
     Example:
         dmlteach playground --output playground.html
     """
-    from dmlteach.widgets.page import playground_page
+    from dmlteach.course.widgets.page import playground_page
 
     write_text(output, playground_page())
     typer.echo(f"playground: {output}")
@@ -661,7 +662,7 @@ def progress(
         dmlteach progress --export progress.json
         dmlteach progress --reset
     """
-    from dmlteach.exercises import progress
+    from dmlteach.course.exercises import progress
 
     if export:
         progress.export(export)
@@ -832,7 +833,7 @@ def _print_report(report: "CheckReport") -> None:
 
 def _print_progress() -> None:
     """A table by chapter, and the place of the file."""
-    from dmlteach.exercises import CHAPTERS, progress
+    from dmlteach.course.exercises import CHAPTERS, progress
 
     records, note = progress.read()
     rows = []

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from dmlteach import IN_THE_COURSE
+
 PACKAGE = Path(__file__).parent
 _NAMED = re.compile(r"\bdmlteach((?:\.\w+)+)")
 _IMPORTED = re.compile(r"\bfrom dmlteach((?:\.\w+)*) import (\([^)]*\)|[^\n]*)")
@@ -50,7 +52,8 @@ def file_of(module: str) -> Path | None:
     Args:
         module: its name below the package.
     """
-    path = PACKAGE.joinpath(*module.split("."))
+    first, *rest = module.split(".")
+    path = PACKAGE.joinpath(*IN_THE_COURSE.get(first, first).split("."), *rest)
     candidates = (path.with_suffix(".py"), path / "__init__.py") if module else ()
     return next((file for file in candidates if file.is_file()), None)
 

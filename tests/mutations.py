@@ -31,7 +31,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from dmlteach import course, data, figures, models
+from dmlteach import data, models
+from dmlteach.course import execute, figures, site
+from dmlteach.course.exercises import progress
+from dmlteach.course.exercises.replies import Reply
+from dmlteach.course.exercises.training import inspect_halves, inspect_runs
 from dmlteach.data import cached
 from dmlteach.data.decode import decode, pixels_of, size_of
 from dmlteach.data.files import list_archive
@@ -39,9 +43,6 @@ from dmlteach.data.unpack import unpack
 from dmlteach.device import choose_device
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
-from dmlteach.exercises import progress
-from dmlteach.exercises.replies import Reply
-from dmlteach.exercises.training import inspect_halves, inspect_runs
 from dmlteach.plots.curves import read_curve, training_curves
 from dmlteach.train import Run, TrainConfig, checkpoint, fit
 from tests.data import miniatures
@@ -451,8 +452,8 @@ def make_course(folder: Path) -> list[Path]:
 
 def read_course(folder: Path, path: Path) -> None:
     figures.is_current("overview", folder)
-    if course.is_current({"target": folder / "00_a.ipynb", "key": "k"}):
-        course.without_kernel(folder / "00_a.ipynb", "links")
+    if execute.is_current({"target": folder / "00_a.ipynb", "key": "k"}):
+        site.without_kernel(folder / "00_a.ipynb", "links")
 
 
 def make_progress(folder: Path) -> list[Path]:

@@ -524,7 +524,7 @@ def test_course_passes_its_options_on(monkeypatch):
 
 
 def test_report_passes_its_options_and_parameters_on(monkeypatch):
-    write = stand_in(monkeypatch, "dmlteach.reports:run", Path("report.html"))
+    write = stand_in(monkeypatch, "dmlteach.course.reports:run", Path("report.html"))
     done = run("report", "--max-minutes", "2", "--batch-size", "64", "--parameter", "image_size=128")
     assert done.exit_code == 0 and "report.html" in done.output
     # what nobody asked for is left to the notebook: its defaults, or those of a run to report on
@@ -532,7 +532,7 @@ def test_report_passes_its_options_and_parameters_on(monkeypatch):
 
 
 def test_every_option_of_report_is_a_parameter_of_its_notebook():
-    from dmlteach import reports
+    from dmlteach.course import reports
 
     known = {*reports.parameters_of(), "output"}
     assert set(options_of("report")) - {"parameter"} <= known
@@ -541,10 +541,10 @@ def test_every_option_of_report_is_a_parameter_of_its_notebook():
 
 
 def test_figures_draws_all_or_the_named_ones(monkeypatch):
-    from dmlteach import figures
+    from dmlteach.course import figures
 
-    draw = stand_in(monkeypatch, "dmlteach.figures:draw", None)
-    draw_all = stand_in(monkeypatch, "dmlteach.figures:draw_all", None)
+    draw = stand_in(monkeypatch, "dmlteach.course.figures:draw", None)
+    draw_all = stand_in(monkeypatch, "dmlteach.course.figures:draw_all", None)
     assert run("figures").exit_code == 0
     draw_all.assert_called_once_with("figures", only_changed=True)
     assert run("figures", "--force", "--folder", "elsewhere").exit_code == 0

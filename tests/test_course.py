@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from dmlteach import course, sources
+from dmlteach.course import execute, site
 from dmlteach.errors import DMLTeachError
 
 PARAMETERS = 'profile = "fast"\ndevice = "auto"'
@@ -32,21 +33,21 @@ def outputs(path):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    monkeypatch.setattr(course, "hash_files", lambda folder, files: "these sources")
+    monkeypatch.setattr(execute, "hash_files", lambda folder, files: "these sources")
     write_notebook(tmp_path / "notebooks" / "00_first.ipynb", "import sys; print(sys.executable, profile)")
     return tmp_path
 
 
-def execute(checkout, profile="fast", force=False):
-    """Execute what changed, as `course.build` does; what it said."""
+def run(checkout, profile="fast", force=False):
+    """Execute what changed, as `site.build` does; what it said."""
     said = []
-    course.execute_all(course.plan(checkout, profile), 1, force, said.append)
+    execute.execute_all(execute.plan(checkout, profile), 1, force, said.append)
     return said
 
 
 def execute_last(checkout):
     """Execute the last notebook in this process, which is faster."""
-    course.execute(**course.plan(checkout, "fast")[-1])
+    execute.execute(**execute.plan(checkout, "fast")[-1])
 
 
 def test_notebooks_run_in_this_interpreter_and_with_one_thread(checkout):
@@ -59,18 +60,18 @@ def test_notebooks_run_in_this_interpreter_and_with_one_thread(checkout):
 
 
 def test_only_what_changed_is_executed_again(checkout):
-    assert execute(checkout)[0].startswith("1 of 1")
-    assert execute(checkout)[0].startswith("0 of 1")
-    assert execute(checkout, profile="full")[0].startswith("1 of 1")
+    assert run(checkout)[0].startswith("1 of 1")
+    assert run(checkout)[0].startswith("0 of 1")
+    assert run(checkout, profile="full")[0].startswith("1 of 1")
     write_notebook(checkout / "notebooks" / "01_second.ipynb", "print(1)")
-    assert "01_second" in execute(checkout, profile="full")[1]
+    assert "01_second" in run(checkout, profile="full")[1]
 
 
 def test_change_of_the_package_is_a_reason_to_execute(checkout, monkeypatch):
-    before = course.plan(checkout, "fast")[0]["key"]
-    assert course.plan(checkout, "fast")[0]["key"] == before
-    monkeypatch.setattr(course, "hash_files", lambda folder, files: "other sources")
-    assert course.plan(checkout, "fast")[0]["key"] != before
+    before = execute.plan(checkout, "fast")[0]["key"]
+    assert execute.plan(checkout, "fast")[0]["key"] == before
+    monkeypatch.setattr(execute, "hash_files", lambda folder, files: "other sources")
+    assert execute.plan(checkout, "fast")[0]["key"] != before
 
 
 def test_a_notebook_depends_on_the_modules_it_uses_and_on_data_and_on_no_others(tmp_path, monkeypatch):
@@ -83,11 +84,11 @@ def test_a_notebook_depends_on_the_modules_it_uses_and_on_data_and_on_no_others(
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(content)
     monkeypatch.setattr(sources, "PACKAGE", package)
-    monkeypatch.setattr(course, "PACKAGE", package)
+    monkeypatch.setattr(execute, "PACKAGE", package)
     write_notebook(tmp_path / "notebooks" / "00_first.ipynb", "from dmlteach import losses")
 
     def key() -> str:
-        return course.plan(tmp_path, "fast")[0]["key"]
+        return execute.plan(tmp_path, "fast")[0]["key"]
 
     first, matters = key(), {}
     for name in contents:
@@ -102,10 +103,10 @@ def test_hash_of_files_follows_names_and_contents(tmp_path):
     for name in "ab":
         (tmp_path / name).write_text(name)
     one, other = tmp_path / "a", tmp_path / "b"
-    before = {course.hash_files(tmp_path, files) for files in ([one], [other], [one, other], [other, one])}
+    before = {execute.hash_files(tmp_path, files) for files in ([one], [other], [one, other], [other, one])}
     assert len(before) == 3
     one.write_text("c")
-    assert course.hash_files(tmp_path, [one, other]) not in before
+    assert execute.hash_files(tmp_path, [one, other]) not in before
 
 
 def test_failing_cell_is_one_error_naming_notebook_cell_and_cause(checkout):
@@ -142,7 +143,7 @@ def test_parameters_that_are_put_in_are_hidden_as_those_that_they_replace(checko
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[1].metadata.tags.append("remove-input")
     nbformat.write(notebook, path)
-    course.execute(**course.plan(checkout, "full")[-1])
+    execute.execute(**execute.plan(checkout, "full")[-1])
     executed = json.loads((checkout / "build" / "notebooks" / "00_first.ipynb").read_text())["cells"]
     (put_in,) = [c for c in executed if "injected-parameters" in c["metadata"].get("tags", [])]
     assert "remove-input" in put_in["metadata"]["tags"] and "full" in "".join(put_in["source"])
@@ -154,7 +155,7 @@ def test_failed_notebook_leaves_the_earlier_result_in_place(checkout):
     before = target.read_bytes()
     write_notebook(checkout / "notebooks" / "00_first.ipynb", "raise SystemExit('gone')")
     with pytest.raises(DMLTeachError, match="SystemExit"):
-        execute(checkout)
+        run(checkout)
     assert target.read_bytes() == before
 
 
@@ -166,18 +167,18 @@ def test_dead_kernel_is_one_error_that_names_memory(checkout):
 
 def test_a_package_without_the_repository_says_where_the_course_is(tmp_path):
     with pytest.raises(DMLTeachError, match="clone the repository"):
-        course.build(checkout=tmp_path)
+        site.build(checkout=tmp_path)
 
 
 def test_unknown_profile_names_the_valid_ones(checkout):
     with pytest.raises(DMLTeachError, match="fast, full"):
-        course.build(checkout=checkout, profile="quick")
+        site.build(checkout=checkout, profile="quick")
 
 
 def test_missing_tool_names_what_to_install(checkout, monkeypatch):
     monkeypatch.setattr(course, "find_spec", lambda name: None)
     with pytest.raises(DMLTeachError, match=r"papermill is not installed.*dmlteach\[course\]"):
-        execute(checkout)
+        run(checkout)
 
 
 @pytest.fixture
@@ -192,7 +193,7 @@ def small_site(checkout):
 
 def test_site_has_mathml_and_no_script_from_elsewhere_and_a_warning_leaves_it_as_it_was(small_site):
     write_notebook(small_site / "build" / "notebooks" / "00_first.ipynb", "1")
-    index = course.render(small_site)
+    index = site.render(small_site)
     assert index == small_site / "build" / "course" / "index.html"
     page = (small_site / "build" / "course" / "notebooks" / "00_first.html").read_text()
     assert "<math" in page and "mathjax.js" not in page.lower()
@@ -201,7 +202,7 @@ def test_site_has_mathml_and_no_script_from_elsewhere_and_a_warning_leaves_it_as
     before = index.read_bytes()
     (small_site / "docs" / "glossary.md").write_text("# Glossary\n\n[nowhere](missing.md)\n")
     with pytest.raises(DMLTeachError, match=r"missing\.md"):
-        course.render(small_site)
+        site.render(small_site)
     assert index.read_bytes() == before
 
 
@@ -229,18 +230,18 @@ CHAPTER = "notebooks/00_first.ipynb"
 @pytest.mark.parametrize("urls", ["", '[project.urls]\nRepository = "https://example.org/dml"\n'])
 def test_chapters_open_elsewhere_only_where_a_github_repository_is_named(checkout, urls):
     (checkout / "pyproject.toml").write_text(f'[project]\nname = "x"\n{urls}')
-    assert course.elsewhere(checkout, CHAPTER) == ""
-    assert "Open in" not in course.without_kernel(checkout / CHAPTER, "").decode()
+    assert site.elsewhere(checkout, CHAPTER) == ""
+    assert "Open in" not in site.without_kernel(checkout / CHAPTER, "").decode()
 
 
 def test_links_of_a_named_repository_lead_to_the_same_notebook(checkout):
     urls = '[project.urls]\nRepository = "https://github.com/someone/dml.git"\n'
     (checkout / "pyproject.toml").write_text(f'[project]\nname = "x"\n{urls}')
-    links = course.elsewhere(checkout, CHAPTER)
+    links = site.elsewhere(checkout, CHAPTER)
     assert "https://colab.research.google.com/github/someone/dml/blob/HEAD/notebooks/00_first.ipynb" in links
     assert "https://mybinder.org/v2/gh/someone/dml/HEAD?labpath=notebooks%2F00_first.ipynb" in links
     assert "https://github.com/someone/dml/blob/HEAD/notebooks/00_first.ipynb" in links
-    cells = json.loads(course.without_kernel(checkout / CHAPTER, links))["cells"]
+    cells = json.loads(site.without_kernel(checkout / CHAPTER, links))["cells"]
     assert [cell["source"] == links for cell in cells] == [False, True, False, False]
 
 
@@ -249,7 +250,7 @@ def test_links_of_a_named_repository_lead_to_the_same_notebook(checkout):
 )
 def test_an_executed_notebook_that_is_damaged_is_executed_again(tmp_path, text):
     (tmp_path / "00_a.ipynb").write_text(text)
-    assert not course.is_current({"target": tmp_path / "00_a.ipynb", "key": "k"})
+    assert not execute.is_current({"target": tmp_path / "00_a.ipynb", "key": "k"})
 
 
 @pytest.mark.parametrize(
@@ -260,7 +261,7 @@ def test_an_executed_notebook_without_cells_is_one_sentence(tmp_path, text):
     with pytest.raises(
         DMLTeachError, match=r"00_a\.ipynb is damaged .*Remove it, and execute the notebook again"
     ):
-        course.without_kernel(tmp_path / "00_a.ipynb")
+        site.without_kernel(tmp_path / "00_a.ipynb")
 
 
 def test_what_is_covered_stays_folded_and_is_markdown_inside():

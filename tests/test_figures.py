@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from dmlteach import figures, sources
+from dmlteach import sources
+from dmlteach.course import figures
 from dmlteach.errors import DMLTeachError
 from dmlteach.plots.style import Picture
 from dmlteach.sources import code_of, file_of
@@ -118,14 +119,14 @@ def test_a_change_of_code_changes_the_figures_that_reach_it_and_no_other(monkeyp
 
 
 def map_code(name):
-    plots_only = [m for m in figures.FIGURES[name].modules if m.startswith("plots")]
+    plots_only = [m for m in figures.FIGURES[name].modules if "plots" in m]
     return {file for module in plots_only for file in code_of(module)}
 
 
 def test_imports_are_followed_through_modules_and_functions():
-    found = {file.relative_to(figures.PACKAGE).as_posix() for file in code_of("plots.ternary")}
+    found = {file.relative_to(figures.PACKAGE).as_posix() for file in code_of("course.plots.ternary")}
     assert {
-        "plots/ternary.py",
+        "course/plots/ternary.py",
         "plots/style.py",
         "losses/sst.py",
         "losses/tuples.py",
@@ -146,10 +147,10 @@ def test_an_input_file_that_changes_changes_the_fingerprint(monkeypatch, tmp_pat
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "curves.py").write_text("import dmlteach.errors\n")
     before = figures.fingerprint("training_curves")
-    (tmp_path / "pretrained").mkdir()
-    (tmp_path / "pretrained" / "sst.npz").write_bytes(b"one")
+    (tmp_path / "course" / "recordings").mkdir(parents=True)
+    (tmp_path / "course" / "recordings" / "sst.npz").write_bytes(b"one")
     with_input = figures.fingerprint("training_curves")
-    (tmp_path / "pretrained" / "sst.npz").write_bytes(b"two")
+    (tmp_path / "course" / "recordings" / "sst.npz").write_bytes(b"two")
     assert len({before, with_input, figures.fingerprint("training_curves")}) == 3
 
 
@@ -175,7 +176,7 @@ def test_a_missing_network_is_told_with_its_cure(monkeypatch):
     monkeypatch.setattr(
         figures.models, "pretrained", lambda name: figures.models.load("/nowhere/x.safetensors")
     )
-    with pytest.raises(DMLTeachError, match="python -m dmlteach.pretrained untrained"):
+    with pytest.raises(DMLTeachError, match="python -m dmlteach.course.recordings untrained"):
         figures.draw_retrieval_omniglot()
 
 

@@ -9,11 +9,12 @@ import pytest
 from filelock import FileLock  # comes with torch
 
 from dmlteach import course
-from dmlteach.widgets import TrainingReplay, TSNEGrid
+from dmlteach.course import execute
+from dmlteach.course.widgets import TrainingReplay, TSNEGrid
 
 CHAPTERS = sorted((course.CHECKOUT / "notebooks").glob("*.ipynb"))
 NOTEBOOKS = [*CHAPTERS, *sorted((course.CHECKOUT / "notebooks" / "reports").glob("*.ipynb"))]
-TASKS = course.plan(course.CHECKOUT, "fast")
+TASKS = execute.plan(course.CHECKOUT, "fast")
 SECONDS = 75  # of one CPU core, for each notebook
 UNANSWERED = "not answered yet"
 
@@ -110,12 +111,12 @@ def test_first_retrieval_picture_is_the_third_cell_to_run():
     assert [cell["cell_type"] for cell in cells(CHAPTERS[0])[1:4]] == ["code"] * 3
 
 
-def execute(task: dict) -> None:
+def make_current(task: dict) -> None:
     """Once among the processes of a run; `dmlteach course` uses the result, the tests that of the course."""
     task["target"].parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{task['target']}.lock"):
-        if not course.is_current(task):
-            course.execute(**task)
+        if not execute.is_current(task):
+            execute.execute(**task)
 
 
 every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task["source"].stem)
@@ -123,7 +124,7 @@ every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task["sourc
 
 @every_task
 def test_notebook_runs_quietly_and_in_time(task):
-    execute(task)
+    make_current(task)
     executed = json.loads(task["target"].read_text(encoding="utf-8"))
     assert executed["metadata"]["dmlteach"]["cpu_seconds"] <= SECONDS
     for cell in code_of(task["target"]):
@@ -175,7 +176,7 @@ def said(cell: dict) -> str:
 
 @every_task
 def test_beside_each_recall_that_a_notebook_measures_stand_the_classes_and_the_untrained_network(task):
-    execute(task)
+    make_current(task)
     shown = cells(task["target"])
     texts = [said(cell) for cell in shown]
     for i, cell in enumerate(shown):

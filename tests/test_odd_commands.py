@@ -14,8 +14,9 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from dmlteach import course, models
+from dmlteach import models
 from dmlteach.cli import app
+from dmlteach.course import execute
 from dmlteach.errors import DMLTeachError
 
 NUMBERS = ["-1", "0", "18446744073709551616", "nan", "inf", "", "two", "1e9", "1,2"]
@@ -125,11 +126,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise DMLTeachError("it would start now.")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(course, "execute", started)
-    monkeypatch.setattr(course, "execute_all", started)
+    monkeypatch.setattr(execute, "execute", started)
+    monkeypatch.setattr(execute, "execute_all", started)
     monkeypatch.setattr("dmlteach.data.download.fetch", started)
     monkeypatch.setattr("subprocess.call", lambda *_, **__: 0)  # JupyterLab
-    monkeypatch.setattr("dmlteach.exercises.progress.file", lambda: tmp_path / "kept.json")
+    monkeypatch.setattr("dmlteach.course.exercises.progress.file", lambda: tmp_path / "kept.json")
     return tmp_path
 
 

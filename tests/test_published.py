@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from dmlteach import data, losses, methods, published
+from dmlteach import data, losses, methods
+from dmlteach.course import published
 from dmlteach.errors import DMLTeachError
 
 
@@ -69,7 +70,7 @@ def test_an_unknown_id_gets_a_suggestion(chosen, message):
 
 
 def test_the_table_is_part_of_the_package():
-    assert published.FILE.parent.name == "dmlteach" and published.FILE.is_file()
+    assert published.FILE.parent.name == "course" and published.FILE.is_file()
 
 
 def test_a_result_of_ones_own_stands_among_the_published_ones():

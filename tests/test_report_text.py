@@ -12,13 +12,13 @@ import torch
 from typer.testing import CliRunner
 
 from dmlteach import cli, models
+from dmlteach.course.reports import commands, pictures, subject, text
 from dmlteach.data import ImageDataset
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import evaluate
 from dmlteach.metrics import first_match_ranks, nmi, recall_at_k, retrieval_metrics
 from dmlteach.plots.style import Picture
 from dmlteach.query_statistics import mean_interval
-from dmlteach.reports import commands, pictures, subject, text
 from dmlteach.train import TrainConfig, fit
 
 DRAWINGS = torch.randint(0, 255, (200, 1, 28, 28), generator=torch.Generator().manual_seed(0)).byte()
@@ -439,7 +439,7 @@ def test_command_that_repeats_a_report_gives_its_parameters(monkeypatch):
         "eval_every": 1,
         "image_size": 32,
     }
-    found = parsed(monkeypatch, commands.report(chosen), "dmlteach.reports.run")
+    found = parsed(monkeypatch, commands.report(chosen), "dmlteach.course.reports.run")
     assert found == {
         "method": "triplet",
         "dataset": "folder",

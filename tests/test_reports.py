@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dmlteach import data, methods, models, reports
+from dmlteach import data, methods, models
+from dmlteach.course import reports
+from dmlteach.course.reports import commands, parameters, subject, text
 from dmlteach.errors import DMLTeachError
-from dmlteach.reports import commands, parameters, subject, text
 from dmlteach.train import TrainConfig
 
 

@@ -18,11 +18,11 @@ def reached(tmp_path, line):
         ("from dmlteach import (published, export)", {"published.py", "export.py"}),
         ("import dmlteach.search", {"search.py", "models/model.py"}),
         ("from dmlteach.plots.tsne import tsne_map as drawn", {"plots/tsne.py", "plots/style.py"}),
-        ("dmlteach.figures.draw(name)", {"figures.py"}),
+        ("dmlteach.course.figures.draw(name)", {"figures.py"}),
         ("from dmlteach import fit", {"train.py", "models/model.py"}),
         ("program = 'from dmlteach.export import write'", {"export.py"}),
         ("!dmlteach doctor", {"cli.py", "doctor.py"}),
-        ("from dmlteach.widgets import TSNEGrid", {"widgets/__init__.py", "widgets/tsne_grid.py"}),
+        ("from dmlteach.course.widgets import TSNEGrid", {"widgets/__init__.py", "widgets/tsne_grid.py"}),
     ],
 )
 def test_a_line_reaches_the_files_that_it_needs(tmp_path, line, files):

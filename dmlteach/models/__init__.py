@@ -2,7 +2,7 @@
 
 from dmlteach.models.backbones import OmniglotCNN, usual_weights
 from dmlteach.models.bier import BIERHead, initialize_heads
-from dmlteach.models.files import MODEL_FILE, SHIPPED, load, pretrained, save
+from dmlteach.models.files import MODEL_FILE, SHIPPED, card, load, pretrained, save
 from dmlteach.models.heads import CascadeHead, Head, LinearHead
 from dmlteach.models.model import HEADS, Model, Spec, create
 
@@ -17,6 +17,7 @@ __all__ = [
     "Model",
     "OmniglotCNN",
     "Spec",
+    "card",
     "create",
     "initialize_heads",
     "load",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, fields
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,28 @@ def pretrained(name: str) -> Model:
     """A shipped Omniglot network: "untrained", "softmax", "triplet" or "sst"; nothing is downloaded.
 
     Args:
-        name: which state; `dmlteach.pretrained.card(name)` tells its recipe and numbers.
+        name: which state; `card(name)` tells its recipe and numbers.
+
+    Raises:
+        DMLTeachError: there is no such network.
     """
-    one_of("shipped model", name, SHIPPED)
-    with resources.as_file(resources.files("dmlteach") / "pretrained" / f"{name}.safetensors") as file:
+    with resources.as_file(_shipped(f"{name}.safetensors")) as file:
         return load(file)
+
+
+def card(name: str) -> dict[str, Any]:
+    """How a shipped network was made, and what it reaches on all 13,180 evaluation drawings.
+
+    Args:
+        name: "untrained", "softmax", "triplet" or "sst".
+
+    Raises:
+        DMLTeachError: there is no such network.
+    """
+    return json.loads(_shipped(f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _shipped(file: str) -> Traversable:
+    name = file.partition(".")[0]
+    one_of("shipped model", name, SHIPPED)
+    return resources.files("dmlteach.models") / "shipped" / file

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dmlteach.widgets.explorable import Explorable
+from dmlteach.course.widgets.explorable import Explorable
 
 FLAGS = [
     "--no-sandbox",

@@ -5,8 +5,14 @@ from collections.abc import Callable
 import pytest
 
 from dmlteach import data
-from dmlteach.widgets import BatchExplorer, RetrievalBrowser, TrainingReplay, TripletPlayground, TSNEGrid
-from dmlteach.widgets.page import playground_page
+from dmlteach.course.widgets import (
+    BatchExplorer,
+    RetrievalBrowser,
+    TrainingReplay,
+    TripletPlayground,
+    TSNEGrid,
+)
+from dmlteach.course.widgets.page import playground_page
 from tests.browser.test_training_replay import WithKernel
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")

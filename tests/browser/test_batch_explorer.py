@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dmlteach.widgets import BatchExplorer
-from dmlteach.widgets.batches import KINDS, SHOWN, plans
+from dmlteach.course.widgets import BatchExplorer
+from dmlteach.course.widgets.batch_explorer.batches import KINDS, SHOWN, plans
 
 ROOT = ".dml-batch_explorer"
 LINES = {"positives": "path.dml-positives", "confusable": "path.dml-confusable"}

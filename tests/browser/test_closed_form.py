@@ -5,7 +5,7 @@ import base64
 import pytest
 import torch
 
-from dmlteach.widgets import TripletPlayground, loss_and_gradient
+from dmlteach.course.widgets import TripletPlayground, loss_and_gradient
 
 EVALUATE = """async ([source, loss, states]) => {
     const module = await import("data:text/javascript;base64," + source);

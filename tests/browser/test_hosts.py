@@ -13,12 +13,12 @@ pytest.importorskip("notebook", reason="Notebook 7 is not installed")
 
 # CSS class → the cell that makes the figure
 FIGURES = {
-    "dml-playground": "from dmlteach.widgets import TripletPlayground\nTripletPlayground()",
-    "dml-batch_explorer": "from dmlteach.widgets import BatchExplorer\nBatchExplorer()",
-    "dml-training_replay": "from dmlteach.widgets import TrainingReplay\nTrainingReplay()",
-    "dml-tsne_grid": "from dmlteach.widgets import TSNEGrid\nTSNEGrid()",
+    "dml-playground": "from dmlteach.course.widgets import TripletPlayground\nTripletPlayground()",
+    "dml-batch_explorer": "from dmlteach.course.widgets import BatchExplorer\nBatchExplorer()",
+    "dml-training_replay": "from dmlteach.course.widgets import TrainingReplay\nTrainingReplay()",
+    "dml-tsne_grid": "from dmlteach.course.widgets import TSNEGrid\nTSNEGrid()",
     "dml-retrieval_browser": (
-        "from dmlteach import data\nfrom dmlteach.widgets import RetrievalBrowser\n"
+        "from dmlteach import data\nfrom dmlteach.course.widgets import RetrievalBrowser\n"
         "RetrievalBrowser(data.load('omniglot', 'test', classes=10), ('untrained', 'sst'), queries=6)"
     ),
 }

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dmlteach import data, models
+from dmlteach.course.widgets import RetrievalBrowser
 from dmlteach.evaluate import embed
-from dmlteach.widgets import RetrievalBrowser
 from tests.browser.jupyter import jupyter, run_all, save, scroll_to, sources
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")

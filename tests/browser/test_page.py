@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
+from dmlteach.course.widgets.page import playground_page
 from dmlteach.losses import sst_loss
-from dmlteach.widgets.page import playground_page
 
 
 @pytest.fixture

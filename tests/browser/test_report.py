@@ -5,8 +5,8 @@ import base64
 import nbformat
 import pytest
 
+from dmlteach.course.reports import to_html
 from dmlteach.plots.style import Picture
-from dmlteach.reports import to_html
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
 

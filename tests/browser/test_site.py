@@ -10,7 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dmlteach import course, exercises
+from dmlteach import course
+from dmlteach.course import execute, exercises
+from dmlteach.course import site as pages
 
 SENTENCE = "An embedding is a list of numbers"
 MARKDOWN = f"""# A chapter
@@ -22,7 +24,7 @@ $$\\ell = [\\,m + d^2(a, p) - d^2(a, n)\\,]_+ .$$
 Go to [the glossary](../docs/glossary.md#anchor).
 """
 EXERCISE = "before.squared_distance"
-ASKED = f'from dmlteach.exercises import check\nanswer = ...\ncheck("{EXERCISE}", answer)'
+ASKED = f'from dmlteach.course.exercises import check\nanswer = ...\ncheck("{EXERCISE}", answer)'
 PICTURE = "from dmlteach.plots.style import Picture\nPicture(3, 2, 'An empty figure')"
 
 
@@ -38,13 +40,13 @@ def site(tmp_path_factory) -> Path:
         nbformat.v4.new_markdown_cell(MARKDOWN),
         nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(PICTURE),
-        nbformat.v4.new_code_cell("from dmlteach.course import look_inside, need\nlook_inside(need)"),
+        nbformat.v4.new_code_cell("from dmlteach.course import covered, look_inside\nlook_inside(covered)"),
         nbformat.v4.new_code_cell(ASKED, metadata={"tags": ["exercise"]}),
     ]
     path = checkout / "notebooks" / "00_chapter.ipynb"
     path.parent.mkdir()
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    return course.build(jobs=1, checkout=checkout, say=lambda line: None).parent
+    return pages.build(jobs=1, checkout=checkout, say=lambda line: None).parent
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +56,11 @@ def whole_course(tmp_path_factory) -> Path:
     for folder in ("docs", "figures", "notebooks"):
         shutil.copytree(course.CHECKOUT / folder, checkout / folder)
     shutil.copytree(checkout / "notebooks", checkout / "build" / "notebooks")
-    for task in course.plan(course.CHECKOUT, "fast"):
+    for task in execute.plan(course.CHECKOUT, "fast"):
         if task["target"].exists():
             relative = task["source"].relative_to(course.CHECKOUT / "notebooks")
             shutil.copyfile(task["target"], checkout / "build" / "notebooks" / relative)
-    return course.render(checkout).parent
+    return pages.render(checkout).parent
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_every_page_opens_from_disk_without_the_network(site, offline):
 
 def test_every_page_of_the_course_opens_from_disk_without_the_network(whole_course, offline):
     pages = sorted(whole_course.rglob("*.html"))
-    assert {p.stem for p in pages} >= {path.stem for path in course.notebooks(course.CHECKOUT)} | {
+    assert {p.stem for p in pages} >= {path.stem for path in execute.notebooks(course.CHECKOUT)} | {
         "benchmark"
     }
     for path in pages:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from dmlteach.course.widgets import TripletPlayground
 from dmlteach.losses import sst_loss, triplet_loss
-from dmlteach.widgets import TripletPlayground
 
 
 def negative_gradients(loss, points) -> list[list[float]]:

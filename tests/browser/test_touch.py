@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from dmlteach import data
+from dmlteach.course.widgets import RetrievalBrowser, TripletPlayground
 from dmlteach.losses import sst_loss
-from dmlteach.widgets import RetrievalBrowser, TripletPlayground
 
 PHONE = {"size": (360, 740), "has_touch": True, "is_mobile": True}
 LABELS, ONLY_ROW_0 = torch.tensor([0, 0, 1]), torch.tensor([[1], [-1], [-1]])

@@ -6,13 +6,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dmlteach.widgets.training_replay import curves
+from dmlteach.course.widgets.training_replay.widget import curves
 from tests.browser.jupyter import jupyter, run_all, save, scroll_to, sources
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
 ROOT = ".dml-training_replay"
-FIGURE = "from dmlteach.widgets import TrainingReplay\nreplay = TrainingReplay()\nreplay"
+FIGURE = "from dmlteach.course.widgets import TrainingReplay\nreplay = TrainingReplay()\nreplay"
 # Once a live run is on its way, this cell keeps the kernel busy until two more epochs are over.
 BUSY = """import time
 

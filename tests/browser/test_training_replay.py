@@ -2,9 +2,9 @@
 
 import pytest
 
-from dmlteach.pretrained import replay
-from dmlteach.widgets import TrainingReplay
-from dmlteach.widgets.training_replay import curves
+from dmlteach.course.recordings import replay
+from dmlteach.course.widgets import TrainingReplay
+from dmlteach.course.widgets.training_replay.widget import curves
 
 LAST = 24
 CHOSEN = "select => select.selectedOptions[0].text"

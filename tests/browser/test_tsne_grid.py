@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from dmlteach.widgets import TSNEGrid
-from dmlteach.widgets.tsne_maps import LEVELS, NETWORK, Setting, load_maps, settings
+from dmlteach.course.widgets import TSNEGrid
+from dmlteach.course.widgets.tsne_grid.maps import LEVELS, NETWORK, Setting, load_maps, settings
 
 PERPLEXITY_B = "[data-key='b perplexity']"
 

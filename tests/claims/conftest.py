@@ -14,10 +14,10 @@ from torch import Tensor
 
 from dmlteach import data, models
 from dmlteach.course import CHECKOUT
+from dmlteach.course.recordings.__main__ import Recorder
 from dmlteach.data import ImageDataset
 from dmlteach.evaluate import embed
 from dmlteach.models import Model
-from dmlteach.pretrained.__main__ import Recorder
 from dmlteach.train import TrainConfig, fit
 
 # By the trainer and each method's recipe; 60 steps instead of the 1,200 of the networks that are shipped.

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from dmlteach import data, losses, models, samplers
+from dmlteach.course.exercises import collapse
+from dmlteach.course.exercises.pairs_and_triplets import BOUND, active_share
+from dmlteach.course.recordings import recordings
 from dmlteach.distances import pairwise_squared_distances
-from dmlteach.exercises import collapse
-from dmlteach.exercises.pairs_and_triplets import BOUND, active_share
-from dmlteach.pretrained import recordings
 
 MARGIN = 0.2
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from dmlteach import losses
-from dmlteach.exercises.sst_gradients import broken_sst_loss
+from dmlteach.course.exercises.sst_gradients import broken_sst_loss
+from dmlteach.course.plots.ternary import triplet_gradients
 from dmlteach.losses import sst_loss, triplet_loss
-from dmlteach.plots.ternary import triplet_gradients
 
 SEEDS = range(3)
 MARGIN = losses.options("triplet")["margin"].default

@@ -12,12 +12,12 @@ import torch
 
 from dmlteach import data, models, samplers
 from dmlteach.course import CHECKOUT
+from dmlteach.course.exercises.batches import EXPECTED
+from dmlteach.course.recordings import recordings
 from dmlteach.evaluate import embed
-from dmlteach.exercises.batches import EXPECTED
 from dmlteach.interfaces import Space
 from dmlteach.neighbors import nearest
 from dmlteach.plots.tsne import kept_neighbours, tsne
-from dmlteach.pretrained import recordings
 
 BEFORE, AFTER = "before training", "after training"
 SAMPLERS = ("random", "class_balanced", "local", "local_classes")

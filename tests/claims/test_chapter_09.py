@@ -8,10 +8,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from dmlteach.exercises import looking
+from dmlteach.course.exercises import looking
+from dmlteach.course.widgets.tsne_grid import maps as tsne_maps
 from dmlteach.plots.retrieval import occurrences, pick_queries, top_neighbours
 from dmlteach.plots.tsne import kept_neighbours, tsne
-from dmlteach.widgets import tsne_maps
 
 SAID = ("question", "same", "mislead-text", "noise-text")  # cells that name the number of drawings
 

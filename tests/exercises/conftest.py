@@ -2,8 +2,8 @@
 
 import pytest
 
-from dmlteach import exercises
-from dmlteach.exercises import progress
+from dmlteach.course import exercises
+from dmlteach.course.exercises import progress
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import time
 import pytest
 import torch
 
-from dmlteach import exercises
-from dmlteach.exercises import answers
+from dmlteach.course import exercises
+from dmlteach.course.exercises import answers
 
 
 @pytest.fixture

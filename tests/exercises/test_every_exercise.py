@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from dmlteach import exercises
-from dmlteach.exercises import (
+from dmlteach.course import exercises
+from dmlteach.course.exercises import (
     CHAPTERS,
     answers,
     batches,
@@ -18,7 +18,7 @@ from dmlteach.exercises import (
     start_here,
     training,
 )
-from dmlteach.exercises.kinds import Choice, Configuration, Function, Number, Reflection
+from dmlteach.course.exercises.kinds import Choice, Configuration, Function, Number, Reflection
 from dmlteach.losses import sst_loss, triplet_loss
 
 LABELS, ONLY_ROW_0 = torch.tensor([0, 0, 1]), torch.tensor([[1], [-1], [-1]])
@@ -342,8 +342,8 @@ def test_the_hinge_is_the_loss_of_the_library():
 
 
 def test_the_share_of_active_triplets_is_that_of_random_ones():
+    from dmlteach.course.recordings import recordings
     from dmlteach.losses.triplet import triplet_hinges
-    from dmlteach.pretrained import recordings
 
     record = recordings("triplet")
     hinges, exist = triplet_hinges(record.embeddings[-1].double(), record.labels, 0.2, num_targets=500)
@@ -351,7 +351,7 @@ def test_the_share_of_active_triplets_is_that_of_random_ones():
 
 
 def test_the_cure_has_the_defaults_of_the_run_that_collapses():
-    from dmlteach.exercises import collapse
+    from dmlteach.course.exercises import collapse
 
     cure = exercises.get("triplet.cure")
     assert isinstance(cure, Configuration)

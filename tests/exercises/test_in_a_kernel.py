@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from dmlteach import course
-from dmlteach.exercises import progress
+from dmlteach.course import execute
+from dmlteach.course.exercises import progress
 
 jupyter_client = pytest.importorskip("jupyter_client")
 
@@ -13,11 +13,11 @@ jupyter_client = pytest.importorskip("jupyter_client")
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
     file = tmp_path_factory.mktemp("kernel") / "progress.json"
-    with course.kernel_of_this_python(threads=1):
+    with execute.kernel_of_this_python(threads=1):
         manager, client = jupyter_client.manager.start_new_kernel(
-            kernel_name=course.KERNEL, env={**os.environ, progress.VARIABLE: str(file)}
+            kernel_name=execute.KERNEL, env={**os.environ, progress.VARIABLE: str(file)}
         )
-    run(client, "from dmlteach.exercises import check, hint")
+    run(client, "from dmlteach.course.exercises import check, hint")
     yield client
     client.stop_channels()
     manager.shutdown_kernel(now=True)
@@ -64,13 +64,13 @@ def test_an_exception_names_the_cell_and_the_line(kernel):
 
 def test_its_progress_goes_where_the_environment_says(kernel):
     run(kernel, "check('before.softmax', 0.5)")
-    (output,) = run(kernel, "from dmlteach.exercises import progress\nprint(progress.file().exists())")
+    (output,) = run(kernel, "from dmlteach.course.exercises import progress\nprint(progress.file().exists())")
     assert output["text"] == "True\n"
 
 
 def test_a_loop_without_end_is_stopped_and_its_prints_appear(kernel):
     code = (
-        "from dmlteach.exercises import answers\n"
+        "from dmlteach.course.exercises import answers\n"
         "answers.LIMIT = 0.5\n"
         "def answer(a, p):\n"
         "    print('at work')\n"

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from dmlteach import course
-from dmlteach.exercises import CHAPTERS, Chapter
-from dmlteach.exercises.kinds import Reflection
+from dmlteach.course import execute
+from dmlteach.course.exercises import CHAPTERS, Chapter
+from dmlteach.course.exercises.kinds import Reflection
 
 WAITING = re.compile(r"^answer = \.\.\..*$", re.MULTILINE)
-PATIENT = "from dmlteach.exercises import answers\nanswers.LIMIT = 3600\n"  # no clock decides
+PATIENT = "from dmlteach.course.exercises import answers\nanswers.LIMIT = 3600\n"  # no clock decides
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.number)
 
 
@@ -57,7 +58,7 @@ def test_each_solution_is_right_where_the_chapter_asks_for_it(chapter, tmp_path)
         )
     answered, executed = tmp_path / "answered.ipynb", tmp_path / "executed.ipynb"
     answered.write_text(json.dumps(content), encoding="utf-8")
-    course.execute(answered, executed, {})
+    execute.execute(answered, executed, {})
 
     said = []
     for cell in json.loads(executed.read_text(encoding="utf-8"))["cells"]:

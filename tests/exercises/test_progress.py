@@ -9,10 +9,10 @@ import platformdirs
 import pytest
 from typer.testing import CliRunner
 
-from dmlteach import exercises
 from dmlteach.cli import app
-from dmlteach.exercises import progress
-from dmlteach.exercises.progress import Record
+from dmlteach.course import exercises
+from dmlteach.course.exercises import progress
+from dmlteach.course.exercises.progress import Record
 
 
 def run(*arguments: str, answer: str | None = None):
@@ -52,7 +52,7 @@ def test_the_answer_itself_is_not_kept(progress_file):
 
 def test_two_processes_at_once_lose_nothing():
     code = (
-        "import sys; from dmlteach.exercises import progress\n"
+        "import sys; from dmlteach.course.exercises import progress\n"
         "for i in range(40):\n"
         "    progress.add_try('both', 'not yet'); progress.add_try(f'{sys.argv[1]}.{i}', 'right')"
     )
@@ -67,7 +67,7 @@ def test_a_process_that_dies_while_it_writes_leaves_the_old_file_whole(progress_
     progress.add_try("before.softmax", "right")
     before = progress_file.read_bytes()
     code = (
-        "import os; from dmlteach.exercises import progress\n"
+        "import os; from dmlteach.course.exercises import progress\n"
         "progress.os.replace = lambda *paths: os._exit(9)\n"
         "progress.add_try('before.k_means', 'right')"
     )

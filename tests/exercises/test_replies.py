@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
-from dmlteach import exercises
+from dmlteach.course import exercises
+from dmlteach.course.exercises.replies import BORDERS, MARKS, Reply, shown
 from dmlteach.errors import DMLTeachError
-from dmlteach.exercises.replies import BORDERS, MARKS, Reply, shown
 
 WRONG = lambda a, p: a + p  # noqa: E731
 
@@ -118,7 +118,8 @@ def test_a_right_value_with_a_wrong_gradient_is_not_right():
 
 
 def test_a_python_program_gets_plain_text(progress_file):
-    code = "from dmlteach.exercises import check; check('before.softmax', 0.5); check('before.softmax', ...)"
+    code = "from dmlteach.course.exercises import check\n"
+    code += "check('before.softmax', 0.5); check('before.softmax', ...)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "Exercise 00.7 · Softmax: right",

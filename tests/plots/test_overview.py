@@ -1,8 +1,15 @@
 import pytest
 import torch
 
+from dmlteach.course.plots.overview import (
+    NEIGHBOURHOODS,
+    TARGETS,
+    _points,
+    negative_gradient,
+    overview,
+    train,
+)
 from dmlteach.losses import sst_loss
-from dmlteach.plots.overview import NEIGHBOURHOODS, TARGETS, _points, negative_gradient, overview, train
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmlteach.errors import DMLTeachError
-from dmlteach.plots.ternary import (
+from dmlteach.course.plots.ternary import (
     CORNERS,
     difference_plane,
     from_triangle,
@@ -12,6 +11,7 @@ from dmlteach.plots.ternary import (
     to_triangle,
     triplet_gradients,
 )
+from dmlteach.errors import DMLTeachError
 
 
 def sst_formula(a, p, n):

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from dmlteach import data, models
 from dmlteach.cli import app
+from dmlteach.course.reports import subject, text
 from dmlteach.errors import DMLTeachError
-from dmlteach.reports import subject, text
 from dmlteach.train import TrainConfig, fit
 from tests.train.pictures import ON_PICTURES, flat_colors
 from tests.train.runs import assert_equal_runs, tiny

@@ -9,11 +9,21 @@ import pytest
 import torch
 
 from dmlteach import losses, samplers
+from dmlteach.course.recordings import recordings
+from dmlteach.course.widgets import BatchExplorer
+from dmlteach.course.widgets.batch_explorer.batches import (
+    COLUMNS,
+    KINDS,
+    MARGIN,
+    SHOWN,
+    SIDE,
+    packed,
+    plan,
+    plans,
+    sheet,
+)
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
-from dmlteach.pretrained import recordings
-from dmlteach.widgets import BatchExplorer
-from dmlteach.widgets.batches import COLUMNS, KINDS, MARGIN, SHOWN, SIDE, packed, plan, plans, sheet
 
 SIZE = 16
 

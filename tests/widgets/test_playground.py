@@ -6,8 +6,8 @@ import re
 import pytest
 import torch
 
+from dmlteach.course.widgets import TripletPlayground, loss_and_gradient
 from dmlteach.errors import DMLTeachError
-from dmlteach.widgets import TripletPlayground, loss_and_gradient
 
 MARGIN = 0.2
 

@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from PIL import Image
 
 from dmlteach import data, models
+from dmlteach.course.widgets import RetrievalBrowser
+from dmlteach.course.widgets.retrieval_browser.strokes import EXAMPLES, draw_strokes, embed_drawing
+from dmlteach.course.widgets.thumbnails import sheet
 from dmlteach.data import ImageDataset
 from dmlteach.data.cache import resize
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
-from dmlteach.widgets import RetrievalBrowser
-from dmlteach.widgets.strokes import EXAMPLES, draw_strokes, embed_drawing
-from dmlteach.widgets.thumbnails import sheet
 
 NETWORKS = ("untrained", "softmax", "sst")
 ANGLE = [[[20.0, 20.0], [20.0, 80.0], [70.0, 80.0]]]

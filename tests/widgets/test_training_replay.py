@@ -19,14 +19,14 @@ import pytest
 import torch
 
 from dmlteach import losses, models
+from dmlteach.course.recordings import replay
+from dmlteach.course.recordings.__main__ import Recorder
+from dmlteach.course.widgets import TrainingReplay, live
+from dmlteach.course.widgets.training_replay.widget import ABOUT, curves, packed
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
-from dmlteach.pretrained import replay
-from dmlteach.pretrained.__main__ import Recorder
 from dmlteach.train import Run, fit
-from dmlteach.widgets import TrainingReplay, live
-from dmlteach.widgets.training_replay import ABOUT, curves, packed
 
 LAST = replay.COMMON["epochs"]
 every_run = pytest.mark.parametrize("name", replay.RUNS)
@@ -438,7 +438,7 @@ def test_the_live_run_cannot_be_shown_before_there_is_one(figure):
 LEFT_ALONE = """
 import time, torch
 torch.set_num_threads(2)
-from dmlteach.widgets import TrainingReplay, live
+from dmlteach.course.widgets import TrainingReplay, live
 replay = TrainingReplay()
 replay.train("triplet")
 while replay.live["status"] == "starting":

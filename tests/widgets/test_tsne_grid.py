@@ -9,15 +9,9 @@ import pytest
 import torch
 
 from dmlteach import models
-from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import embed
-from dmlteach.metrics import recall_at_k
-from dmlteach.plots.tsne import kept_neighbours, tsne
-from dmlteach.widgets import TSNEGrid
-from dmlteach.widgets.explorable import FOLDER
-from dmlteach.widgets.record_tsne import measure, stages, to_levels
-from dmlteach.widgets.tsne_grid import packed_recording
-from dmlteach.widgets.tsne_maps import (
+from dmlteach.course.widgets import TSNEGrid
+from dmlteach.course.widgets.explorable import FOLDER
+from dmlteach.course.widgets.tsne_grid.maps import (
     FILE,
     ITERATIONS,
     LEVELS,
@@ -30,6 +24,12 @@ from dmlteach.widgets.tsne_maps import (
     load_maps,
     settings,
 )
+from dmlteach.course.widgets.tsne_grid.record import measure, stages, to_levels
+from dmlteach.course.widgets.tsne_grid.widget import packed_recording
+from dmlteach.errors import DMLTeachError
+from dmlteach.evaluate import embed
+from dmlteach.metrics import recall_at_k
+from dmlteach.plots.tsne import kept_neighbours, tsne
 
 
 @pytest.fixture(scope="module")
@@ -185,4 +185,4 @@ def test_module_data_and_recording_are_small():
     assert len(TSNEGrid._esm.encode()) <= 40_000
     page = TSNEGrid()._repr_mimebundle_()[0]["text/html"]
     assert len(page) - len(TSNEGrid._esm) - len(TSNEGrid._css) <= 500_000
-    assert (FOLDER / FILE).stat().st_size <= 300_000
+    assert (FOLDER / "tsne_grid" / FILE).stat().st_size <= 300_000

@@ -1,0 +1,152 @@
+"""Parameters of a report, checked by name, type and value before anything runs."""
+
+import ast
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from dmlteach import course, models
+from dmlteach.course import execute
+from dmlteach.course.reports.subject import read_json
+from dmlteach.device import choose_device
+from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.options import at_least, check_type, pair, value_of
+from dmlteach.train import TrainConfig, resolve
+
+NOTEBOOK = course.CHECKOUT / "notebooks" / "reports" / "benchmark.ipynb"
+SHOW = ("permitted", "all", "none")  # images: where the data set may be passed on, always, never
+SINGULAR = "parameter of the report"
+# What a network that is there already has behind it.
+OF_TRAINING = (
+    "method", "epochs", "max_minutes", "batch_size", "batches_per_epoch", "loss", "sampler", "backbone",
+    "weights", "embedding_dim", "image_size", "learning_rate", "precision", "classes", "eval_every",
+)  # fmt: skip
+LEAST = {"seed": 0, "num_queries": 1, "map_points": 0}
+
+
+def defaults_of(notebook: Path = NOTEBOOK) -> dict[str, Any]:
+    """Names and default values in the parameters cell of a notebook.
+
+    Args:
+        notebook: a notebook with a cell tagged "parameters".
+
+    Raises:
+        DMLTeachError: there is no such notebook, or papermill is not installed.
+    """
+    if not notebook.is_file():
+        raise DMLTeachError(
+            f"no report notebook at {notebook}. It is part of the repository, not of the installed package: "
+            "clone the repository and run this command inside it."
+        )
+    execute.need("papermill")
+    import papermill
+
+    found = papermill.inspect_notebook(notebook)
+    return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
+
+
+def read(texts: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as they are written on a command line, each understood by its type.
+
+    Args:
+        texts: "NAME=VALUE", e.g. "weights=none" (the text none) or "classes=none" (no number).
+        defaults: of `defaults_of`.
+
+    Raises:
+        DMLTeachError: no name and value, an unknown name, or a value of another type.
+    """
+    found = {}
+    for text in texts:
+        name, value = pair(text, "parameters", "image_size=128")
+        _check_name(name, defaults)
+        found[name] = _from_text(name, value, _kind(name, defaults))
+    return found
+
+
+def check(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Refuse names, types, values and combinations that cannot be used.
+
+    Args:
+        given: parameters that the user chose.
+        defaults: of `defaults_of`.
+
+    Raises:
+        DMLTeachError: the first mistake, with what is possible.
+    """
+    for name, value in given.items():
+        _check_name(name, defaults)
+        check_type(name, _kind(name, defaults), value)
+        if name in LEAST:
+            at_least(name, value, LEAST[name])
+        if name in ("checkpoint", "baseline"):
+            _check_network(name, value)
+    chosen = {**defaults, **given}
+    if chosen.get("checkpoint") is not None:
+        for name in OF_TRAINING:
+            if name in given:
+                raise DMLTeachError(
+                    f"checkpoint={chosen['checkpoint']} reports on a network that is there already: "
+                    f"leave out {name}={given[name]}, which is about a training."
+                )
+    if "show_images" in chosen and chosen["show_images"] not in SHOW:
+        raise unknown_name("choice of show_images", chosen["show_images"], SHOW)
+    _check_training(chosen)
+
+
+def data_of(checkpoint: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Data set and root of the run to report on, where the user names no other data set.
+
+    Args:
+        checkpoint: as the user gave it.
+        given: parameters that the user chose.
+
+    Raises:
+        DMLTeachError: the run's config.json is damaged.
+    """
+    config = read_json(Path(checkpoint).expanduser() / "config.json").get("config", {}) if checkpoint else {}
+    if not config or given.get("dataset", config["dataset"]) != config["dataset"]:
+        return {}
+    return {name: config[name] for name in ("dataset", "root") if config[name] is not None}
+
+
+def _check_training(chosen: Mapping[str, Any]) -> None:
+    """The values that the trainer would refuse."""
+    known = {field.name for field in fields(TrainConfig)}
+    config = TrainConfig(**{name: value for name, value in chosen.items() if name in known})
+    choose_device(config.device)
+    resolve(config)
+
+
+def _check_name(name: str, defaults: Mapping[str, Any]) -> None:
+    if name not in defaults:
+        raise unknown_name(SINGULAR, name, [*defaults, "output"])
+
+
+def _check_network(name: str, value: str | None) -> None:
+    """A run folder, a model file or a shipped network; that it can be read is found out when it is."""
+    if value is None or value in models.SHIPPED or Path(value).expanduser().exists():
+        return
+    shipped = ", ".join(models.SHIPPED)
+    raise DMLTeachError(
+        f"{name}={value}: there is no such run folder or model file, and no shipped network is called so "
+        f"({shipped})."
+    )
+
+
+def _kind(name: str, defaults: Mapping[str, Any]) -> Any:
+    """Annotation of a parameter: the trainer's where it is one of its options, else that of the default."""
+    hints = typing.get_type_hints(TrainConfig)
+    default = defaults[name]
+    return hints.get(name, str | None if default is None else type(default))
+
+
+def _from_text(name: str, text: str, kind: Any) -> Any:
+    """`text` as the first of these types it can be; text itself needs no quotes and may have them."""
+    if kind is str or str in typing.get_args(kind) or typing.get_origin(kind) is typing.Literal:
+        quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+        return text[1:-1] if quoted else text
+    value = value_of(text)
+    check_type(name, kind, value)
+    return value

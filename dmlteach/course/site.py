@@ -1,0 +1,160 @@
+"""The site: Sphinx renders the executed chapters and `docs/`; it needs no network."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from dmlteach.course import execute
+from dmlteach.course.execute import CHECKOUT, PROFILES, need, notebooks
+from dmlteach.errors import DMLTeachError
+from dmlteach.files import damaged, read_json
+from dmlteach.options import at_least, one_of
+
+
+def build(
+    jobs: int | None = None,
+    force: bool = False,
+    profile: str = "fast",
+    checkout: str | Path = CHECKOUT,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Execute the notebooks that changed, or whose code did, and render all of them as `build/course/`.
+
+    Args:
+        jobs: notebooks executed at the same time; default: one per CPU core, at most 4.
+        force: execute every notebook, whether or not it changed.
+        profile: "fast" (a laptop without GPU) or "full".
+        checkout: the folder with `notebooks/` and `docs/`; `build/` is written there.
+        say: receives each line of progress.
+
+    Returns:
+        The first page of the site, which a browser opens by double-click.
+
+    Raises:
+        DMLTeachError: there are no notebooks, one of them fails (its name and cell are told), or
+            Sphinx warns.
+    """
+    one_of("profile", profile, PROFILES)
+    if jobs is not None:
+        at_least("jobs", jobs, 1)
+    checkout = Path(checkout)
+    started = time.perf_counter()
+    execute.execute_all(execute.plan(checkout, profile), jobs or execute.default_jobs(), force, say)
+    say("Rendering the site …")
+    index = render(checkout)
+    say(f"Done in {time.perf_counter() - started:.0f} s")
+    return index
+
+
+def render(checkout: Path) -> Path:
+    """Render `docs/` and the executed notebooks as `build/course/`; returns its first page.
+
+    Raises:
+        DMLTeachError: Sphinx failed or warned.
+    """
+    need("sphinx")
+    from dmlteach.course.widgets.page import playground_page  # loads torch, which the other steps do without
+
+    work = checkout / "build" / "site"
+    assemble(checkout, work / "source")
+    html = work / "html"
+    shutil.rmtree(html, ignore_errors=True)  # Sphinx would keep pages whose source has gone
+    command = [
+        *(sys.executable, "-m", "sphinx", "-q", "-b", "html", "-W", "--keep-going"),
+        *("-d", str(work / "doctrees"), str(work / "source"), str(html)),
+    ]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        shutil.rmtree(work / "doctrees", ignore_errors=True)  # or the next build would hide the warnings
+        raise DMLTeachError(f"the site could not be rendered:\n{done.stderr.strip()}")
+    (html / "playground.html").write_text(playground_page(), encoding="utf-8")
+    return publish(html, checkout / "build" / "course")
+
+
+def assemble(checkout: Path, source: Path) -> None:
+    """Lay `docs/`, executed notebooks and figures out as in the repository, so links hold in both."""
+    docs, executed = checkout / "docs", checkout / "build" / "notebooks"
+    wanted = {p.name if p.name in ("conf.py", "index.md") else f"docs/{p.name}": p for p in _files(docs, "*")}
+    wanted |= {f"docs/{p.parent.name}/{p.name}": p for p in _files(docs, "_*/*")}
+    wanted |= {f"notebooks/{p.name}": executed / p.name for p in notebooks(checkout)}
+    wanted |= {f"notebooks/reports/{p.name}": p for p in _files(executed / "reports", "*.ipynb")}
+    wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*") if p.suffix != ".md"}
+    for old in [p for p in source.rglob("*") if p.is_file()]:
+        if old.relative_to(source).as_posix() not in wanted:
+            old.unlink()
+    for name, path in wanted.items():
+        copy = source / name
+        content = (
+            without_kernel(path, elsewhere(checkout, name)) if path.suffix == ".ipynb" else path.read_bytes()
+        )
+        if not copy.exists() or copy.read_bytes() != content:  # Sphinx goes by the time stamp
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
+
+
+def without_kernel(path: Path, links: str = "") -> bytes:
+    """An executed notebook for readers who cannot ask: hints and a solution folded away below exercises."""
+    from dmlteach.course.exercises import folded
+
+    cure = "Remove it, and execute the notebook again: dmlteach course"
+    notebook = read_json(path, cure)
+    cells = []
+    try:
+        for cell in notebook["cells"]:
+            cells.append(cell)
+            asked = re.search(r'^check\("([\w.]+)"', "".join(cell["source"]), re.MULTILINE)
+            if asked and "exercise" in cell["metadata"].get("tags", []):
+                cell["outputs"] = []  # "not answered yet" is no news on a page where nobody can answer
+                cells.append(_markdown(f"folded-{asked[1].replace('.', '-')}", folded(asked[1])))
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise damaged(path, "a cell lacks what a notebook's cells have", cure) from error
+    if links:
+        cells.insert(1, _markdown("open-in", links))
+    return json.dumps(notebook | {"cells": cells}).encode()
+
+
+def _markdown(id: str, source: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "id": id, "metadata": {}, "source": source}
+
+
+def elsewhere(checkout: Path, name: str) -> str:
+    """Links that open a notebook where kernels run; empty unless `pyproject.toml` names a GitHub repository.
+
+    Args:
+        checkout: the folder with `pyproject.toml`.
+        name: path of the notebook in the repository.
+    """
+    about = checkout / "pyproject.toml"
+    project = tomllib.loads(about.read_text(encoding="utf-8"))["project"] if about.exists() else {}
+    address = project.get("urls", {}).get("Repository", "").rstrip("/").removesuffix(".git")
+    if not address.startswith("https://github.com/"):
+        return ""
+    repository = address.removeprefix("https://github.com/")
+    colab = f"https://colab.research.google.com/github/{repository}/blob/HEAD/{name}"
+    binder = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath={quote(name, safe='')}"
+    return f"Open in [Colab]({colab}) · [Binder]({binder}) · [GitHub]({address}/blob/HEAD/{name})"
+
+
+def publish(html: Path, site: Path) -> Path:
+    """Put a finished rendering in the place of the old one."""
+    new, old = site.with_name(".course.new"), site.with_name(".course.old")
+    for folder in (new, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(html, new, ignore=shutil.ignore_patterns(".buildinfo*", "objects.inv"))
+    if site.exists():
+        site.rename(old)
+    new.rename(site)
+    shutil.rmtree(old, ignore_errors=True)
+    return site / "index.html"
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(p for p in folder.glob(pattern) if p.is_file() and ".failed." not in p.name)

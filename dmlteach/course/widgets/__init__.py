@@ -1,0 +1,17 @@
+"""Explorable figures: each a small front-end module, fed by the library's own functions in the kernel."""
+
+from dmlteach.course.widgets.batch_explorer import BatchExplorer
+from dmlteach.course.widgets.playground import TripletPlayground
+from dmlteach.course.widgets.retrieval_browser import RetrievalBrowser
+from dmlteach.course.widgets.training_replay import TrainingReplay
+from dmlteach.course.widgets.tsne_grid import TSNEGrid
+from dmlteach.course.widgets.values import loss_and_gradient
+
+__all__ = [
+    "BatchExplorer",
+    "RetrievalBrowser",
+    "TSNEGrid",
+    "TrainingReplay",
+    "TripletPlayground",
+    "loss_and_gradient",
+]

@@ -1,0 +1,5 @@
+"""Queries, and what a network finds for them."""
+
+from dmlteach.course.widgets.retrieval_browser.widget import RetrievalBrowser
+
+__all__ = ["RetrievalBrowser"]
