@@ -176,7 +176,7 @@ def test_unknown_profile_names_the_valid_ones(checkout):
 
 
 def test_missing_tool_names_what_to_install(checkout, monkeypatch):
-    monkeypatch.setattr(course, "find_spec", lambda name: None)
+    monkeypatch.setattr(execute, "find_spec", lambda name: None)
     with pytest.raises(DMLTeachError, match=r"papermill is not installed.*dmlteach\[course\]"):
         run(checkout)
 
