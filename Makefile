@@ -4,8 +4,8 @@
 
 SYSTEM_PYTHON ?= python3
 JOBS ?= 2
-EXTRAS := course dev
-PACKAGE := .[course,dev]
+EXTRAS := all dev
+PACKAGE := .[all,dev]
 
 ifdef PYTHON
   READY := existing-environment

@@ -41,7 +41,7 @@ class Commands(TyperGroup):
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("dmlteach"):
                 raise
-            cure = 'install everything with: pip install -e ".[course]" (`dmlteach doctor` shows what works)'
+            cure = 'install everything with: pip install "dmlteach[all]" (`dmlteach doctor` shows what works)'
             raise _failed(f"the package {error.name} is not installed; {cure}") from None
         except OSError as error:
             if error.filename is None:
@@ -615,7 +615,7 @@ def lab(
     if not chosen:
         raise unknown_name("notebook", notebook, found)
     if find_spec("jupyterlab") is None:
-        raise DMLTeachError('JupyterLab is not installed; it comes with: pip install -e ".[course]"')
+        raise DMLTeachError('JupyterLab is not installed; it comes with: pip install "dmlteach[course]"')
     page = chosen[0].relative_to(course.CHECKOUT).as_posix()  # from the checkout, so that links to docs/ work
     command = [
         sys.executable,

@@ -14,7 +14,7 @@ OLDEST_PYTHON = (3, 11)
 GIB = 2**30
 ENOUGH_DISK = 5 * GIB  # environment, caches of decoded images, runs
 ENOUGH_MEMORY = 4 * GIB  # two notebooks at once
-INSTALL = 'pip install -e ".[course]"'
+INSTALL = 'pip install "dmlteach[course]"'
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
@@ -171,12 +171,15 @@ def missing_packages(pyproject: Path, extras: tuple[str, ...] = ()) -> list[str]
     except ImportError:
         return ["packaging"]
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    wanted = list(project["dependencies"])
+    parts, waiting = project.get("optional-dependencies", {}), list(project["dependencies"])
     for extra in extras:
-        wanted += project["optional-dependencies"][extra]
+        waiting += parts[extra]
     missing = []
-    for text in wanted:
-        requirement = Requirement(text)
+    while waiting:
+        requirement = Requirement(waiting.pop(0))
+        if requirement.name == project.get("name"):  # a part of several others
+            waiting += [text for extra in sorted(requirement.extras) for text in parts[extra]]
+            continue
         if requirement.marker and not requirement.marker.evaluate():
             continue
         if requirement.name.startswith("faiss-") and find_spec("faiss"):

@@ -27,8 +27,11 @@ def check(path: str | Path) -> None:
     suffix = Path(path).suffix
     if suffix not in FORMATS:
         raise DMLTeachError(f"embeddings are written as {' or '.join(FORMATS)}, not as {str(path)!r}.")
-    if suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise DMLTeachError(f"{path} needs pyarrow: pip install pyarrow (or write to a file .npz).")
+    missing = [package for package in ("pandas", "pyarrow") if find_spec(package) is None]
+    if suffix == ".parquet" and missing:
+        raise DMLTeachError(
+            f"{path} needs {missing[0]}: pip install 'dmlteach[parquet]' (or write to a file .npz)."
+        )
     files.check_place(path)
 
 

@@ -516,7 +516,7 @@ def stand_in(monkeypatch, function: str, answer: object) -> Mock:
 
 
 def test_course_passes_its_options_on(monkeypatch):
-    build = stand_in(monkeypatch, "dmlteach.course:build", Path("build/course/index.html"))
+    build = stand_in(monkeypatch, "dmlteach.course.site:build", Path("build/course/index.html"))
     done = run("course", "--jobs", "1", "--force", "--profile", "full")
     assert "index.html" in done.output
     options = build.call_args.kwargs

@@ -116,4 +116,4 @@ def test_an_extra_counts_only_where_it_is_asked_for(tmp_path):
 
 
 def test_this_environment_lacks_nothing(checkout: Path):
-    assert doctor.missing_packages(checkout / "pyproject.toml", ("course", "dev")) == []
+    assert doctor.missing_packages(checkout / "pyproject.toml", ("all", "dev")) == []

@@ -77,7 +77,7 @@ def test_a_parquet_table_has_a_row_for_each_image(images, tmp_path, monkeypatch)
 
 def test_a_missing_package_and_an_unknown_ending_are_one_error_with_the_cure(images, tmp_path, monkeypatch):
     monkeypatch.setattr(embeddings, "find_spec", lambda name: None)
-    with pytest.raises(DMLTeachError, match="pip install pyarrow"):
+    with pytest.raises(DMLTeachError, match=r"needs pandas: pip install 'dmlteach\[parquet\]'"):
         embeddings.write(tmp_path / "z.parquet", Z, images)
     with pytest.raises(DMLTeachError, match=r"\.npz or \.parquet, not as 'z.csv'"):
         embeddings.check("z.csv")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,10 +24,19 @@ LINUX = {"sys_platform": "linux", "platform_machine": "x86_64", "python_version"
 
 def wanted() -> dict[str, Requirement]:
     """Requirements of the package, its course and its development on Linux, by name."""
-    extras = PROJECT["optional-dependencies"]
-    texts = [*PROJECT["dependencies"], *extras["course"], *extras["dev"]]
-    requirements = [Requirement(text) for text in texts]
+    requirements = [*map(Requirement, PROJECT["dependencies"]), *part("all"), *part("dev")]
     return {canonicalize_name(r.name): r for r in requirements if not r.marker or r.marker.evaluate(LINUX)}
+
+
+def part(extra: str) -> Iterator[Requirement]:
+    """What an optional part of the package asks for, the parts it is made of included."""
+    for text in PROJECT["optional-dependencies"][extra]:
+        requirement = Requirement(text)
+        if requirement.name == PROJECT["name"]:
+            for other in sorted(requirement.extras):
+                yield from part(other)
+        else:
+            yield requirement
 
 
 def locked() -> dict[str, str]:
@@ -49,9 +59,10 @@ def test_the_lock_file_satisfies_every_requirement():
         assert requirement.specifier.contains(versions[name], prereleases=True), f"{name} {versions[name]}"
 
 
-def test_dev_holds_the_optional_parts():
-    extras = PROJECT["optional-dependencies"]
-    assert set(extras["timm"]) | set(extras["tensorboard"]) <= set(extras["dev"])
+def test_all_holds_every_part_that_a_user_can_ask_for():
+    names = {r.name for r in part("all")}
+    for extra in set(PROJECT["optional-dependencies"]) - {"dev"}:
+        assert {r.name for r in part(extra)} <= names, extra
 
 
 def conda_requirements() -> dict[str, Requirement]:
