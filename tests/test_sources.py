@@ -14,15 +14,16 @@ def reached(tmp_path, line):
 @pytest.mark.parametrize(
     ("line", "files"),
     [
-        ("from dmlteach import published", {"published.py"}),
-        ("from dmlteach import (published, export)", {"published.py", "export.py"}),
+        ("from dmlteach import published", {"course/published.py"}),
+        ("from dmlteach import (published, export)", {"course/published.py", "export.py"}),
         ("import dmlteach.search", {"search.py", "models/model.py"}),
         ("from dmlteach.plots.tsne import tsne_map as drawn", {"plots/tsne.py", "plots/style.py"}),
-        ("dmlteach.course.figures.draw(name)", {"figures.py"}),
-        ("from dmlteach import fit", {"train.py", "models/model.py"}),
+        ("dmlteach.figures.draw(name)", {"course/figures.py"}),
+        ("from dmlteach import fit", {"train/loop.py", "models/model.py"}),
         ("program = 'from dmlteach.export import write'", {"export.py"}),
         ("!dmlteach doctor", {"cli.py", "doctor.py"}),
-        ("from dmlteach.course.widgets import TSNEGrid", {"widgets/__init__.py", "widgets/tsne_grid.py"}),
+        ("from dmlteach.widgets import TSNEGrid", {"course/widgets/tsne_grid/widget.py"}),
+        ("from dmlteach.course.exercises.looking import two_maps", {"course/exercises/looking.py"}),
     ],
 )
 def test_a_line_reaches_the_files_that_it_needs(tmp_path, line, files):
@@ -30,7 +31,7 @@ def test_a_line_reaches_the_files_that_it_needs(tmp_path, line, files):
 
 
 def test_a_line_does_not_reach_other_files(tmp_path):
-    assert not {"doctor.py", "cli.py", "figures.py"} & reached(tmp_path, "from dmlteach import losses")
+    assert not {"doctor.py", "cli.py", "course/figures.py"} & reached(tmp_path, "from dmlteach import losses")
 
 
 def test_what_a_module_imports_in_turn_is_its_code():
