@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from torch import Tensor
@@ -27,10 +27,9 @@ def check(path: str | Path) -> None:
     suffix = Path(path).suffix
     if suffix not in FORMATS:
         raise DMLTeachError(f"embeddings are written as {' or '.join(FORMATS)}, not as {str(path)!r}.")
-    missing = [package for package in ("pandas", "pyarrow") if find_spec(package) is None]
-    if suffix == ".parquet" and missing:
+    if suffix == ".parquet" and find_spec("pyarrow") is None:
         raise DMLTeachError(
-            f"{path} needs {missing[0]}: pip install 'dmlteach[parquet]' (or write to a file .npz)."
+            f"{path} needs pyarrow: pip install 'dmlteach[parquet]' (or write to a file .npz)."
         )
     files.check_place(path)
 
@@ -67,9 +66,10 @@ def _write_npz(file: BinaryIO, embeddings: np.ndarray, images: ImageDataset) -> 
 
 
 def _write_parquet(file: BinaryIO, embeddings: np.ndarray, images: ImageDataset) -> None:
-    import pandas as pd
+    import pyarrow
+    from pyarrow import parquet
 
-    columns: dict[str, object] = {}
+    columns: dict[str, Any] = {}
     if images.paths is not None:
         columns["path"] = images.paths
     if images.class_names:
@@ -77,4 +77,4 @@ def _write_parquet(file: BinaryIO, embeddings: np.ndarray, images: ImageDataset)
         columns["label"] = images.labels.numpy()
         columns["class"] = [names[label] for label in images.labels.tolist()]
     columns["embedding"] = list(embeddings)
-    pd.DataFrame(columns).to_parquet(file, index=False)
+    parquet.write_table(pyarrow.table(columns), file)

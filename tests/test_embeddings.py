@@ -1,8 +1,7 @@
 """Embeddings as a file: what is read back is what was embedded, with paths and classes."""
 
-from typing import BinaryIO
-
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -10,11 +9,6 @@ from PIL import Image
 from dmlteach import embeddings
 from dmlteach.data import load, pictures
 from dmlteach.errors import DMLTeachError
-
-try:
-    import pyarrow
-except ImportError:  # Parquet is optional
-    pyarrow = None
 
 
 @pytest.fixture
@@ -51,22 +45,11 @@ def test_what_there_is_not_is_left_out(tmp_path):
     assert set(np.load(tmp_path / "drawn.npz")) == {"embeddings", "labels", "class_names"}
 
 
-def test_a_parquet_table_has_a_row_for_each_image(images, tmp_path, monkeypatch):
-    import pandas as pd
-
-    written: list[pd.DataFrame] = []
-    if pyarrow is None:  # the table that pandas would be given
-
-        def keep(table: pd.DataFrame, file: BinaryIO, index: bool) -> None:
-            assert index is False and file.writable()
-            written.append(table)
-
-        monkeypatch.setattr(pd.DataFrame, "to_parquet", keep)
-        monkeypatch.setattr(embeddings, "check", lambda path: None)
+def test_a_parquet_table_has_a_row_for_each_image(images, tmp_path):
     file = tmp_path / "new" / "z.parquet"
     embeddings.write(file, Z, images)
     assert list(file.parent.iterdir()) == [file]
-    table = written[0] if pyarrow is None else pd.read_parquet(file)
+    table = pd.read_parquet(file)
     assert list(table.columns) == ["path", "label", "class", "embedding"]
     assert table["path"].tolist() == PATHS
     assert table["label"].tolist() == [0, 1, 1, -1]
@@ -77,7 +60,7 @@ def test_a_parquet_table_has_a_row_for_each_image(images, tmp_path, monkeypatch)
 
 def test_a_missing_package_and_an_unknown_ending_are_one_error_with_the_cure(images, tmp_path, monkeypatch):
     monkeypatch.setattr(embeddings, "find_spec", lambda name: None)
-    with pytest.raises(DMLTeachError, match=r"needs pandas: pip install 'dmlteach\[parquet\]'"):
+    with pytest.raises(DMLTeachError, match=r"needs pyarrow: pip install 'dmlteach\[parquet\]'"):
         embeddings.write(tmp_path / "z.parquet", Z, images)
     with pytest.raises(DMLTeachError, match=r"\.npz or \.parquet, not as 'z.csv'"):
         embeddings.check("z.csv")

@@ -93,6 +93,36 @@ def test_imports_follow_the_one_way_flow(path):
     assert not against
 
 
+# What reads no notebook, draws no picture and speaks to no terminal needs nothing that does.
+SURFACE = {"plots", "search", "export", "course", "doctor", "cli", "__main__"}
+OF_THE_SURFACE = {
+    "IPython", "anywidget", "ipywidgets", "matplotlib", "openTSNE", "pandas", "papermill", "rich", "seaborn",
+    "typer",
+}  # fmt: skip
+LIBRARY = [path for path in FILES if part(module_name(path)) not in SURFACE]
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=ids(LIBRARY))
+def test_the_library_imports_nothing_that_draws_or_speaks(path):
+    named = {
+        name.split(".")[0]
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([str(node.module)] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+    }
+    assert not named & OF_THE_SURFACE
+
+
+def test_only_the_command_line_and_the_course_use_the_course():
+    users = {
+        part(module_name(path))
+        for path in FILES
+        for imported, _ in imported_modules(path)
+        if part(imported) == "course"
+    }
+    assert users <= {"course", "cli"}
+
+
 def test_no_modules_import_each_other_in_a_circle():
     graph = {
         name: {imported for imported, _ in imported_modules(path) if imported != name}
