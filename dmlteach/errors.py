@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 SHOWN = 80  # names; of more, only those that resemble what was given
 
@@ -48,3 +49,18 @@ def unknown_name(kind: str, given: object, known: Iterable[str]) -> DMLTeachErro
     if len(known) > SHOWN:
         known = [*(get_close_matches(str(given), known, n=SHOWN // 4, cutoff=0.3) or known[:SHOWN]), "…"]
     return DMLTeachError(f"unknown {kind} {given!r}{hint} Known: {', '.join(known)}")
+
+
+def need(module: str, part: str) -> None:
+    """Say where a package comes from that is not installed.
+
+    Args:
+        module: of the package.
+        part: optional part of dmlteach that asks for it.
+
+    Raises:
+        ModuleNotFoundError: it is not there, and how to get it.
+    """
+    if find_spec(module) is None:
+        told = f"{module} is not installed; it comes with: pip install 'dmlteach[{part}]'"
+        raise ModuleNotFoundError(told, name=module)

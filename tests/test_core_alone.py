@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -83,3 +84,17 @@ def test_what_an_optional_part_needs_is_one_sentence_with_the_part():
     done = alone("from dmlteach.__main__ import main\nmain()")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert re.search(r"needs (typer|rich|shellingham): pip install 'dmlteach\[cli\]'", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("from dmlteach.plots import curves", "plots"),
+        ("import dmlteach; dmlteach.widgets.TSNEGrid", "course"),
+        ("from dmlteach.widgets import TSNEGrid", "course"),
+    ],
+)
+def test_an_import_that_lacks_its_part_says_which_to_install(line, part):
+    done = alone(line)
+    assert done.returncode == 1
+    assert f"is not installed; it comes with: pip install 'dmlteach[{part}]'" in done.stderr.splitlines()[-1]

@@ -1,5 +1,10 @@
 """Explorable figures: each a small front-end module, fed by the library's own functions in the kernel."""
 
+# ruff: noqa: E402 (a missing package is told before something imports it)
+from dmlteach.errors import need
+
+need("anywidget", "course")
+
 from dmlteach.course.widgets.batch_explorer import BatchExplorer
 from dmlteach.course.widgets.playground import TripletPlayground
 from dmlteach.course.widgets.retrieval_browser import RetrievalBrowser
