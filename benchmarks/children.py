@@ -147,7 +147,7 @@ def _child(
             code = FINISHED
     except DMLTeachError as error:
         code = MISTAKE
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")  # in one piece: several processes write there
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BaseException:
