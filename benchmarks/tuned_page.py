@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from benchmarks import grid
-from benchmarks.tuning import OPTIONS, SAMPLERS, WITH_DAS, WITH_SAMPLERS, Cell, Rows, cells, default
+from benchmarks.tuning import OPTIONS, SAMPLERS, WITH_DAS, WITH_SAMPLERS, Cell, Rows, cells, own_value
 from dmlteach import methods
 from dmlteach.plots.curves import mean_and_interval
 
@@ -12,7 +12,6 @@ MEASURED = "Recall@1 | MAP@R | seeds | training, s | of it planning"
 
 def page(rows: Rows) -> Iterator[str]:
     """The tables as Markdown."""
-    finals = [row for row in rows.rows if row["what"]["stage"] == "final" and "recall@1" in row]
     machines = sorted({row["made_with"]["device"] for row in rows.rows})
     jobs = {row["side_by_side"] for row in rows.rows}
     tuned, final = (
@@ -29,26 +28,26 @@ def page(rows: Rows) -> Iterator[str]:
     yield "### Methods\n"
     yield f"| method | sampler | learning rate | option | {MEASURED} |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    plain = {cell: over_seeds(finals, cell) for cell, _ in cells()["methods"]}
+    plain = {cell: rows.of(cell, "final") for cell, _ in cells()["methods"]}
     for cell, found in sorted(plain.items(), key=lambda item: -mean_recall(item[1])):
         if found:
             sampler = methods.get(cell[0]).sampler
             yield f"| `{cell[0]}` | {sampler} | {chosen(rows, cell)} | {numbers(found)} |"
-    yield from page_of_samplers(rows, finals, plain)
+    yield from page_of_samplers(rows)
     yield from page_of_das(rows)
 
 
-def page_of_samplers(rows: Rows, finals: list[dict], plain: dict[Cell, list[dict]]) -> Iterator[str]:
+def page_of_samplers(rows: Rows) -> Iterator[str]:
     """The same loss in other batches, and what they gain over random ones, seed by seed."""
     yield "\n### Samplers\n"
     yield "Rate and option are those chosen for the method with its own sampler, not for each.\n"
     yield f"| method | sampler | {MEASURED} | more than with random, same seeds |"
     yield "|---|---|---|---|---|---|---|---|"
     for name in WITH_SAMPLERS:
-        random = over_seeds(finals, (name, "with random"))
+        random = rows.of((name, "with random"), "final")
         for sampler in SAMPLERS:
             own = sampler == methods.get(name).sampler
-            found = plain[(name, "")] if own else over_seeds(finals, (name, f"with {sampler}"))
+            found = rows.of((name, "" if own else f"with {sampler}"), "final")
             if found:
                 gain = "" if sampler == "random" else grid.percent(paired(found, random))
                 yield f"| `{name}` | {sampler}{' (its own)' if own else ''} | {numbers(found)} | {gain} |"
@@ -72,10 +71,6 @@ def page_of_das(rows: Rows) -> Iterator[str]:
                 yield f"| {what} | {chosen(rows, (name, about))} | {100 * best['recall@1']:.1f} % |"
 
 
-def over_seeds(finals: list[dict], cell: Cell) -> list[dict]:
-    return [row for row in finals if row["what"]["cell"] == list(cell)]
-
-
 def mean_recall(found: list[dict]) -> float:
     return sum(row["recall@1"] for row in found) / len(found) if found else 0.0
 
@@ -92,8 +87,7 @@ def chosen(rows: Rows, cell: Cell) -> str:
     loss = options.get("loss_options", {})
     if cell[1] == "" and cell[0] in OPTIONS and not loss:
         name = OPTIONS[cell[0]][0]
-        own = methods.adapt(methods.get(cell[0]), "omniglot").loss_options.get(name)
-        loss = {name: default(cell[0], name) if own is None else own}
+        loss = {name: own_value(cell[0], name)}
     shown = ", ".join(f"{name} {value:g}{end_of(cell, value)}" for name, value in loss.items())
     return f"{rate:g}{' (an end)' if at_end else ''} | {shown}"
 

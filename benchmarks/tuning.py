@@ -84,13 +84,23 @@ class Rows:
         self.done.add(key(row["what"]))
 
     def of(self, cell: Cell, stage: str) -> list[dict[str, Any]]:
+        """The runs of a cell that came to an end."""
         return [
-            row for row in self.rows if row["what"]["cell"] == list(cell) and row["what"]["stage"] == stage
+            row
+            for row in self.rows
+            if (row["what"]["cell"], row["what"]["stage"]) == (list(cell), stage) and "recall@1" in row
         ]
 
-    def best(self, cell: Cell) -> dict[str, Any] | None:
-        """The tuning run with the highest Recall@1 on val; of equals the smallest rate."""
-        found = [row for row in self.of(cell, "tuning") if "recall@1" in row]
+    def best(self, cell: Cell, by_recipe: bool = False) -> dict[str, Any] | None:
+        """The tuning run with the highest Recall@1 on val; of equals the smallest rate.
+
+        Args:
+            cell: what was tuned.
+            by_recipe: only among the runs with the recipe's own value of the loss's option.
+        """
+        found = self.of(cell, "tuning")
+        if by_recipe:
+            found = [row for row in found if "loss_options" not in row["what"]["options"]]
         found.sort(key=lambda row: (-row["recall@1"], row["what"]["options"]["learning_rate"]))
         return found[0] if found else None
 
@@ -114,28 +124,27 @@ def tuning(rows: Rows) -> Iterator[list[dict]]:
     for _ in range(2):
         further = []
         for cell, options in every:
-            best = rows.best(cell)
+            best = rows.best(cell, by_recipe=True)
             rate = best and best["what"]["options"]["learning_rate"]
             if rate in FURTHER:
                 further.append(task(cell, "tuning", options, FURTHER[rate], 0))
         yield further
     other = []
     for cell, options in cells()["methods"]:
-        best, (name, values) = rows.best(cell), OPTIONS.get(cell[0], ("", ()))
-        recipe = methods.adapt(methods.get(cell[0]), "omniglot").loss_options.get(name)
-        if best and "loss_options" not in best["what"]["options"]:
-            rate = best["what"]["options"]["learning_rate"]
+        best = rows.best(cell, by_recipe=True)
+        if best and cell[0] in OPTIONS:
+            name, values = OPTIONS[cell[0]]
+            rate, own = best["what"]["options"]["learning_rate"], own_value(cell[0], name)
             other += [
-                task(cell, "tuning", options, rate, 0, **{name: value})
-                for value in values
-                if value != (default(cell[0], name) if recipe is None else recipe)
+                task(cell, "tuning", options, rate, 0, **{name: value}) for value in values if value != own
             ]
     yield other
 
 
-def default(method: str, option: str) -> Any:
-    """The value that a loss has where neither recipe nor data set gives one."""
-    return losses.options(methods.get(method).loss)[option].default
+def own_value(method: str, option: str) -> Any:
+    """The value of its loss's option that a method has on these drawings by its recipe."""
+    recipe = methods.adapt(methods.get(method), "omniglot")
+    return recipe.loss_options.get(option, losses.options(recipe.loss)[option].default)
 
 
 def finals(rows: Rows) -> Iterator[list[dict]]:

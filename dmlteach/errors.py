@@ -51,6 +51,10 @@ def unknown_name(kind: str, given: object, known: Iterable[str]) -> DMLTeachErro
     return DMLTeachError(f"unknown {kind} {given!r}{hint} Known: {', '.join(known)}")
 
 
+class MissingPartError(DMLTeachError, ModuleNotFoundError):
+    """A package of an optional part of dmlteach is not installed."""
+
+
 def need(module: str, part: str) -> None:
     """Say where a package comes from that is not installed.
 
@@ -59,8 +63,7 @@ def need(module: str, part: str) -> None:
         part: optional part of dmlteach that asks for it.
 
     Raises:
-        ModuleNotFoundError: it is not there, and how to get it.
+        MissingPartError: it is not there, and how to get it.
     """
     if find_spec(module) is None:
-        told = f"{module} is not installed; it comes with: pip install 'dmlteach[{part}]'"
-        raise ModuleNotFoundError(told, name=module)
+        raise MissingPartError(f"{module} is not installed; it comes with: pip install 'dmlteach[{part}]'")

@@ -109,3 +109,16 @@ def test_the_page_of_tuned_methods_is_drawn_from_its_committed_rows():
     home = Path(benchmarks.__file__).parent
     rows = tuning.Rows(home / "tuned.jsonl")
     assert (home / "tuned.md").read_text().splitlines() == "\n".join(tuned_page.page(rows)).splitlines()
+
+
+def test_what_an_interruption_left_out_of_the_options_is_still_tried(tmp_path):
+    """Also where a value that was tried is better than the recipe's own."""
+    rows = tuning.Rows(tmp_path / "rows.jsonl")
+    for rate in tuning.RATES:
+        row = {"what": tuning.task(("triplet", ""), "tuning", {"method": "triplet"}, rate, 0)}
+        rows.add({**row, "recall@1": 0.8 if rate == 1e-3 else 0.1})
+    tried = tuning.task(("triplet", ""), "tuning", {"method": "triplet"}, 1e-3, 0, margin=1.0)
+    rows.add({"what": tried, "recall@1": 0.9})
+    *_, last = tuning.tuning(rows)
+    missing = [what["options"] for what in last if tuning.key(what) not in rows.done]
+    assert [(o["learning_rate"], o["loss_options"]) for o in missing] == [(1e-3, {"margin": 5.0})]

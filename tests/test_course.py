@@ -8,7 +8,7 @@ import sys
 import nbformat
 import pytest
 
-from dmlteach import course, sources
+from dmlteach import course, errors, sources
 from dmlteach.course import execute, site
 from dmlteach.errors import DMLTeachError
 
@@ -176,7 +176,7 @@ def test_unknown_profile_names_the_valid_ones(checkout):
 
 
 def test_missing_tool_names_what_to_install(checkout, monkeypatch):
-    monkeypatch.setattr(execute, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
     with pytest.raises(DMLTeachError, match=r"papermill is not installed.*dmlteach\[course\]"):
         run(checkout)
 

@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from importlib.util import find_spec
 from itertools import takewhile
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from dmlteach import files
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, need
 from dmlteach.files import read_json
 from dmlteach.sources import PACKAGE, code_of_notebook
 
@@ -101,7 +100,7 @@ def default_jobs() -> int:
 
 def execute_all(tasks: list[dict[str, Any]], jobs: int, force: bool, say: Callable[[str], None]) -> None:
     """Execute the notebooks that are not current, `jobs` at a time; the first failure ends it."""
-    need("papermill")
+    need("papermill", "course")
     waiting = [t for t in tasks if force or not is_current(t)]
     say(f"{len(waiting)} of {len(tasks)} notebooks to execute, {min(jobs, len(waiting) or 1)} at a time")
     if not waiting:
@@ -266,9 +265,3 @@ def kernel_of_this_python(threads: int = 0) -> Iterator[None]:
                 del os.environ["JUPYTER_PATH"]
             else:
                 os.environ["JUPYTER_PATH"] = before
-
-
-def need(module: str) -> None:
-    """Raise unless a tool of the course is installed."""
-    if find_spec(module) is None:
-        raise DMLTeachError(f"{module} is not installed; it comes with: pip install 'dmlteach[course]'")

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from dmlteach.course import execute
-from dmlteach.course.execute import CHECKOUT, PROFILES, need, notebooks
-from dmlteach.errors import DMLTeachError
+from dmlteach.course.execute import CHECKOUT, PROFILES, notebooks
+from dmlteach.errors import DMLTeachError, need
 from dmlteach.files import damaged, read_json
 from dmlteach.options import at_least, one_of
 
@@ -60,7 +60,7 @@ def render(checkout: Path) -> Path:
     Raises:
         DMLTeachError: Sphinx failed or warned.
     """
-    need("sphinx")
+    need("sphinx", "course")
     from dmlteach.course.widgets.page import playground_page  # loads torch, which the other steps do without
 
     work = checkout / "build" / "site"

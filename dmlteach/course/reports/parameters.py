@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dmlteach import course, models
-from dmlteach.course import execute
 from dmlteach.course.reports.subject import read_json
 from dmlteach.device import choose_device
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import DMLTeachError, need, unknown_name
 from dmlteach.options import at_least, check_type, pair, value_of
 from dmlteach.train import TrainConfig, resolve
 
@@ -40,7 +39,7 @@ def defaults_of(notebook: Path = NOTEBOOK) -> dict[str, Any]:
             f"no report notebook at {notebook}. It is part of the repository, not of the installed package: "
             "clone the repository and run this command inside it."
         )
-    execute.need("papermill")
+    need("papermill", "course")
     import papermill
 
     found = papermill.inspect_notebook(notebook)
