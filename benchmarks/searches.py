@@ -7,9 +7,9 @@ import torch
 
 from benchmarks import definitions
 from benchmarks.measure import in_turns, ratio
-from dmlteach.class_tree import class_tree
 from dmlteach.interfaces import Space
 from dmlteach.losses.clustering import violating_medoids
+from dmlteach.samplers.class_tree import class_tree
 from dmlteach.samplers.smart import mine
 
 

@@ -14,9 +14,9 @@ __version__ = "0.1.0"
 FUNCTIONS = {  # public name: module that defines it, and its name there
     "DMLTeachError": ("errors", "DMLTeachError"),
     "TrainConfig": ("train", "TrainConfig"),
-    "embed": ("evaluate", "embed"),
-    "evaluate": ("evaluate", "evaluate"),
-    "evaluate_domains": ("evaluate", "evaluate_domains"),
+    "embed": ("embeddings", "embed"),
+    "evaluate": ("evaluation", "evaluate"),
+    "evaluate_domains": ("evaluation", "evaluate_domains"),
     "fit": ("train", "fit"),
     "load_model": ("models", "load"),
 }
@@ -42,14 +42,16 @@ IN_THE_COURSE = {  # by the name they also answer to here
     "published": "course.published",
     "widgets": "course.widgets",
 }
+# `from dmlteach.evaluate import embed` stands in notebooks that were written before these moved.
+ALIASES = {**IN_THE_COURSE, "das": "objective.das", "evaluate": "evaluation"}
 
 __all__ = [*FUNCTIONS, *MODULES, *IN_THE_COURSE]
 
 if TYPE_CHECKING:
+    from dmlteach.embeddings import embed as embed
     from dmlteach.errors import DMLTeachError as DMLTeachError
-    from dmlteach.evaluate import embed as embed
-    from dmlteach.evaluate import evaluate as evaluate
-    from dmlteach.evaluate import evaluate_domains as evaluate_domains
+    from dmlteach.evaluation import evaluate as evaluate
+    from dmlteach.evaluation import evaluate_domains as evaluate_domains
     from dmlteach.models import load as load_model  # noqa: F401
     from dmlteach.train import TrainConfig as TrainConfig
     from dmlteach.train import fit as fit
@@ -60,8 +62,8 @@ def __getattr__(name: str) -> Any:
     if name in FUNCTIONS:
         module, attribute = FUNCTIONS[name]
         return getattr(importlib.import_module(f"dmlteach.{module}"), attribute)
-    if name in MODULES or name in IN_THE_COURSE:
-        return importlib.import_module(f"dmlteach.{IN_THE_COURSE.get(name, name)}")
+    if name in MODULES or name in ALIASES:
+        return importlib.import_module(f"dmlteach.{ALIASES.get(name, name)}")
     raise AttributeError(f"module 'dmlteach' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 
@@ -69,24 +71,14 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
 
-class _Package(ModuleType):
-    """Keeps `dmlteach.evaluate` the function: importing the module of that name would replace it."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "evaluate" and isinstance(value, ModuleType):
-            value = value.evaluate
-        super().__setattr__(name, value)
-
-
 class _Alias(ModuleType):
-    """So that `from dmlteach.exercises import check` finds what has its home in the course."""
+    """So that `from dmlteach.exercises import check` finds what has its home elsewhere."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(__getattr__(self.__name__.rpartition(".")[2]), name)
+        return getattr(importlib.import_module(f"dmlteach.{ALIASES[self.__name__.rpartition('.')[2]]}"), name)
 
 
-sys.modules[__name__].__class__ = _Package
-for _name in IN_THE_COURSE:
+for _name in ALIASES:
     sys.modules[f"{__name__}.{_name}"] = _Alias(f"{__name__}.{_name}")

@@ -300,8 +300,9 @@ def evaluate(
         raise DMLTeachError("--nmi-starts is about the clustering of --nmi; give both.")
     if output:
         check_place(output)
-    from dmlteach import baseline, data, evaluate_domains, recall
+    from dmlteach import data, evaluate_domains
     from dmlteach import evaluate as measure
+    from dmlteach.evaluation import before_training, recall
 
     ks = None if recall_at is None else recall.parse(recall_at)
     model = _trained_or_backbone(checkpoint, backbone, weights, image_size)
@@ -331,8 +332,8 @@ def evaluate(
     )
     before, unknown = None, ""
     if checkpoint:
-        before, unknown = baseline.untrained(checkpoint, numbers, dataset, split, options, images)
-    _print_metrics(numbers, before, baseline.called(checkpoint) if checkpoint else "untrained")
+        before, unknown = before_training.untrained(checkpoint, numbers, dataset, split, options, images)
+    _print_metrics(numbers, before, before_training.called(checkpoint) if checkpoint else "untrained")
     if unknown:
         typer.echo(f"untrained      not known: {unknown}")
     if output:
@@ -373,10 +374,10 @@ def embed(
         place = "takes the place of a data set"
         _refuse_beside(ctx, "images", place, ["dataset", "root", "split", "classes", "dataset_option"])
     from dmlteach import data, embeddings
-    from dmlteach.evaluate import embed as embedded
+    from dmlteach.embeddings import embed as embedded
     from dmlteach.inputs import collapse_sentence, is_collapsed
 
-    embeddings.check(output)
+    embeddings.check_file(output)
     model = _trained_or_backbone(checkpoint, backbone, weights, image_size)
     if images:
         pictures = data.pictures.load(images, model.spec.channels)

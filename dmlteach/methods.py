@@ -29,7 +29,7 @@ class Method:
         paper: source.
         loss, loss_options: see `dmlteach.losses.names()`.
         sampler, sampler_options: see `dmlteach.samplers.names()`.
-        das, das_options: densely-anchored sampling before the loss, see `dmlteach.das.DAS`.
+        das, das_options: densely-anchored sampling before the loss, see `dmlteach.objective.DAS`.
         memory: embeddings of earlier batches to compare with; None for none.
         batch_size: images per batch.
         batches_per_epoch: None for len(data) // batch_size.

@@ -12,8 +12,8 @@ from torch import Tensor
 from dmlteach.data import ImageDataset, pictures
 from dmlteach.data.pictures import NO_CLASS
 from dmlteach.distances import cosine_to, distance, squared_distances_to
+from dmlteach.embeddings import cached_for, embed
 from dmlteach.errors import DMLTeachError, printable
-from dmlteach.evaluate import cached_for, embed
 from dmlteach.inputs import collapse_sentence, is_collapsed
 from dmlteach.models import Model
 

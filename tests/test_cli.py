@@ -374,7 +374,7 @@ def photo_model(tmp_path) -> str:
 
 def test_embed_takes_a_run_and_a_data_set(tmp_path):
     from dmlteach.data import load
-    from dmlteach.evaluate import embed
+    from dmlteach.embeddings import embed
 
     trained = run("train", "--output", str(tmp_path / "run"), "--epochs", "1", *SMALL)
     assert trained.exit_code == 0, trained.output

@@ -25,7 +25,7 @@ TRAIN = """
 import torch
 import dmlteach
 from dmlteach import data, losses, metrics, models, samplers
-from dmlteach.evaluate import embed
+from dmlteach.embeddings import embed
 options = dict(classes=24, batch_size=48, embedding_dim=16, epochs=1, eval_every=0, progress=False)
 for method in ("sst", "htl", "smart_mining", "clustering", "margin"):
     result = dmlteach.fit(dmlteach.TrainConfig(method=method, output=f"{folder}/{method}", **options))

@@ -1,19 +1,16 @@
 """The device by its name."""
 
 import contextlib
-import importlib
 
 import pytest
 import torch
 
-from dmlteach import data, models
+from dmlteach import data, embeddings, models
 from dmlteach.data import augment
 from dmlteach.data.loader import prefetch
 from dmlteach.device import choose_device, moved, same_bits
 from dmlteach.errors import DMLTeachError
 from dmlteach.train.step import DelayedScalar
-
-evaluate = importlib.import_module("dmlteach.evaluate")  # the name in the package is the function's
 
 
 def pretend(monkeypatch, cuda: bool, mps: bool) -> None:
@@ -86,9 +83,9 @@ def test_the_pretended_device_loses_what_is_copied_without_waiting(late_device):
 def test_pixels_embeddings_and_augmentation_survive_a_device_that_copies_late(late_device, monkeypatch):
     images = data.cached(data.load("omniglot", "test", classes=2), 28, progress=False)
     model = models.pretrained("sst")
-    expected = evaluate.embed(model, images, "cpu")
-    monkeypatch.setattr(evaluate, "choose_device", lambda name: late_device)
-    assert torch.equal(evaluate.embed(model, images), expected)
+    expected = embeddings.embed(model, images, "cpu")
+    monkeypatch.setattr(embeddings, "choose_device", lambda name: late_device)
+    assert torch.equal(embeddings.embed(model, images), expected)
 
     read = [pixels for _, pixels in prefetch([[0, 1], [2], [3, 4]], images.gather, late_device)]
     assert torch.equal(torch.cat(read), images.gather(range(5)))

@@ -63,5 +63,5 @@ def test_a_missing_package_and_an_unknown_ending_are_one_error_with_the_cure(ima
     with pytest.raises(DMLTeachError, match=r"needs pyarrow: pip install 'dmlteach\[parquet\]'"):
         embeddings.write(tmp_path / "z.parquet", Z, images)
     with pytest.raises(DMLTeachError, match=r"\.npz or \.parquet, not as 'z.csv'"):
-        embeddings.check("z.csv")
+        embeddings.check_file("z.csv")
     assert not (tmp_path / "z.parquet").exists()

@@ -15,8 +15,8 @@ from torch import nn
 
 from dmlteach import export, models
 from dmlteach.data import load, pictures
+from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import embed
 
 # What somebody without dmlteach writes: files in, embeddings out, by the words of the JSON file.
 ELSEWHERE = """

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from dmlteach import data, losses, methods, models, samplers
+from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import embed, evaluate
+from dmlteach.evaluation import evaluate
 from dmlteach.train import TrainConfig, fit, resolve
 from tests.train.runs import TINY
 

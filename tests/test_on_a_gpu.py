@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from dmlteach import data, distances, losses, methods, metrics, models, neighbors
-from dmlteach.cross_batch_memory import CrossBatchMemory
-from dmlteach.das import DAS
 from dmlteach.device import choose_device
 from dmlteach.distributed import World
-from dmlteach.evaluate import embed, evaluate
+from dmlteach.embeddings import embed
+from dmlteach.evaluation import evaluate
+from dmlteach.objective.cross_batch_memory import CrossBatchMemory
+from dmlteach.objective.das import DAS
 from dmlteach.train import Run, fit, loop
 from tests.losses.cases import DIM, create
 from tests.losses.test_every_loss import FORMS, form_id

@@ -10,8 +10,8 @@ from PIL import Image
 
 from dmlteach import models, search
 from dmlteach.data import load, pictures
+from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import embed
 
 CLASSES, EACH = 4, 5
 

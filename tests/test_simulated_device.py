@@ -17,14 +17,14 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dmlteach import losses
-from dmlteach.cross_batch_memory import CrossBatchMemory
-from dmlteach.das import DAS
 from dmlteach.data import augment
 from dmlteach.data.augment import Augmentation
 from dmlteach.data.cache import Packed
 from dmlteach.interfaces import Tuples
 from dmlteach.losses import clustering_loss
 from dmlteach.objective import Objective
+from dmlteach.objective.cross_batch_memory import CrossBatchMemory
+from dmlteach.objective.das import DAS
 from tests.losses.cases import DIM, create
 from tests.losses.test_every_loss import FORMS, form_id
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from dmlteach import files
+from dmlteach.course.sources import PACKAGE, code_of_notebook
 from dmlteach.errors import DMLTeachError, need
 from dmlteach.files import read_json
-from dmlteach.sources import PACKAGE, code_of_notebook
 
 CHECKOUT = PACKAGE.parent
 PROFILES = ("fast", "full")

@@ -19,16 +19,16 @@ from torch import Tensor
 from dmlteach import data, models
 from dmlteach.course.plots import overview, ternary
 from dmlteach.course.recordings import RECORDED, recordings
+from dmlteach.course.sources import PACKAGE, code_of
 from dmlteach.course.widgets.tsne_grid import maps as tsne_maps
+from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import embed
 from dmlteach.files import read_json, write_text
 from dmlteach.metrics import recall_at_k
 from dmlteach.models import SHIPPED, Model
 from dmlteach.options import one_of
 from dmlteach.plots import curves, retrieval, tsne
 from dmlteach.plots.style import Picture, save
-from dmlteach.sources import PACKAGE, code_of
 
 FOLDER, PRIVATE_FOLDER = "figures", "build/figures"
 HASHES = ".hashes.json"  # of this checkout alone: what its figures were drawn from
@@ -166,15 +166,15 @@ FIGURES: dict[str, Entry] = {
     "overview": Entry(draw_overview, ("course.plots.overview",), ("data/omniglot.npz",)),
     "gradients_triplet": Entry(partial(draw_gradients, "triplet"), ("course.plots.ternary",)),
     "gradients_sst": Entry(partial(draw_gradients, "sst"), ("course.plots.ternary",)),
-    "retrieval_omniglot": Entry(draw_retrieval_omniglot, ("plots.retrieval", "evaluate"), NETWORKS),
+    "retrieval_omniglot": Entry(draw_retrieval_omniglot, ("plots.retrieval", "embeddings"), NETWORKS),
     "tsne_omniglot": Entry(
         draw_tsne_omniglot, ("plots.tsne", "course.widgets.tsne_grid.maps"), MAPS, svg=False
     ),
     "training_curves": Entry(
         draw_training_curves, ("plots.curves", "course.recordings"), ("course/recordings/*.npz",)
     ),
-    "retrieval_cub": Entry(draw_retrieval_cub, ("plots.retrieval", "evaluate"), svg=False, private=True),
-    "tsne_cub": Entry(draw_tsne_cub, ("plots.tsne", "evaluate"), svg=False, private=True),
+    "retrieval_cub": Entry(draw_retrieval_cub, ("plots.retrieval", "embeddings"), svg=False, private=True),
+    "tsne_cub": Entry(draw_tsne_cub, ("plots.tsne", "embeddings"), svg=False, private=True),
 }
 
 

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from dmlteach.class_tree import ClassTree, class_tree
 from dmlteach.distances import normalize, pairwise_squared_distances
 from dmlteach.inputs import check_classes
 from dmlteach.interfaces import Loss, Space
 from dmlteach.losses.batch import check_batch, loss_function
 from dmlteach.losses.pairs import pair_masks
 from dmlteach.options import at_least, between
+from dmlteach.samplers.class_tree import ClassTree, class_tree
 
 
 @loss_function

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmlteach.class_tree import class_distances, measure_classes
 from dmlteach.errors import DMLTeachError
 from dmlteach.options import at_least
 from dmlteach.samplers.class_balanced import ClassBalanced
+from dmlteach.samplers.class_tree import class_distances, measure_classes
 
 
 class Hierarchical(ClassBalanced):

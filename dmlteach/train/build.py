@@ -7,19 +7,18 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from dmlteach import das, losses, models, samplers
-from dmlteach.cross_batch_memory import CrossBatchMemory
+from dmlteach import losses, models, samplers
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.cache import CachedImages
 from dmlteach.data.provenance import Record
 from dmlteach.device import environment
 from dmlteach.distributed import World
+from dmlteach.embeddings import cached_for
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import cached_for
 from dmlteach.interfaces import Sampler
 from dmlteach.methods import Method
 from dmlteach.models import Model
-from dmlteach.objective import Objective
+from dmlteach.objective import CrossBatchMemory, Objective, das
 from dmlteach.options import check_options, check_type
 from dmlteach.train import optim
 from dmlteach.train.config import TrainConfig, resolve

@@ -4,8 +4,9 @@ import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from dmlteach import data, methods, recall, samplers
+from dmlteach import data, methods, samplers
 from dmlteach.errors import DMLTeachError
+from dmlteach.evaluation import recall
 from dmlteach.methods import Method
 from dmlteach.models import Model
 from dmlteach.options import at_least, check_options, check_seed, check_type, positive
@@ -40,7 +41,7 @@ class TrainConfig:
         checkpoint: a run or model file whose network to start from; backbone, weights, head_options,
             embedding_dim, normalize and image_size are its own and must not be given.
         loss, loss_options, sampler, sampler_options: instead of the method's own.
-        das, das_options: densely-anchored sampling before the loss, see `dmlteach.das.DAS`; the option
+        das, das_options: densely-anchored sampling before the loss, see `dmlteach.objective.DAS`; the option
             auxiliary adds the loss of the real embeddings alone.
         memory: embeddings of earlier batches to compare with (cross-batch memory), from the second epoch on.
         imprint: images of each class whose mean embedding its learned vector starts from; 0: at random.

@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from dmlteach import recall
 from dmlteach.data import ImageDataset
 from dmlteach.data.cache import CachedImages
+from dmlteach.embeddings import cached_for
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import cached_for, evaluate
+from dmlteach.evaluation import evaluate, recall
 from dmlteach.models import Model
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dmlteach import models
-from dmlteach.evaluate import embed
+from dmlteach.embeddings import embed
 from dmlteach.interfaces import Space
 from dmlteach.train.build import Parts
 

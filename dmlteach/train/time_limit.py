@@ -6,8 +6,8 @@ import time
 import torch
 
 from dmlteach.data.cache import CachedImages
+from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import embed
 from dmlteach.models import Model
 from dmlteach.train.build import Parts
 

@@ -8,7 +8,7 @@ import pytest
 
 from dmlteach import data, models
 from dmlteach.course.widgets import RetrievalBrowser
-from dmlteach.evaluate import embed
+from dmlteach.embeddings import embed
 from tests.browser.jupyter import jupyter, run_all, save, scroll_to, sources
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")

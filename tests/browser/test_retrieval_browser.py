@@ -8,7 +8,7 @@ from PIL import Image
 
 from dmlteach import data, models
 from dmlteach.course.widgets import RetrievalBrowser
-from dmlteach.evaluate import embed
+from dmlteach.embeddings import embed
 
 ROOT = ".dml-retrieval_browser"
 NETWORKS = ("untrained", "softmax", "sst")

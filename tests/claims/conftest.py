@@ -16,7 +16,7 @@ from dmlteach import data, models
 from dmlteach.course import CHECKOUT
 from dmlteach.course.recordings.__main__ import Recorder
 from dmlteach.data import ImageDataset
-from dmlteach.evaluate import embed
+from dmlteach.embeddings import embed
 from dmlteach.models import Model
 from dmlteach.train import TrainConfig, fit
 

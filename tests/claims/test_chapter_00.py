@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dmlteach import data, models
-from dmlteach.evaluate import embed
+from dmlteach.embeddings import embed
 from dmlteach.metrics import recall_at_k
 from dmlteach.plots.retrieval import top_neighbours
 

@@ -14,7 +14,7 @@ from dmlteach import data, models, samplers
 from dmlteach.course import CHECKOUT
 from dmlteach.course.exercises.batches import EXPECTED
 from dmlteach.course.recordings import recordings
-from dmlteach.evaluate import embed
+from dmlteach.embeddings import embed
 from dmlteach.interfaces import Space
 from dmlteach.neighbors import nearest
 from dmlteach.plots.tsne import kept_neighbours, tsne

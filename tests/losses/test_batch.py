@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from dmlteach import losses
-from dmlteach.das import DAS
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import STATS, Tuples
+from dmlteach.objective.das import DAS
 from tests.losses.cases import DIM, NUM_CLASSES, create, generator
 from tests.losses.test_every_loss import FORMS, form_id
 

@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmlteach.class_tree import ClassTree, class_tree
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
 from dmlteach.losses.hierarchical_triplet import HierarchicalTriplet, hierarchical_triplet_loss, margins
+from dmlteach.samplers.class_tree import ClassTree, class_tree
 from tests.losses import brute_force
 from tests.losses.test_definitions import TIGHT, assert_same, batches
 from tests.losses.test_proxy_nca import of_length

@@ -8,8 +8,8 @@ import torch
 from typer.testing import CliRunner
 
 from dmlteach import data, evaluate, models
-from dmlteach.baseline import untrained
 from dmlteach.cli import app
+from dmlteach.evaluation.before_training import untrained
 from dmlteach.train import fit
 from dmlteach.train.held_out import HeldOut
 from tests.train.runs import tiny

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from dmlteach import data, models
 from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function, Number, Option, Reflection
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
-from dmlteach.evaluate import embed
+from dmlteach.embeddings import embed
 
 TEST_CLASSES = 100  # as the chapter takes them
 TRAIN_ON, TEST_ON = 50, 20  # classes of the split to be built

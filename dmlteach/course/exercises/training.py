@@ -9,7 +9,7 @@ from typing import Any
 from dmlteach import data, models
 from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function, Option
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
-from dmlteach.evaluate import evaluate
+from dmlteach.evaluation import evaluate
 from dmlteach.files import read_json
 from dmlteach.train import Run, TrainConfig, fit
 

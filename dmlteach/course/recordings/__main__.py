@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from dmlteach import data, models
-from dmlteach.evaluate import embed, evaluate
+from dmlteach.embeddings import embed
+from dmlteach.evaluation import evaluate
 from dmlteach.metrics import recall_at_k
 from dmlteach.models import SHIPPED
 from dmlteach.train import Run, TrainConfig, fit, resolve

@@ -9,12 +9,12 @@ from dmlteach.course import Text
 from dmlteach.course import recordings as pretrained
 from dmlteach.course.reports.subject import Images, Measured, Subject, TestSet
 from dmlteach.course.reports.text import percent
+from dmlteach.metrics.query_statistics import hubness
 from dmlteach.neighbors import nearest, nearest_others
 from dmlteach.plots.curves import training_curves
 from dmlteach.plots.retrieval import occurrences, pick_queries, retrieval_grid
 from dmlteach.plots.style import Picture
 from dmlteach.plots.tsne import FEWEST, MAX_HIGHLIGHTS, kept_neighbours, tsne, tsne_map
-from dmlteach.query_statistics import hubness
 
 NEIGHBOURS = 10  # of each query, among which hubs are counted
 FEWEST_FOR_HUBS = 100  # images; among fewer, ten neighbours are a large part of all

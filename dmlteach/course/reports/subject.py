@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dmlteach import baseline as before_training
-from dmlteach import data, files, metrics, models, recall
+from dmlteach import data, files, metrics, models
 from dmlteach.course import recordings as pretrained
 from dmlteach.course.reports import commands
 from dmlteach.data import CachedImages, ImageDataset, provenance
+from dmlteach.embeddings import cached_for, embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import cached_for, embed, evaluate
+from dmlteach.evaluation import before_training, evaluate, recall
 from dmlteach.inputs import is_collapsed
+from dmlteach.metrics.query_statistics import mean_interval
 from dmlteach.models import Model
-from dmlteach.query_statistics import mean_interval
 from dmlteach.train import FREE, Run, TrainConfig, fit
 
 OMNIGLOT_CLASSES = 659  # of the whole test

@@ -19,8 +19,8 @@ from dmlteach.course.widgets.retrieval_browser.strokes import (
 )
 from dmlteach.course.widgets.thumbnails import sheet
 from dmlteach.data import ImageDataset
+from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
 from dmlteach.models import Model
 from dmlteach.neighbors import nearest, nearest_others

@@ -23,7 +23,7 @@ from dmlteach.course.widgets.tsne_grid.maps import (
     drawings,
     settings,
 )
-from dmlteach.evaluate import embed
+from dmlteach.embeddings import embed
 from dmlteach.metrics import recall_at_k
 from dmlteach.plots.tsne import kept_neighbours
 

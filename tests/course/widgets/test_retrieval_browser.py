@@ -17,8 +17,8 @@ from dmlteach.course.widgets.retrieval_browser.strokes import EXAMPLES, draw_str
 from dmlteach.course.widgets.thumbnails import sheet
 from dmlteach.data import ImageDataset
 from dmlteach.data.cache import resize
+from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
 
 NETWORKS = ("untrained", "softmax", "sst")

@@ -8,8 +8,9 @@ from PIL import Image
 
 from dmlteach import data, metrics, models
 from dmlteach.data.augment import Augmentation
+from dmlteach.embeddings import cached_for, embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import cached_for, embed, evaluate, evaluate_domains
+from dmlteach.evaluation import evaluate, evaluate_domains
 from tests.data import miniatures
 
 

@@ -15,10 +15,10 @@ from dmlteach import cli, models
 from dmlteach.course.reports import commands, pictures, subject, text
 from dmlteach.data import ImageDataset
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import evaluate
+from dmlteach.evaluation import evaluate
 from dmlteach.metrics import first_match_ranks, nmi, recall_at_k, retrieval_metrics
+from dmlteach.metrics.query_statistics import mean_interval
 from dmlteach.plots.style import Picture
-from dmlteach.query_statistics import mean_interval
 from dmlteach.train import TrainConfig, fit
 
 DRAWINGS = torch.randint(0, 255, (200, 1, 28, 28), generator=torch.Generator().manual_seed(0)).byte()

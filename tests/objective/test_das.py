@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmlteach import das as das_module
 from dmlteach import losses
-from dmlteach.das import DAS
 from dmlteach.distances import normalize
 from dmlteach.errors import DMLTeachError
 from dmlteach.objective import Objective
+from dmlteach.objective import das as das_module
+from dmlteach.objective.das import DAS
 from tests.losses import cases
 
 

@@ -8,8 +8,8 @@ import sys
 import nbformat
 import pytest
 
-from dmlteach import course, errors, sources
-from dmlteach.course import execute, site
+from dmlteach import course, errors
+from dmlteach.course import execute, site, sources
 from dmlteach.errors import DMLTeachError
 
 PARAMETERS = 'profile = "fast"\ndevice = "auto"'

@@ -3,11 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from dmlteach import sources
-from dmlteach.course import figures
+from dmlteach.course import figures, sources
+from dmlteach.course.sources import code_of, file_of
 from dmlteach.errors import DMLTeachError
 from dmlteach.plots.style import Picture
-from dmlteach.sources import code_of, file_of
 
 COMMITTED = [name for name, entry in figures.FIGURES.items() if not entry.private]
 

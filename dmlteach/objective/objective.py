@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from dmlteach.cross_batch_memory import CrossBatchMemory
-from dmlteach.das import DAS
 from dmlteach.interfaces import Loss, Tuples
+from dmlteach.objective.cross_batch_memory import CrossBatchMemory
+from dmlteach.objective.das import DAS
 
 
 class Objective(nn.Module):

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from dmlteach import IN_THE_COURSE
+from dmlteach import ALIASES
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 _NAMED = re.compile(r"\bdmlteach((?:\.\w+)+)")
 _IMPORTED = re.compile(r"\bfrom dmlteach((?:\.\w+)*) import (\([^)]*\)|[^\n]*)")
 _COMMAND = re.compile(r"\"[!%][^\"\n]*\bdmlteach\b")  # a cell's line for the shell
@@ -53,7 +53,7 @@ def file_of(module: str) -> Path | None:
         module: its name below the package.
     """
     first, *rest = module.split(".")
-    path = PACKAGE.joinpath(*IN_THE_COURSE.get(first, first).split("."), *rest)
+    path = PACKAGE.joinpath(*ALIASES.get(first, first).split("."), *rest)
     candidates = (path.with_suffix(".py"), path / "__init__.py") if module else ()
     return next((file for file in candidates if file.is_file()), None)
 

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import norm, skew
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.query_statistics import hubness, mean_interval
+from dmlteach.metrics.query_statistics import hubness, mean_interval
 
 
 def test_interval_holds_the_middle_of_the_means_of_all_possible_draws_of_classes():

@@ -26,8 +26,8 @@ from dmlteach.course.widgets.tsne_grid.maps import (
 )
 from dmlteach.course.widgets.tsne_grid.record import measure, stages, to_levels
 from dmlteach.course.widgets.tsne_grid.widget import packed_recording
+from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
 from dmlteach.plots.tsne import kept_neighbours, tsne
 

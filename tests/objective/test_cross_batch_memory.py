@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmlteach.cross_batch_memory import CrossBatchMemory
 from dmlteach.errors import DMLTeachError
+from dmlteach.objective.cross_batch_memory import CrossBatchMemory
 
 
 @settings(max_examples=40, deadline=None)

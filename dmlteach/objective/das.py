@@ -2,7 +2,8 @@
 
 Copies of an anchor's own image are of its class, and so its positives, as in the paper. How much they count
 depends on the loss. Of all pull towards positives this share is towards own copies, in a batch of 4 × 4
-images about one direction, as an untrained network gives them, with three copies each (tests/test_das.py):
+images about one direction, as an untrained network gives them, with three copies each
+(tests/objective/test_das.py):
 
     sst, triplet                                 0 %  targets are chosen among other images
     margin                                       0 %  own copies are nearer than its boundary

@@ -23,8 +23,8 @@ from dmlteach.course.recordings import replay
 from dmlteach.course.recordings.__main__ import Recorder
 from dmlteach.course.widgets import TrainingReplay, live
 from dmlteach.course.widgets.training_replay.widget import ABOUT, curves, packed
+from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.evaluate import embed
 from dmlteach.metrics import recall_at_k
 from dmlteach.train import Run, fit
 

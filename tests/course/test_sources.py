@@ -2,7 +2,7 @@
 
 import pytest
 
-from dmlteach.sources import PACKAGE, code_of, code_of_notebook
+from dmlteach.course.sources import PACKAGE, code_of, code_of_notebook
 
 
 def reached(tmp_path, line):
@@ -35,6 +35,6 @@ def test_a_line_does_not_reach_other_files(tmp_path):
 
 
 def test_what_a_module_imports_in_turn_is_its_code():
-    found = {file.relative_to(PACKAGE).as_posix() for file in code_of("recall")}
-    assert {"recall.py", "data/__init__.py", "data/sop.py", "errors.py"} <= found
+    found = {file.relative_to(PACKAGE).as_posix() for file in code_of("evaluation.recall")}
+    assert {"evaluation/recall.py", "data/__init__.py", "data/sop.py", "errors.py"} <= found
     assert "cli.py" not in found

@@ -7,9 +7,9 @@ from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import squareform
 
 from benchmarks.definitions import naive_tree
-from dmlteach.class_tree import average_linkage, class_distances, class_tree, measure_classes
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
+from dmlteach.samplers.class_tree import average_linkage, class_distances, class_tree, measure_classes
 
 
 def space_of(num_classes=12, per_class=5, dim=6, spread=0.6, seed=0):
