@@ -12,7 +12,7 @@ from typing import Any
 
 from dmlteach import data
 from dmlteach.course import recordings as pretrained
-from dmlteach.plots.curves import mean_and_interval
+from dmlteach.metrics import mean_and_interval
 
 SEEDS = (0, 1, 2)
 QUICK: dict[str, Any] = {"classes": 8, "batch_size": 32}  # of runs that only show that they run

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import grid
 from dmlteach import methods
-from dmlteach.plots.curves import mean_and_interval
+from dmlteach.metrics import mean_and_interval
 
 WITH_DAS = ("margin", "multi_similarity", "triplet")
 HOME = Path(__file__).parent

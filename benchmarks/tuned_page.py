@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from benchmarks import grid
 from benchmarks.tuning import OPTIONS, SAMPLERS, WITH_DAS, WITH_SAMPLERS, Cell, Rows, cells, own_value
 from dmlteach import methods
-from dmlteach.plots.curves import mean_and_interval
+from dmlteach.metrics import mean_and_interval
 
 MEASURED = "Recall@1 | MAP@R | seeds | training, s | of it planning"
 

@@ -10,6 +10,8 @@ from dmlteach.metrics.clustering import (
     number_of_starts,
     pairwise_f1,
 )
+from dmlteach.metrics.over_seeds import mean_and_interval
+from dmlteach.metrics.pair_distances import PairDistances, pair_distances
 from dmlteach.metrics.query_statistics import Hubness, hubness, mean_interval
 from dmlteach.metrics.retrieval import (
     first_match_ranks,
@@ -21,14 +23,17 @@ from dmlteach.metrics.retrieval import (
 
 __all__ = [
     "Hubness",
+    "PairDistances",
     "clustering_metrics",
     "first_match_ranks",
     "hubness",
+    "mean_and_interval",
     "mean_average_precision_at_r",
     "mean_interval",
     "nmi",
     "nmi_from_assignments",
     "number_of_starts",
+    "pair_distances",
     "pairwise_f1",
     "r_precision",
     "recall_at_k",

@@ -1,4 +1,4 @@
-"""Figures, one kind a module: curves, retrieval, search, tsne; style is what they share.
+"""Figures, one kind a module: curves, comparisons, distances, retrieval, search, tsne; they share a style.
 
 Every function takes arrays and returns a `Picture`, which shows itself in a notebook and knows its alt
 text. Importing this package imports no plotting library; nothing here changes Matplotlib's settings.
@@ -7,3 +7,4 @@ text. Importing this package imports no plotting library; nothing here changes M
 from dmlteach.errors import need
 
 need("matplotlib", "plots")
+need("seaborn", "plots")

@@ -1,16 +1,18 @@
-"""Curves of training runs, and a comparison of several runs with intervals over seeds."""
+"""Curves of training runs by epoch and by minute: each run as a line, or the seeds of one as a band."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import damaged, read_json
-from dmlteach.plots.style import CYCLE, GREY, LOSS_COLOURS, MARKERS, Picture, styled
+from dmlteach.metrics.over_seeds import interval
+from dmlteach.plots.style import GREY, MARKERS, Picture, colour_of, palette, styled
 
 RESUME = "Resume the run with --resume: it writes the file anew from its checkpoint."
 
@@ -154,7 +156,7 @@ def _line(axes: Axes, x: Sequence[float], y: Any, name: str, i: int) -> None:
     axes.plot(
         np.asarray(x)[known],
         np.asarray(y)[known],
-        color=LOSS_COLOURS.get(name, CYCLE[i % len(CYCLE)]),
+        color=colour_of(name, i),
         marker=MARKERS[i % len(MARKERS)],
         markersize=4.5,
         label=name,
@@ -183,57 +185,57 @@ def _known(values: Sequence[float]) -> list[float]:
     return [value for value in values if not np.isnan(value)]
 
 
-def mean_and_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Mean over seeds and half the width of its t interval; infinite for a single seed.
-
-    Args:
-        values: one number per seed.
-        confidence: of the interval.
-    """
-    from scipy.stats import t
-
-    if len(values) < 2:
-        return float(np.mean(values)), float("inf")
-    error = np.std(values, ddof=1) / np.sqrt(len(values))
-    return float(np.mean(values)), float(error * t.ppf((1 + confidence) / 2, len(values) - 1))
-
-
 @styled
-def comparison(table: Mapping[tuple[str, str], Sequence[float]], measure: str = "Recall@1") -> Picture:
-    """Every run as a small dot, and mean with 95 % interval over seeds, for losses and samplers.
+def curves_over_seeds(
+    runs: Mapping[str, Sequence[Any]], evaluated_on: str = "val classes", untrained: Sequence[float] = ()
+) -> Picture:
+    """Recall@1 by epoch: of each method the mean over seeds with its 95 % interval, and every seed as a line.
 
     Args:
-        table: one number per seed, by (loss, sampler).
-        measure: what the numbers are, for the axis.
+        runs: what `read_curve` takes, one for each seed, by the name of the method.
+        evaluated_on: which classes Recall@1 was measured on, for the axis.
+        untrained: Recall@1 of each seed's network before its first step, on the same classes: epoch 0.
 
     Returns:
-        The figure: a group per sampler, a colour and shape per loss.
+        The figure. Of one seed there is no band.
+
+    Raises:
+        DMLTeachError: a run cannot be read.
     """
-    losses_of = list(dict.fromkeys(loss for loss, _ in table))
-    samplers_of = list(dict.fromkeys(sampler for _, sampler in table))
-    figure = Picture(2.2 * len(samplers_of) + 2.4, 4.0)
+    rows = [
+        {"method": name, "seed": seed, "epoch": epoch, "recall": recall}
+        for name, several in runs.items()
+        for seed, run in enumerate(several)
+        for epoch, recall in _by_epoch(read_curve(run), untrained[seed] if seed < len(untrained) else None)
+    ]
+    data = {key: [row[key] for row in rows] for key in ("method", "seed", "epoch", "recall")}
+    figure = Picture(6.4, 3.8)
     axes = figure.subplots()
-    shifts = (np.arange(len(losses_of)) - (len(losses_of) - 1) / 2) * 0.22
-    parts = []
-    for i, loss in enumerate(losses_of):
-        colour, marker = LOSS_COLOURS.get(loss, CYCLE[i % len(CYCLE)]), MARKERS[i % len(MARKERS)]
-        for x, sampler in enumerate(samplers_of):
-            values = table.get((loss, sampler))
-            if values is None:
-                continue
-            mean, half = mean_and_interval(values)
-            at = x + shifts[i]
-            axes.scatter([at + 0.07] * len(values), values, s=10, color=colour, alpha=0.6, linewidths=0)
-            if np.isfinite(half):
-                axes.errorbar(at, mean, half, color=colour, capsize=4, linewidth=1.6)
-            axes.plot(at, mean, marker, color=colour, markersize=7, label=loss if x == 0 else None)
-            known = f" ± {half:.3f}" if np.isfinite(half) else ""
-            parts.append(
-                f"{loss} with {sampler} {mean:.3f}{known} ({len(values)} seed{'s' * (len(values) > 1)})"
-            )
-    axes.set_xticks(range(len(samplers_of)), samplers_of)
-    axes.set(xlabel="which images share a batch", ylabel=measure, xlim=(-0.5, len(samplers_of) - 0.5))
-    axes.grid(axis="y", alpha=0.25, linewidth=0.6)
-    axes.legend(title="loss", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.alt = f"{measure}, mean and 95 % interval over seeds: {'; '.join(parts)}."
+    look: Any = {
+        "data": data,
+        "x": "epoch",
+        "y": "recall",
+        "hue": "method",
+        "palette": palette(runs),
+        "ax": axes,
+    }
+    seaborn.lineplot(**look, units="seed", estimator=None, linewidth=0.8, alpha=0.5, legend=False)
+    seaborn.lineplot(**look, errorbar=interval, marker="o", linewidth=2, err_kws={"alpha": 0.15})
+    axes.set(xlabel="epoch", ylabel=f"Recall@1 on {evaluated_on}", ylim=(0, 1), xlim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.legend()
+    ends = {name: [_known(read_curve(run).recall)[-1] for run in several] for name, several in runs.items()}
+    parts = [f"{name}: at the end {', '.join(f'{end:.3f}' for end in found)}" for name, found in ends.items()]
+    before = f" Untrained: {', '.join(f'{start:.3f}' for start in untrained)}." if untrained else ""
+    figure.alt = f"Recall@1 on {evaluated_on} by epoch, a line a seed. {'; '.join(parts)}.{before}"
     return figure
+
+
+def _by_epoch(curve: Curve, untrained: float | None) -> list[tuple[float, float]]:
+    start = [] if untrained is None else [(0.0, untrained)]
+    return start + [
+        (epoch, recall)
+        for epoch, recall in zip(curve.epochs, curve.recall, strict=True)
+        if not np.isnan(recall)
+    ]

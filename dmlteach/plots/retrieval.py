@@ -13,11 +13,10 @@ from dmlteach.neighbors import nearest
 from dmlteach.plots.style import (
     BLACK,
     CORRECT,
-    CYCLE,
     INCORRECT,
-    LOSS_COLOURS,
     MARKERS,
     Picture,
+    colour_of,
     mark,
     page,
     place,
@@ -105,7 +104,7 @@ def occurrence_histogram(counts: Mapping[str, Tensor]) -> Picture:
     for i, (name, count) in enumerate(counts.items()):
         images = torch.bincount(count).numpy()
         times = np.flatnonzero(images)
-        look: Any = {"marker": MARKERS[i], "color": LOSS_COLOURS.get(name, CYCLE[i % len(CYCLE)])}
+        look: Any = {"marker": MARKERS[i], "color": colour_of(name, i)}
         axes.plot(times, images[times], label=name, markersize=4.5, linewidth=1.2, **look)
     axes.set(yscale="log", xlabel="how often an image is among the neighbours of others", ylabel="images")
     axes.grid(alpha=0.25, linewidth=0.6)

@@ -1,7 +1,7 @@
 """One look for every figure: colours, sizes, marks that need no colour, and how a figure is saved."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
@@ -62,6 +62,25 @@ _RC = {
     "svg.fonttype": "path",
     "savefig.dpi": 160,
 }
+
+
+def colour_of(name: str, place: int) -> str:
+    """Colour of a method: its own in every figure, or that of its place among the others.
+
+    Args:
+        name: of the method or network.
+        place: which one it is, from 0.
+    """
+    return LOSS_COLOURS.get(name, CYCLE[place % len(CYCLE)])
+
+
+def palette(names: Iterable[str]) -> dict[str, str]:
+    """Colour of each of several methods.
+
+    Args:
+        names: of the methods, in the order in which they are drawn.
+    """
+    return {name: colour_of(name, place) for place, name in enumerate(names)}
 
 
 def context() -> AbstractContextManager[None]:

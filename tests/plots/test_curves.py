@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.plots.curves import comparison, mean_and_interval, read_curve, training_curves
+from dmlteach.plots.curves import curves_over_seeds, read_curve, training_curves
 
 METRICS = {
     "epochs": [
@@ -103,24 +103,41 @@ def test_the_name_of_the_untrained_network_stands_off_the_curve(untrained, is_be
     assert (box.y1 < line) if is_below else (box.y0 > line)
 
 
+def run_of(*recalls: float) -> dict:
+    rows = [
+        {"epoch": i, "loss": 1.0, "seconds": 1, "val": {"recall@1": recall}}
+        for i, recall in enumerate(recalls)
+    ]
+    return {"epochs": rows}
+
+
+def test_over_seeds_there_are_a_line_a_seed_their_mean_and_its_interval():
+    figure = curves_over_seeds({"sst": [run_of(0.5, 0.7), run_of(0.6, 0.6), run_of(0.7, 0.8)]})
+    *seeds, mean = (line for line in figure.axes[0].lines if len(line.get_xdata()))
+    assert [line.get_ydata().tolist() for line in seeds] == [[0.5, 0.7], [0.6, 0.6], [0.7, 0.8]]
+    assert mean.get_xdata().tolist() == [1, 2] and mean.get_ydata() == pytest.approx([0.6, 0.7])
+    (band,) = figure.axes[0].collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    low, _ = stats.t.interval(0.95, 2, loc=0.6, scale=stats.sem([0.5, 0.6, 0.7]))
+    _, high = stats.t.interval(0.95, 2, loc=0.7, scale=stats.sem([0.7, 0.6, 0.8]))
+    assert (heights.min(), heights.max()) == pytest.approx((low, high))
+    assert "at the end 0.700, 0.600, 0.800" in figure.alt
+
+
+def test_untrained_networks_stand_at_epoch_0_and_one_seed_has_no_band():
+    figure = curves_over_seeds({"sst": [run_of(0.5)]}, "some classes", untrained=[0.25])
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata())]
+    assert all(line.get_xdata().tolist() == [0, 1] for line in lines)
+    assert all(line.get_ydata().tolist() == [0.25, 0.5] for line in lines)
+    assert not any(len(c.get_paths()) for c in figure.axes[0].collections)
+    assert figure.alt.endswith("Untrained: 0.250.")
+
+
 def test_a_folder_without_a_run_is_one_clear_error(tmp_path):
     with pytest.raises(DMLTeachError, match=r"no metrics\.json"):
         training_curves({"sst": tmp_path})
     with pytest.raises(DMLTeachError, match="not finished an epoch"):
         training_curves({"sst": {"epochs": []}})
-
-
-def test_interval_is_students():
-    values = [0.71, 0.75, 0.73]
-    mean, half = mean_and_interval(values)
-    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
-    assert (mean - half, mean + half) == pytest.approx((low, high))
-
-
-def test_one_seed_gives_no_interval():
-    assert mean_and_interval([0.5]) == (0.5, float("inf"))
-    figure = comparison({("sst", "local"): [0.5], ("sst", "random"): [0.5, 0.6]})
-    assert "sst with local 0.500 (1 seed)" in figure.alt and "± 0.635 (2 seeds)" in figure.alt
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,129 @@
+"""Several trainings beside each other: every seed as a dot, means with intervals, and tables as heat maps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import seaborn
+
+from dmlteach.metrics.over_seeds import interval, mean_and_interval
+from dmlteach.plots.style import BLUE, GREY, MARKERS, Picture, palette, styled
+
+Table = Mapping[tuple[str, str], Sequence[float]]  # one number per seed
+
+
+@styled
+def comparison(table: Table, measure: str = "Recall@1") -> Picture:
+    """Every run as a small dot, and mean with 95 % interval over seeds, for losses and samplers.
+
+    Args:
+        table: one number per seed, by (loss, sampler).
+        measure: what the numbers are, for the axis.
+
+    Returns:
+        The figure: a group per sampler, a colour and shape per loss.
+    """
+    losses_of = list(dict.fromkeys(loss for loss, _ in table))
+    samplers_of = list(dict.fromkeys(sampler for _, sampler in table))
+    rows = [(loss, sampler, value) for (loss, sampler), values in table.items() for value in values]
+    loss, sampler, value = zip(*rows, strict=True)
+    look: Any = {
+        "data": {"loss": loss, "sampler": sampler, measure: value},
+        "x": "sampler", "y": measure, "hue": "loss", "order": samplers_of, "hue_order": losses_of,
+        "palette": palette(losses_of),
+    }  # fmt: skip
+    figure = Picture(2.2 * len(samplers_of) + 2.4, 4.0)
+    axes = figure.subplots()
+    apart = 0.8 * (1 - 1 / len(losses_of))  # where stripplot puts the dots
+    seaborn.stripplot(**look, ax=axes, dodge=True, jitter=False, size=3.5, alpha=0.6, legend=False)
+    seaborn.pointplot(
+        **look, ax=axes, dodge=apart, linestyle="none", errorbar=interval, capsize=0.06,
+        markers=[MARKERS[i % len(MARKERS)] for i in range(len(losses_of))], markersize=5.5,
+        err_kws={"linewidth": 1.6},
+    )  # fmt: skip
+    axes.set(xlabel="which images share a batch", ylabel=measure, xlim=(-0.5, len(samplers_of) - 0.5))
+    axes.grid(axis="y", alpha=0.25, linewidth=0.6)
+    axes.legend(title="loss", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    parts = [f"{loss} with {sampler} {_said(values)}" for (loss, sampler), values in table.items()]
+    figure.alt = f"{measure}, mean and 95 % interval over seeds: {'; '.join(parts)}."
+    return figure
+
+
+@styled
+def ranking(
+    table: Mapping[str, Sequence[float]], measure: str = "Recall@1", lines: Mapping[str, float] | None = None
+) -> Picture:
+    """Methods one below the other, the best mean on top: every seed as a dot, mean with 95 % interval.
+
+    Args:
+        table: one number per seed, by the name of the method.
+        measure: what the numbers are, for the axis.
+        lines: values to compare with, by their name: a dashed line each.
+
+    Returns:
+        The figure.
+    """
+    names = sorted(table, key=lambda name: -np.mean(table[name]))
+    rows = [(name, value) for name in names for value in table[name]]
+    method, value = zip(*rows, strict=True)
+    look: Any = {"data": {"method": method, measure: value}, "x": measure, "y": "method", "order": names}
+    figure = Picture(6.8, 0.24 * len(names) + 1.2)
+    axes = figure.subplots()
+    seaborn.stripplot(**look, ax=axes, jitter=False, size=3.5, alpha=0.6, color=BLUE)
+    seaborn.pointplot(
+        **look, ax=axes, linestyle="none", errorbar=interval, capsize=0.25, color=BLUE, markersize=4.5,
+        err_kws={"linewidth": 1.2},
+    )  # fmt: skip
+    for name, height in (lines or {}).items():
+        axes.axvline(height, color=GREY, linestyle=(0, (4, 2)), linewidth=1.2)
+        axes.annotate(name, (height, 1), (3, 3), xycoords=("data", "axes fraction"),
+                      textcoords="offset points", color=GREY, fontsize=9)  # fmt: skip
+    axes.set(ylabel="", ylim=(len(names) - 0.5, -0.5), xlim=(0, 1))
+    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
+    beside = "".join(f" {name.capitalize()}: {height:.3f}." for name, height in (lines or {}).items())
+    parts = "; ".join(f"{name} {_said(table[name])}" for name in names)
+    figure.alt = f"{measure}, mean and 95 % interval over seeds, the best first: {parts}.{beside}"
+    return figure
+
+
+@styled
+def heat_map(
+    table: Table, measure: str = "Recall@1", rows: str = "loss", columns: str = "sampler"
+) -> Picture:
+    """A table of means over seeds as colours, the numbers written on them: mean ± half of the 95 % interval.
+
+    Args:
+        table: one number per seed, by (row, column); a cell may be missing.
+        measure: what the numbers are: fractions, written in percent.
+        rows, columns: what they are, for the axes.
+
+    Returns:
+        The figure.
+    """
+    down = list(dict.fromkeys(row for row, _ in table))
+    across = list(dict.fromkeys(column for _, column in table))
+    means, said = np.full((len(down), len(across)), np.nan), np.full((len(down), len(across)), "", object)
+    for (row, column), values in table.items():
+        mean, half = mean_and_interval(values)
+        at = down.index(row), across.index(column)
+        means[at] = 100 * mean
+        said[at] = f"{100 * mean:.1f}" + (f"\n± {100 * half:.1f}" if np.isfinite(half) else "")
+    shades = seaborn.light_palette(BLUE, as_cmap=True)
+    figure = Picture(1.25 * len(across) + 2.2, 0.72 * len(down) + 1.2)
+    axes = figure.subplots()
+    seaborn.heatmap(
+        means, ax=axes, annot=said, fmt="", xticklabels=across, yticklabels=down, cmap=shades, vmin=0,
+        vmax=100, linewidths=1, annot_kws={"fontsize": 9}, cbar_kws={"label": f"{measure}, %"},
+    )  # fmt: skip
+    axes.set(xlabel=columns, ylabel=rows)
+    axes.tick_params(length=0)
+    axes.tick_params(axis="y", rotation=0)
+    parts = [f"{row} with {column} {_said(values)}" for (row, column), values in table.items()]
+    figure.alt = f"Table of {measure} by {rows} and {columns}: {'; '.join(parts)}."
+    return figure
+
+
+def _said(values: Sequence[float]) -> str:
+    mean, half = mean_and_interval(values)
+    known = f" ± {half:.3f}" if np.isfinite(half) else ""
+    return f"{mean:.3f}{known} ({len(values)} seed{'s' * (len(values) > 1)})"
