@@ -1,4 +1,4 @@
-"""Keep what finished runs reached, and write the results in README.md and docs/results.md from it.
+"""Keep what finished runs reached; write the results in README.md and docs/results.md from it, and draw them.
 
 `python -m benchmarks.record RESULT …` adds to runs.json run folders, and JSON files of
 `dmlteach evaluate --backbone … --output FILE`; what the same command gave before is replaced. Without
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import grid
+from benchmarks import grid, pictures
 from dmlteach.course import recordings as pretrained
 from dmlteach.data.omniglot import CHARACTERS
 from dmlteach.train import TrainConfig
@@ -118,7 +118,9 @@ def runs(dataset: str) -> Iterator[str]:
 
 
 def section(name: str) -> str:
-    """The generated text of a section: a table file's, the shipped networks, or the runs on a data set."""
+    """Text of a section: a figure, a table file's, the shipped networks, or the runs on a data set."""
+    if name in pictures.PICTURES:
+        return pictures.link(name)
     if name in TABLES:
         text = (HOME / TABLES[name]).read_text()
         return re.sub(r"^## ", "### ", re.sub(r"^# .*\n", "", text), flags=re.MULTILINE).strip()
@@ -141,6 +143,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, and JSON files of evaluations")
     if results := parser.parse_args().runs:
         add(results)
+    pictures.draw_all()
     for page in PAGES:
         page.write_text(written(page.read_text()))
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks
-from benchmarks import grid, record, tuned_page, tuning
+from benchmarks import grid, pictures, record, tuned_page, tuning
 from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
 
@@ -21,6 +21,7 @@ HELPERS = (
     "definitions",
     "grid",
     "measure",
+    "pictures",
     "record",
     "tuned_page",
     "tuning",
@@ -109,6 +110,15 @@ def test_the_page_of_tuned_methods_is_drawn_from_its_committed_rows():
     home = Path(benchmarks.__file__).parent
     rows = tuning.Rows(home / "tuned.jsonl")
     assert (home / "tuned.md").read_text().splitlines() == "\n".join(tuned_page.page(rows)).splitlines()
+
+
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_a_figure_of_the_results_tells_what_the_committed_rows_say(name):
+    figure, page = pictures.PICTURES[name](), (pictures.FIGURES.parent / "docs" / "results.md").read_text()
+    committed = (pictures.FIGURES / f"{name}.alt.txt").read_text().strip()
+    assert figure.alt == committed
+    assert f"![{committed}](../figures/{name}.png)" in page
+    assert (pictures.FIGURES / f"{name}.png").stat().st_size > 10_000
 
 
 def test_what_an_interruption_left_out_of_the_options_is_still_tried(tmp_path):

@@ -88,13 +88,18 @@ def ranking(
 
 @styled
 def heat_map(
-    table: Table, measure: str = "Recall@1", rows: str = "loss", columns: str = "sampler"
+    table: Table,
+    measure: str = "Recall@1",
+    untrained: float | None = None,
+    rows: str = "loss",
+    columns: str = "sampler",
 ) -> Picture:
     """A table of means over seeds as colours, the numbers written on them: mean ± half of the 95 % interval.
 
     Args:
         table: one number per seed, by (row, column); a cell may be missing.
         measure: what the numbers are: fractions, written in percent.
+        untrained: what the network reaches before its first step, for the title.
         rows, columns: what they are, for the axes.
 
     Returns:
@@ -116,10 +121,13 @@ def heat_map(
         vmax=100, linewidths=1, annot_kws={"fontsize": 9}, cbar_kws={"label": f"{measure}, %"},
     )  # fmt: skip
     axes.set(xlabel=columns, ylabel=rows)
+    if untrained is not None:
+        axes.set_title(f"untrained: {100 * untrained:.1f} %", loc="left")
     axes.tick_params(length=0)
     axes.tick_params(axis="y", rotation=0)
     parts = [f"{row} with {column} {_said(values)}" for (row, column), values in table.items()]
-    figure.alt = f"Table of {measure} by {rows} and {columns}: {'; '.join(parts)}."
+    before = "" if untrained is None else f" Untrained: {untrained:.3f}."
+    figure.alt = f"Table of {measure} by {rows} and {columns}: {'; '.join(parts)}.{before}"
     return figure
 
 

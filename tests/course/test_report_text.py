@@ -16,7 +16,7 @@ from dmlteach.course.reports import commands, pictures, subject, text
 from dmlteach.data import ImageDataset
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluation import evaluate
-from dmlteach.metrics import first_match_ranks, nmi, recall_at_k, retrieval_metrics
+from dmlteach.metrics import first_match_ranks, nmi, pair_distances, recall_at_k, retrieval_metrics
 from dmlteach.metrics.query_statistics import mean_interval
 from dmlteach.plots.style import Picture
 from dmlteach.train import TrainConfig, fit
@@ -480,6 +480,33 @@ def test_hubs_are_the_images_found_most_often(drawings):
     assert f"the one found most often {most} times" in said.markdown
     assert f"{(1 - len(set(nearest)) / 120):.1%}".replace("%", " % of the images never") in said.markdown
     assert grid.alt.startswith("2 hubs") and f"found {most}, {second} times" in grid.alt
+
+
+def test_distances_are_drawn_of_the_networks_that_were_measured_and_said_beside_each_other():
+    rows = [
+        subject.Row("sst", GOOD),
+        subject.Row("the untrained network", POOR),
+        subject.Row("another", {"recall@1": 0.2}),
+        subject.Row("a classifier", None),
+    ]
+    said, figure = pictures.distances(rows, TEST, seed=0)
+    assert [axes.get_title() for axes in figure.axes] == ["sst", "the untrained network"]
+    good, poor = (pair_distances(one.queries, LABELS, seed=0).confused for one in (GOOD, POOR))
+    assert f"in {text.percent(good)} under sst ({text.percent(poor)} under the untrained" in said.markdown
+    assert good < poor
+
+
+def test_distances_of_queries_and_a_gallery_are_those_of_both_sets():
+    test = subject.TestSet(images_of(LABELS[:60]), images_of(LABELS[60:], split="gallery"))
+    both = measured(NOISE[:60], LABELS[:60])
+    both.gallery = NOISE[60:]
+    said, _ = pictures.distances([subject.Row("sst", both)], test, seed=0)
+    assert text.percent(pair_distances(NOISE, LABELS, seed=0).confused) in said.markdown
+
+
+def test_of_a_collapsed_network_no_distances_are_drawn():
+    one = measured(torch.zeros(120, 2), LABELS)
+    assert pictures.distances([subject.Row("sst", one)], TEST, seed=0) == []
 
 
 def test_images_that_may_not_be_shown_are_named_instead():

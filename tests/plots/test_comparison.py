@@ -42,7 +42,7 @@ def test_one_seed_gives_no_interval():
 
 def test_a_heat_map_says_mean_and_interval_in_percent_and_leaves_a_missing_cell_empty():
     table = {key: values for key, values in TABLE.items() if key != ("triplet", "random")}
-    figure = heat_map(table)
+    figure = heat_map(table, untrained=0.28)
     mesh = figure.axes[0].collections[0]
     assert np.ma.filled(mesh.get_array().astype(float), np.nan).ravel() == pytest.approx(
         [50, 71, np.nan, 60], nan_ok=True
@@ -50,7 +50,8 @@ def test_a_heat_map_says_mean_and_interval_in_percent_and_leaves_a_missing_cell_
     said = [text.get_text() for text in figure.axes[0].texts]
     assert said == ["50.0\n± 24.8", "71.0\n± 4.3", "60.0"]
     assert mesh.get_clim() == (0, 100)
-    assert "triplet with local 0.600 (1 seed)" in figure.alt
+    assert "triplet with local 0.600 (1 seed)" in figure.alt and figure.alt.endswith("Untrained: 0.280.")
+    assert figure.axes[0].get_title("left") == "untrained: 28.0 %"
 
 
 def test_a_ranking_has_the_best_on_top_and_the_lines_to_compare_with():

@@ -1,5 +1,6 @@
 """What a report shows: maps, queries and hubs; names of files where images may not be shown."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -7,11 +8,12 @@ from torch import Tensor
 
 from dmlteach.course import Text
 from dmlteach.course import recordings as pretrained
-from dmlteach.course.reports.subject import Images, Measured, Subject, TestSet
+from dmlteach.course.reports.subject import Images, Measured, Row, Subject, TestSet
 from dmlteach.course.reports.text import percent
-from dmlteach.metrics.query_statistics import hubness
+from dmlteach.metrics import PairDistances, hubness, pair_distances
 from dmlteach.neighbors import nearest, nearest_others
 from dmlteach.plots.curves import training_curves
+from dmlteach.plots.distances import distance_histogram
 from dmlteach.plots.retrieval import occurrences, pick_queries, retrieval_grid
 from dmlteach.plots.style import Picture
 from dmlteach.plots.tsne import FEWEST, MAX_HIGHLIGHTS, kept_neighbours, tsne, tsne_map
@@ -177,6 +179,37 @@ def hubs(found: Found, test: TestSet, images: Images | None, count: int) -> list
         "another class."
     )
     return [said, Text("Each row: a hub, and images that have it among their nearest."), figure]
+
+
+def distances(rows: Sequence[Row], test: TestSet, seed: int) -> list[Text | Picture]:
+    """How far images of one class are apart, and of two; nothing of a collapsed network.
+
+    Args:
+        rows: the networks of the first table; those measured here are drawn, the first is the report's.
+        test: the images.
+        seed: of the choice of pairs.
+    """
+    measured = {row.name: row.found for row in rows if isinstance(row.found, Measured)}
+    this, *_ = measured.values()
+    if this.collapsed:
+        return []
+    found = {name: _pairs(network, test, seed) for name, network in measured.items()}
+    first, *others = (f"{percent(pairs.confused)} under {name}" for name, pairs in found.items())
+    beside = f" ({', '.join(others)})" if others else ""
+    pairs = len(next(iter(found.values())).same)
+    said = (
+        f"From {pairs:,} images drawn at random: the distance to a random image of the same class, and to one "
+        "of another. The image of another class is the nearer one in "
+        f"{first}{beside}; it would be 50.0 % by chance. Each network has a unit of its own."
+    )
+    return [Text(said), distance_histogram(found)]
+
+
+def _pairs(network: Measured, test: TestSet, seed: int) -> PairDistances:
+    if test.gallery is None:
+        return pair_distances(network.queries, test.queries.labels, seed=seed)
+    both = torch.cat([network.queries, network.gallery])
+    return pair_distances(both, torch.cat([test.queries.labels, test.gallery.labels]), seed=seed)
 
 
 def _finders(rows: Tensor, hub: int) -> Tensor:
