@@ -509,6 +509,12 @@ def test_of_a_collapsed_network_no_distances_are_drawn():
     assert pictures.distances([subject.Row("sst", one)], TEST, seed=0) == []
 
 
+def test_of_a_test_of_one_class_no_distances_are_drawn():
+    labels = torch.zeros(6, dtype=torch.int64)
+    rows = [subject.Row("sst", measured(NOISE[:6], labels))]
+    assert pictures.distances(rows, subject.TestSet(images_of(labels), None), seed=0) == []
+
+
 def test_images_that_may_not_be_shown_are_named_instead():
     found = pictures.find(POOR, TEST)
     assert pictures.random_queries(found, TEST, None, 3, 0) is None

@@ -182,7 +182,7 @@ def hubs(found: Found, test: TestSet, images: Images | None, count: int) -> list
 
 
 def distances(rows: Sequence[Row], test: TestSet, seed: int) -> list[Text | Picture]:
-    """How far images of one class are apart, and of two; nothing of a collapsed network.
+    """How far images of one class are apart, and of two; nothing of a collapsed network or of a single class.
 
     Args:
         rows: the networks of the first table; those measured here are drawn, the first is the report's.
@@ -191,15 +191,15 @@ def distances(rows: Sequence[Row], test: TestSet, seed: int) -> list[Text | Pict
     """
     measured = {row.name: row.found for row in rows if isinstance(row.found, Measured)}
     this, *_ = measured.values()
-    if this.collapsed:
+    if this.collapsed or test.queries.num_classes < 2:
         return []
     found = {name: _pairs(network, test, seed) for name, network in measured.items()}
     first, *others = (f"{percent(pairs.confused)} under {name}" for name, pairs in found.items())
     beside = f" ({', '.join(others)})" if others else ""
-    pairs = len(next(iter(found.values())).same)
+    count = len(next(iter(found.values())).same)
     said = (
-        f"From {pairs:,} images drawn at random: the distance to a random image of the same class, and to one "
-        "of another. The image of another class is the nearer one in "
+        f"From {count:,} images drawn at random: the distance to a random image of the same class, and to "
+        "one of another. The image of another class is the nearer one in "
         f"{first}{beside}; it would be 50.0 % by chance. Each network has a unit of its own."
     )
     return [Text(said), distance_histogram(found)]
