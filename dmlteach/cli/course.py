@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dmlteach.cli.options import (
+    DEFAULTS,
     BatchSize,
     Dataset,
     Device,
@@ -185,8 +186,8 @@ def figures(
 
 def report(
     ctx: typer.Context,
-    method: Method = "sst",
-    dataset: Dataset = "omniglot",
+    method: Method = DEFAULTS.method,
+    dataset: Dataset = DEFAULTS.dataset,
     root: Root = None,
     output: Annotated[
         str | None,
@@ -195,8 +196,8 @@ def report(
     epochs: Epochs = None,
     max_minutes: MaxMinutes = None,
     batch_size: BatchSize = None,
-    seed: Seed = 0,
-    device: Device = "auto",
+    seed: Seed = DEFAULTS.seed,
+    device: Device = DEFAULTS.device,
     checkpoint: Annotated[
         str | None,
         option("Run folder, model file or shipped network to report on instead of training.", "PATH", "none"),

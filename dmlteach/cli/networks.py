@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dmlteach.cli.options import (
+    DEFAULTS,
     Backbone,
     BackboneSize,
     BackboneWeights,
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 def evaluate(
     ctx: typer.Context,
     checkpoint: Trained = None,
-    dataset: Dataset = "omniglot",
+    dataset: Dataset = DEFAULTS.dataset,
     root: Root = None,
     backbone: Backbone = None,
-    weights: BackboneWeights = "cached",
+    weights: BackboneWeights = None,
     image_size: BackboneSize = None,
     split: Split = "test",
     recall_at: RecallAt = None,
@@ -49,7 +50,7 @@ def evaluate(
             "Across domains, instead of --split: forward (queries of the first) or reverse.", "NAME", "no"
         ),
     ] = None,
-    device: Device = "auto",
+    device: Device = DEFAULTS.device,
     output: Annotated[str | None, option("JSON file for the numbers.", "FILE", "printed only")] = None,
     classes: Classes = None,
     dataset_option: DatasetOption = [],  # noqa: B006
@@ -120,16 +121,16 @@ def embed(
     ctx: typer.Context,
     output: Annotated[str, option("File for the embeddings: .npz or .parquet.", "FILE")],
     checkpoint: Trained = None,
-    dataset: Dataset = "omniglot",
+    dataset: Dataset = DEFAULTS.dataset,
     root: Root = None,
     images: Annotated[
         str | None, option("Instead of a data set: every picture below this folder.", "DIR", "none")
     ] = None,
     backbone: Backbone = None,
-    weights: BackboneWeights = "cached",
+    weights: BackboneWeights = None,
     image_size: BackboneSize = None,
     split: Split = "test",
-    device: Device = "auto",
+    device: Device = DEFAULTS.device,
     classes: Classes = None,
     dataset_option: DatasetOption = [],  # noqa: B006
 ) -> None:
@@ -172,9 +173,9 @@ def search(
     checkpoint: Trained = None,
     k: Annotated[int, option("Neighbours of each image; more than there are: all.", "K")] = 5,
     backbone: Backbone = None,
-    weights: BackboneWeights = "cached",
+    weights: BackboneWeights = None,
     image_size: BackboneSize = None,
-    device: Device = "auto",
+    device: Device = DEFAULTS.device,
     output: Annotated[str, option("PNG file for the picture of what was found.", "FILE")] = "search.png",
 ) -> None:
     """Find the pictures of a folder nearest to yours.
@@ -203,7 +204,7 @@ def export(
     output: Annotated[str, option("File for the program, *.pt2.", "FILE")],
     checkpoint: Trained = None,
     backbone: Backbone = None,
-    weights: BackboneWeights = "cached",
+    weights: BackboneWeights = None,
     image_size: BackboneSize = None,
 ) -> None:
     """Write a model that runs without dmlteach.
@@ -229,10 +230,14 @@ def _trained_or_backbone(
         raise DMLTeachError("name the network: give either --checkpoint PATH or --backbone NAME.")
     if checkpoint is not None:
         return models.load(checkpoint)
-    # as `train` takes them
-    if weights == "none" or (weights == "cached" and models.usual_weights(str(backbone)) == "none"):
-        weights = None
+    if weights in (None, "cached"):
+        weights = models.usual_weights(str(backbone))
     # scaled to length 1: without training, directions tell more than lengths
     return models.create(
-        str(backbone), None, weights=weights, normalize=True, image_size=image_size, keep_aspect=True
+        str(backbone),
+        None,
+        weights=None if weights == "none" else weights,
+        normalize=True,
+        image_size=image_size,
+        keep_aspect=True,
     )

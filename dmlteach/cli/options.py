@@ -1,13 +1,22 @@
-"""Options that mean the same in several commands, and what is read from them."""
+"""Options: those of a training, made of its fields; those that commands share; and what is read from them."""
 
-from typing import Annotated, Any
+import inspect
+import re
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, Field, fields
+from functools import wraps
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.options import pair, value_of
+from dmlteach.train.config import TrainConfig
+from dmlteach.train.option import about
 
-RECIPE = "the recipe's"
+DEFAULTS = TrainConfig()
+_OF_TRAINING = {field.name: field for field in fields(TrainConfig)}
 
 
 def option(help: str, metavar: str | None = None, default: str | bool = True) -> Any:
@@ -28,54 +37,111 @@ def _not_empty(param: typer.CallbackParam, value: Any) -> Any:
     return value
 
 
-# Options that mean the same in every command.
-Method = Annotated[str, option("Recipe; `dmlteach methods` lists them.", "NAME")]
-Dataset = Annotated[str, option("Data set; `dmlteach data list` lists them.", "NAME")]
-Root = Annotated[
-    str | None, option("Folder or archive that holds the data set.", "PATH", "none: embedded data")
-]
-Epochs = Annotated[int | None, option("Epochs of training.", "N", RECIPE)]
-BatchSize = Annotated[int | None, option("Images in a batch.", "N", RECIPE)]
-Seed = Annotated[int, option("Of everything random; equal seeds give equal runs.", "N")]
-Device = Annotated[str, option("auto, cpu, cuda or mps.", "NAME")]
-Output = Annotated[str | None, option("Folder of the run.", "DIR", "runs/METHOD-DATASET-SEED")]
-Resume = Annotated[bool, option("Continue the run in --output where its checkpoint stands.")]
-Checkpoint = Annotated[
-    str | None,
-    option(
-        "Run folder or model file to start from; its network cannot be changed by --backbone and the like.",
-        "PATH",
-        "none",
-    ),
-]
+# ── the options of a training, from the fields of its configuration ───────────────────────────────────
+
+
+def of_training(name: str, of: str = "") -> Any:
+    """An option as `dmlteach train` has it, for a command where it means the same.
+
+    Args:
+        name: of a field of `TrainConfig`.
+        of: the option beside which alone it means something.
+    """
+    return _shown(_OF_TRAINING[name], _OF_TRAINING, of)
+
+
+def configured_by(kind: type) -> Callable[[Callable], Callable]:
+    """Make a command of a function that takes a configuration: an option for each of its fields.
+
+    Args:
+        kind: the dataclass, with fields that `dmlteach.train.option` describes.
+    """
+
+    def command_of(function: Callable) -> Callable:
+        options = {_parameter_name(field): field for field in fields(kind)}
+        names = {field.name for field in options.values()}
+        parameters = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=[] if _is_repeated(field) else field.default,
+                annotation=Annotated[_type_in_a_shell(field.type), _shown(field, names)],
+            )
+            for name, field in options.items()
+        ]
+
+        @wraps(function)
+        def command(**given: Any) -> Any:
+            values = {
+                field.name: pairs(given[name]) if _is_repeated(field) else given[name]
+                for name, field in options.items()
+            }
+            return function(kind(**values))
+
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return command_of
+
+
+def _shown(field: Field, names: Collection[str], of: str = "") -> Any:
+    """The option of a field: what the field says, with the names of other options as a shell has them."""
+    said = about(field)
+    help = re.sub("`(\\w+)`", lambda m: _in_a_shell(m[1]) if m[1] in names else m[0], said.help)
+    if of:
+        help = f"Of {_in_a_shell(of)}: {help[0].lower()}{help[1:]}"
+    if _is_repeated(field):
+        return option(f"{help.rstrip('.')}; repeatable.", said.metavar, False)
+    return option(help, said.metavar, said.unset if field.default is None else True)
+
+
+def _is_repeated(field: Field) -> bool:
+    """Whether it holds names with their values, which are given one by one."""
+    return field.default is MISSING
+
+
+def _parameter_name(field: Field) -> str:
+    return field.name.removesuffix("s") if _is_repeated(field) else field.name
+
+
+def _in_a_shell(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _type_in_a_shell(kind: Any) -> Any:
+    """The type of which a value is read: names with values and lists are texts there, and so are choices."""
+    members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    plain = [str if get_origin(one) is Literal else one for one in members]
+    if get_origin(kind) is dict:
+        return list[str]
+    (read,) = [one for one in plain if one in (bool, int, float, str)]
+    return read | None if NoneType in plain else read
+
+
+# ── options that mean the same in several commands ────────────────────────────────────────────────────
+
+Method = Annotated[str, of_training("method")]
+Dataset = Annotated[str, of_training("dataset")]
+Root = Annotated[str | None, of_training("root")]
+Epochs = Annotated[int | None, of_training("epochs")]
+MaxMinutes = Annotated[float | None, of_training("max_minutes")]
+BatchSize = Annotated[int | None, of_training("batch_size")]
+Seed = Annotated[int, of_training("seed")]
+Device = Annotated[str, of_training("device")]
+RecallAt = Annotated[str | None, of_training("recall_at")]
+Classes = Annotated[int | None, of_training("classes")]
+DatasetOption = Annotated[list[str], of_training("dataset_options")]
+Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")]
 Trained = Annotated[str | None, option("Run folder or model file.", "PATH", "none")]
 Backbone = Annotated[
     str | None, option("Instead of a checkpoint: this network's own features.", "NAME", "none")
 ]
-BackboneWeights = Annotated[
-    str, option("Of --backbone: imagenet (downloads), cached, none or a file.", "NAME")
-]
-BackboneSize = Annotated[int | None, option("Of --backbone: side of the images in pixels.", "N", "224")]
-RecallAt = Annotated[
-    str | None,
-    option("K of Recall@K, separated by commas.", "K,K,…", "1,2,4,8 or as published, as far as they fit"),
-]
-Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")]
-MaxMinutes = Annotated[
-    float | None, option("End this start after so many minutes of training.", "MINUTES", "no limit")
-]
-Classes = Annotated[
-    int | None,
-    option(
-        "Only the first so many classes of every split, the test too: numbers of other --classes cannot be "
-        "compared.",
-        "N",
-        "all",
-    ),
-]
-DatasetOption = Annotated[
-    list[str], option("Option of the data set, e.g. rotations=true; repeatable.", "NAME=VALUE", False)
-]
+BackboneWeights = Annotated[str | None, of_training("weights", of="backbone")]
+BackboneSize = Annotated[int | None, of_training("image_size", of="backbone")]
+
+
+# ── what is read from options ─────────────────────────────────────────────────────────────────────────
 
 
 def pairs(given: list[str]) -> dict[str, Any]:
