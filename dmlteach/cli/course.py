@@ -205,8 +205,9 @@ def report(
     parameter: Annotated[
         list[str],
         option(
-            "Any other parameter of the notebook, e.g. baseline=RUN (a network to compare with), "
-            "weights=none, eval_every=0, show_images=all; repeatable.",
+            "An option of `dmlteach train` that is not listed here, e.g. weights=none or eval_every=0, or "
+            "another parameter of the notebook, e.g. baseline=RUN (a network to compare with) or "
+            "show_images=all; repeatable.",
             "NAME=VALUE",
             False,
         ),

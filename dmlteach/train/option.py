@@ -2,12 +2,13 @@
 
 import textwrap
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from dmlteach.options import at_least, positive
 
 RECIPE = "the recipe's"
 _KEY = "about"
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ def about(option: Field) -> About:
     return option.metadata[_KEY]
 
 
-def documented(kind: type) -> type:
+def documented(kind: type[_Kind]) -> type[_Kind]:
     """A configuration whose docstring lists its options, each as its field describes it.
 
     Args:
         kind: a dataclass, every field of which is made by `option`.
     """
-    lines = "\n".join(map(_line, fields(kind)))
-    kind.__doc__ = f"{str(kind.__doc__).rstrip()}\n\n    Attributes:\n{lines}\n    "
+    lines = "\n".join(map(_line, fields(kind)))  # type: ignore[arg-type]
+    kind.__doc__ = f"{(kind.__doc__ or '').rstrip()}\n\n    Attributes:\n{lines}\n    "
     return kind
 
 
