@@ -121,10 +121,10 @@ def test_train_has_every_field_of_the_configuration_with_the_same_default():
 
 
 def test_values_of_options_arrive_as_numbers_truths_and_text():
-    from dmlteach.cli import _pairs
+    from dmlteach.cli.options import pairs
 
     given = ["num_targets=5", "margin=0.2", "balance=true", "images-per-class=4", "kind=all", "root=none"]
-    assert _pairs(given) == {
+    assert pairs(given) == {
         "num_targets": 5, "margin": 0.2, "balance": True, "images_per_class": 4, "kind": "all", "root": None,
     }  # fmt: skip
 

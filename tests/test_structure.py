@@ -130,12 +130,30 @@ def test_no_modules_import_each_other_in_a_circle():
         visit(module, ())
 
 
-@pytest.mark.parametrize("module", ["dmlteach", "dmlteach.cli", "dmlteach.doctor"])
-def test_importing_it_imports_nothing_heavy(module):
-    heavy = ("torch", "numpy", "pandas", "matplotlib", "faiss", "IPython", "rich.console")
-    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+HEAVY = ("torch", "numpy", "pandas", "matplotlib", "faiss", "IPython", "rich.console")
+
+
+def heavy_after(code: str) -> str:
+    """The heavy packages that are imported once the code has run."""
+    code += f"; import sys; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "module", ["dmlteach", "dmlteach.cli", "dmlteach.doctor", "dmlteach.train", "dmlteach.train.config"]
+)
+def test_importing_it_imports_nothing_heavy(module):
+    assert heavy_after(f"import {module}") == "[]"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["data", "list", "--help"]], ids=" ".join)
+def test_help_imports_nothing_heavy(words):
+    assert heavy_after(f"from dmlteach.cli import app; app({words}, standalone_mode=False)") == "[]"
+
+
+def test_what_is_heavy_would_be_seen():
+    assert "torch" in heavy_after("import dmlteach; dmlteach.train.Run")
 
 
 def test_public_names_resolve_and_evaluate_stays_a_function():
@@ -209,15 +227,15 @@ def signature(node: ast.FunctionDef | ast.ClassDef) -> list[str]:
     return [name for name in names if name not in ("self", "cls")]
 
 
-def documented(docstring: str) -> list[str] | None:
-    """Names under "Args:", in order; None where there is no such section.
+def documented(docstring: str, section: str = "Args:") -> list[str] | None:
+    """Names under a heading, in order; None where there is no such section.
 
     A line may introduce several: `loss, loss_options: …`; stars may be written.
     """
     lines = docstring.splitlines()
-    if "Args:" not in [line.strip() for line in lines]:
+    if section not in [line.strip() for line in lines]:
         return None
-    start = next(i for i, line in enumerate(lines) if line.strip() == "Args:")
+    start = next(i for i, line in enumerate(lines) if line.strip() == section)
     margin = len(lines[start]) - len(lines[start].lstrip())
     names: list[str] = []
     indent = None
@@ -239,6 +257,24 @@ def test_documented_arguments_are_those_of_the_signature(path):
         in_docs = documented(ast.get_docstring(node) or "")
         if in_docs is not None:
             assert in_docs == signature(node), name
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids(FILES))
+def test_documented_attributes_of_a_class_without_a_constructor_are_its_fields(path):
+    for name, node in public(path):
+        in_docs = documented(ast.get_docstring(node) or "", "Attributes:")
+        if in_docs is not None and "__init__" not in [getattr(one, "name", "") for one in node.body]:
+            assert sorted(in_docs) == sorted(signature(node)), name
+
+
+def test_the_options_of_a_training_are_listed_in_its_docstring_which_is_made_of_them():
+    from dataclasses import fields
+
+    from dmlteach.train import TrainConfig
+
+    text = TrainConfig.__doc__ or ""
+    assert documented(text, "Attributes:") == [field.name for field in fields(TrainConfig)]
+    assert "        epochs: Epochs of training. Default: the recipe's.\n" in text
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids(FILES))

@@ -21,10 +21,11 @@ from dmlteach.models import Model
 from dmlteach.objective import CrossBatchMemory, Objective, das
 from dmlteach.options import check_options, check_type
 from dmlteach.train import optim
-from dmlteach.train.config import TrainConfig, resolve
+from dmlteach.train.config import TrainConfig
 from dmlteach.train.folder import RunFolder
 from dmlteach.train.held_out import HeldOut
 from dmlteach.train.load import load
+from dmlteach.train.recipe import resolve
 
 # Parts that change while training, in the order in which a checkpoint gives them back what they were.
 KEPT = ("model", "objective", "optimizer", "schedule", "early_stopping", "sampler")
@@ -49,7 +50,7 @@ class Parts:
         val, test: what it is measured on, decoded.
         record: of the data, as the run keeps it.
         other_test: whether the test images have changed since an interrupted run was made.
-        model: images → embeddings; `network` is the same, compiled if that was asked for.
+        model, network: images → embeddings; the latter is the same, compiled if that was asked for.
         sampler, objective, optimizer, schedule, early_stopping, augmentation: as their names say.
     """
 

@@ -1,112 +1,123 @@
-"""What to train: the options of a run, which values mean something, and the recipe they come to."""
+"""What to train: every option of a training, named, described and given its default in this one place.
+
+Nothing heavy is imported here, so that the command line can make its options of these fields.
+"""
 
 import os
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from dmlteach import data, methods, samplers
-from dmlteach.errors import DMLTeachError
-from dmlteach.evaluation import recall
-from dmlteach.methods import Method
-from dmlteach.models import Model
-from dmlteach.options import at_least, check_options, check_seed, check_type, positive
-
-POSITIVE = (
-    "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
-    "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
-)  # fmt: skip
-NOT_NEGATIVE = ("imprint", "eval_every", "save_every", "weight_decay")
-# A second start may have them otherwise: they change nothing of what is trained.
-FREE = ("output", "resume", "device", "progress", "save_every", "tensorboard", "max_minutes", "root")
-OF_THE_CHECKPOINT = ("backbone", "weights", "embedding_dim", "normalize", "image_size", "head_options")
+from dmlteach.train.option import about, documented, option
 
 
+@documented
 @dataclass(frozen=True)
 class TrainConfig:
-    """What to train, on what, and where to put it. None means: as the method's recipe says.
+    """What to train, on what, and where to put it. Where nothing is given, the method's recipe decides most.
 
-    Attributes:
-        method: recipe, one of `methods.names()`.
-        dataset, root: data set and the folder that holds it (Omniglot needs none).
-        output: folder of the run; default runs/METHOD-DATASET-SEED.
-        epochs: length of the run.
-        max_minutes: of training in this start (or resume), which then ends in good order: the checkpoint
-            keeps the position inside the epoch, and the test classes are evaluated. Decoding, and measuring
-            the untrained network, do not count.
-        batch_size, batches_per_epoch: images per batch; batches per epoch.
-        seed: of everything random; equal seeds give equal runs on one kind of device (on a CPU with equal
-            numbers of threads).
-        device: "auto", "cpu", "cuda" or "mps".
-        resume: continue the run in `output` where its checkpoint stands; without one, start it.
-        checkpoint: a run or model file whose network to start from; backbone, weights, head_options,
-            embedding_dim, normalize and image_size are its own and must not be given.
-        loss, loss_options, sampler, sampler_options: instead of the method's own.
-        das, das_options: densely-anchored sampling before the loss, see `dmlteach.objective.DAS`; the option
-            auxiliary adds the loss of the real embeddings alone.
-        memory: embeddings of earlier batches to compare with (cross-batch memory), from the second epoch on.
-        imprint: images of each class whose mean embedding its learned vector starts from; 0: at random.
-        backbone, weights: network, and its weights: "imagenet" (downloads), "cached", "none" or a file.
-        head_options: of the method's head, see `dmlteach.models.CascadeHead` and `BIERHead`.
-        embedding_dim, normalize, image_size: of the model; size in pixels.
-        learning_rate, weight_decay, schedule: of the optimiser.
-        transform: "crop", "drawing", "resized_crop" or "none".
-        micro_batch: images per pass through the network; the loss still sees the whole batch.
-        precision: "fp32", or "bf16" for autocast of the network.
-        compile: compile the network with torch.compile.
-        eval_every: epochs between evaluations on val classes, which are then kept out of training;
-            0 trains on all training classes.
-        recall_at: K of Recall@K on the val and test classes, e.g. (1, 10), which must fit both; None: the
-            data set's published ones (by default 1, 2, 4, 8) that fit.
-        early_stopping: epochs without a better training loss.
-        save_every: seconds between checkpoints inside an epoch.
-        tensorboard: also write TensorBoard events.
-        progress: show bars and a line per epoch.
-        classes: use the first so many classes of every split only (train, fit, val, test, query, gallery),
-            for quick trials. Fewer test classes are easier: numbers of other `classes` cannot be compared.
-        dataset_options: options of `data.load`.
+    A new option is one field here. Python, `dmlteach train` and reports take it then, its range is checked,
+    and it is described below and in `--help`.
     """
 
-    method: str = "sst"
-    dataset: str = "omniglot"
-    root: str | None = None
-    output: str | None = None
-    epochs: int | None = None
-    max_minutes: float | None = None
-    batch_size: int | None = None
-    batches_per_epoch: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    resume: bool = False
-    checkpoint: str | None = None
-    loss: str | None = None
-    loss_options: dict[str, Any] = field(default_factory=dict)
-    das: bool | None = None
-    das_options: dict[str, Any] = field(default_factory=dict)
-    memory: int | None = None
-    imprint: int | None = None
-    sampler: str | None = None
-    sampler_options: dict[str, Any] = field(default_factory=dict)
-    backbone: str | None = None
-    weights: str | None = None
-    head_options: dict[str, Any] = field(default_factory=dict)
-    embedding_dim: int | None = None
-    normalize: bool | None = None
-    image_size: int | None = None
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    schedule: str | None = None
-    transform: str | None = None
-    micro_batch: int | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
-    compile: bool = False
-    eval_every: int = 1
-    recall_at: str | tuple[int, ...] | None = None
-    early_stopping: int | None = None
-    save_every: float = 300.0
-    tensorboard: bool = False
-    progress: bool = True
-    classes: int | None = None
-    dataset_options: dict[str, Any] = field(default_factory=dict)
+    method: str = option("Recipe; `dmlteach methods` lists them.", "NAME", "sst")
+    dataset: str = option("Data set; `dmlteach data list` lists them.", "NAME", "omniglot")
+    root: str | None = option(
+        "Folder or archive that holds the data set.", "PATH", unset="none; Omniglot is embedded", free=True
+    )
+    output: str | None = option("Folder of the run.", "DIR", unset="runs/METHOD-DATASET-SEED", free=True)
+    epochs: int | None = option("Epochs of training.", "N", positive=True)
+    max_minutes: float | None = option(
+        "End this start after so many minutes of training, in good order: the checkpoint keeps the position, "
+        "and the test classes are evaluated. Decoding, and measuring the untrained network, do not count.",
+        "MINUTES", unset="no limit", positive=True, free=True,
+    )  # fmt: skip
+    batch_size: int | None = option(
+        "Images in a batch.", "N", unset="the recipe's, or all images where they are fewer", positive=True
+    )
+    batches_per_epoch: int | None = option(
+        "Batches in an epoch.", "N", unset="the recipe's, or as many as the images fill", positive=True
+    )
+    seed: int = option(
+        "Of everything random; equal seeds give equal runs on one kind of device (on a CPU with equal "
+        "numbers of threads).",
+        "N", 0,
+    )  # fmt: skip
+    device: str = option("auto, cpu, cuda or mps.", "NAME", "auto", free=True)
+    resume: bool = option(
+        "Continue the run in `output` where its checkpoint stands; without one, start it.",
+        default=False, free=True,
+    )  # fmt: skip
+    checkpoint: str | None = option(
+        "Run folder or model file to start from; its network cannot be changed by `backbone` and the like.",
+        "PATH", unset="none",
+    )  # fmt: skip
+    loss: str | None = option("Loss instead of the method's own.", "NAME")
+    loss_options: dict[str, Any] = option("Options of the loss, e.g. num_targets=5.", "NAME=VALUE", dict)
+    das: bool | None = option(
+        "Densely-anchored sampling: further embeddings beside the real ones, see `dmlteach.objective.DAS`."
+    )
+    das_options: dict[str, Any] = option(
+        "Options of DAS, e.g. copies=3; auxiliary=true adds the loss of the real embeddings alone.",
+        "NAME=VALUE", dict,
+    )  # fmt: skip
+    memory: int | None = option(
+        "Embeddings of earlier batches to compare with (cross-batch memory), from the second epoch on.",
+        "N", positive=True,
+    )  # fmt: skip
+    imprint: int | None = option(
+        "Images of a class whose mean embedding its learned vector starts from; 0: at random.", "N", least=0
+    )
+    sampler: str | None = option("Sampler instead of the method's own.", "NAME")
+    sampler_options: dict[str, Any] = option(
+        "Options of the sampler, e.g. images_per_class=4.", "NAME=VALUE", dict
+    )
+    backbone: str | None = option(
+        "omniglot_cnn, a torchvision network, or timm/NAME.", "NAME", of_the_checkpoint=True
+    )
+    weights: str | None = option(
+        "imagenet (downloads), cached, none, or a file.",
+        "NAME", unset="cached, or none where none are published", of_the_checkpoint=True,
+    )  # fmt: skip
+    head_options: dict[str, Any] = option(
+        "Options of an ensemble's head, e.g. weights=size.", "NAME=VALUE", dict, of_the_checkpoint=True
+    )
+    embedding_dim: int | None = option("Size of the embedding.", "N", positive=True, of_the_checkpoint=True)
+    normalize: bool | None = option("Put embeddings on the unit sphere.", of_the_checkpoint=True)
+    image_size: int | None = option(
+        "Side of the images in pixels.", "N", unset="the backbone's", positive=True, of_the_checkpoint=True
+    )
+    learning_rate: float | None = option("Of the optimizer.", "RATE", positive=True)
+    weight_decay: float | None = option("Of the optimizer.", "DECAY", least=0)
+    schedule: str | None = option("plateau, step, cosine or constant.", "NAME")
+    transform: str | None = option("crop, resized_crop, drawing or none.", "NAME")
+    micro_batch: int | None = option(
+        "Images per pass; the loss still sees the whole batch.", "N", unset="the whole batch", positive=True
+    )
+    precision: Literal["fp32", "bf16"] = option("fp32, or bf16 for a faster network.", "NAME", "fp32")
+    compile: bool = option("Compile the network with torch.compile.", default=False)
+    eval_every: int = option(
+        "Epochs between evaluations on held-out classes; 0 trains on all of them.", "N", 1, least=0
+    )
+    recall_at: str | tuple[int, ...] | None = option(
+        "K of Recall@K, separated by commas; each must fit the images that are searched.",
+        "K,K,…", unset="1,2,4,8 or as published, as far as they fit",
+    )  # fmt: skip
+    early_stopping: int | None = option(
+        "Stop after so many epochs without a better training loss.", "N", positive=True
+    )
+    save_every: float = option(
+        "Seconds between checkpoints inside an epoch.", "SECONDS", 300.0, least=0, free=True
+    )
+    tensorboard: bool = option("Also write TensorBoard events.", default=False, free=True)
+    progress: bool = option("Show bars and a line per epoch.", default=True, free=True)
+    classes: int | None = option(
+        "Only the first so many classes of every split, the test too: numbers of other `classes` cannot be "
+        "compared.",
+        "N", unset="all", positive=True,
+    )  # fmt: skip
+    dataset_options: dict[str, Any] = option(
+        "Options of the data set, e.g. rotations=true.", "NAME=VALUE", dict
+    )
 
     def __post_init__(self):
         """Paths are kept as text, so that the configuration can be written as JSON."""
@@ -115,99 +126,5 @@ class TrainConfig:
                 object.__setattr__(self, name, os.fspath(getattr(self, name)))
 
 
-def resolve(config: TrainConfig, start: Model | None = None) -> Method:
-    """The recipe of a run: the method's, as its data set adapts it, as the config overrides it.
-
-    Args:
-        config: what the user asks for.
-        start: the network of `config.checkpoint`, which is then part of the recipe.
-
-    Raises:
-        DMLTeachError: an unknown name, a value out of range, or parts that make no sense together.
-    """
-    check_values(config)
-    recipe = methods.get(config.method)
-    if config.loss not in (None, recipe.loss):
-        recipe = methods.with_loss(recipe, config.loss)
-    if config.sampler not in (None, recipe.sampler):
-        recipe = replace(recipe, sampler=config.sampler, sampler_options={})
-    recipe = methods.adapt(recipe, config.dataset)
-    shared = {f.name for f in fields(Method)} & {f.name for f in fields(TrainConfig)}
-    given = {k: getattr(config, k) for k in shared if getattr(config, k) not in (None, {})}
-    for part in ("loss", "sampler", "head", "das"):
-        given[f"{part}_options"] = getattr(recipe, f"{part}_options") | getattr(config, f"{part}_options")
-    if "schedule" in given and given["schedule"] != recipe.schedule:
-        given["schedule_options"] = {}
-    recipe = replace(recipe, **given)
-    if config.imprint is None and not methods.has_class_vectors(recipe.loss):
-        recipe = replace(recipe, imprint=0)  # another loss was chosen than the method's
-    if start is not None:
-        recipe = _with_network(recipe, start, config)
-    methods.check_combination(recipe)
-    check_options(f"the {recipe.sampler} sampler", samplers.options(recipe.sampler), recipe.sampler_options)
-    return recipe
-
-
-def check_values(config: TrainConfig) -> None:
-    """Refuse values of options that mean nothing, before data and network are looked at.
-
-    Raises:
-        DMLTeachError: the first such option, and the values it takes.
-    """
-    for option in fields(TrainConfig):
-        check_type(option.name, option.type, getattr(config, option.name))
-    for name in POSITIVE:
-        if getattr(config, name) is not None:
-            positive(name, getattr(config, name))
-    for name in NOT_NEGATIVE:
-        if getattr(config, name) is not None:
-            at_least(name, getattr(config, name), 0)
-    check_seed(config.seed)
-    if config.recall_at is not None:
-        recall.parse(config.recall_at)
-    data.check_options(config.dataset, config.dataset_options)
-
-
-def _with_network(recipe: Method, start: Model, config: TrainConfig) -> Method:
-    """The recipe with the network of a checkpoint, and a transform that crops what it reads."""
-    spec = start.spec
-    for name in OF_THE_CHECKPOINT:
-        given = getattr(config, name)
-        if given not in (None, {}):
-            has = f"its {name} is {getattr(spec, name)!r}" if hasattr(spec, name) else "it brings its weights"
-            raise DMLTeachError(
-                f"{name}={given!r} was given with --checkpoint {config.checkpoint}, which decides it: {has}. "
-                f"Leave out one of the two."
-            )
-    if methods.ENSEMBLES.get(recipe.loss, spec.head) != spec.head:
-        raise DMLTeachError(
-            f"the {recipe.loss} loss compares the parts of a {methods.ENSEMBLES[recipe.loss]} head, and the "
-            f"network of {config.checkpoint} has a {spec.head} head; choose another method."
-        )
-    fits = ("resized_crop", "none") if spec.keep_aspect else ("crop", "drawing", "none")
-    transform = recipe.transform if recipe.transform in fits else fits[0]
-    if config.transform not in (None, transform):
-        shape = "of the images' own shape" if spec.keep_aspect else "squashed to squares"
-        raise DMLTeachError(
-            f"--transform {config.transform} does not fit the network of {config.checkpoint}, which reads "
-            f"crops of images {shape}; choose {', '.join(fits)}."
-        )
-    return replace(
-        recipe, backbone=spec.backbone, embedding_dim=sum(start.head.dims), normalize=spec.normalize,
-        head=spec.head, head_options=spec.head_options, transform=transform,
-    )  # fmt: skip
-
-
-def identity(config: TrainConfig) -> dict[str, Any]:
-    """The options that a resumed run must share with the interrupted one.
-
-    Args:
-        config: of either.
-    """
-    free = {*FREE}
-    if config.checkpoint:  # runs made before were given these in vain
-        free |= set(OF_THE_CHECKPOINT)
-    own = {k: v for k, v in asdict(config).items() if k not in free}
-    if config.recall_at is not None:  # "1,2" and (1, 2) are the same
-        own["recall_at"] = recall.parse(config.recall_at)
-    return own
+FREE = tuple(field.name for field in fields(TrainConfig) if about(field).free)
+OF_THE_CHECKPOINT = tuple(field.name for field in fields(TrainConfig) if about(field).of_the_checkpoint)

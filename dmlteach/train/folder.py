@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
 from dmlteach.models import MODEL_FILE, Model
 from dmlteach.train import checkpoint
-from dmlteach.train.config import TrainConfig, identity
+from dmlteach.train.config import TrainConfig
+from dmlteach.train.recipe import identity
 
 NAN_BATCHES = "nan_batches.json"
 
@@ -95,6 +97,7 @@ class RunFolder:
         return saved
 
     def _check_options(self, saved: dict[str, Any]) -> None:
+        saved = asdict(TrainConfig()) | saved  # a run made before an option was there has its default
         own = identity(self.config)
         different = [k for k in own if saved.get(k) != own[k]]
         if different:

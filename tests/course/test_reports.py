@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 
 import nbformat
@@ -115,14 +115,23 @@ def defaults():
     return reports.parameters_of()
 
 
-def test_parameters_of_the_notebook_are_options_of_the_trainer_or_of_the_report(defaults):
-    trainer = {f.name: f.default for f in fields(TrainConfig)}
+def test_parameters_of_a_report_are_its_own_and_the_options_of_the_trainer_that_it_does_not_decide(defaults):
+    trainer = asdict(TrainConfig())
     assert defaults["method"] in methods.names()
-    assert {name: value for name, value in defaults.items() if name not in trainer} == commands.OWN
-    assert {name: trainer[name] for name in defaults if name in trainer} == {
-        name: value for name, value in defaults.items() if name in trainer
-    }
-    assert set(parameters.OF_TRAINING) <= set(defaults)
+    decided = {"output": None, "resume": False, "progress": True}
+    assert defaults | decided == trainer | commands.OWN
+
+
+def test_the_notebook_trains_with_the_options_that_it_names_and_with_further_ones():
+    given = {"epochs": 3, "weight_decay": 0.0, "show_images": "all", "loss_options": {"margin": 0.2}}
+    further = {"weight_decay": 0.0, "loss_options": {"margin": 0.2}}
+    assert parameters.as_named(given) == {"epochs": 3, "show_images": "all", "further": further}
+    assert parameters.as_named({"epochs": 3}) == {"epochs": 3}
+    cells = nbformat.read(reports.NOTEBOOK, as_version=4).cells
+    chosen, training = (cell.source for cell in cells if cell.id in ("parameters", "training"))
+    names: dict = {}
+    exec(f"{chosen}\nfurther = {further}\n{training.partition('compared =')[0]}", names)
+    assert TrainConfig(**names["training"]) == TrainConfig(**further)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +183,10 @@ def test_python_values_of_another_type_are_refused_too(tmp_path, given):
         ({"baseline": "softmaxx"}, "no such run folder or model file"),
         ({"checkpoint": "sst", "epochs": 5}, "leave out epochs=5"),
         ({"checkpoint": "sst", "method": "triplet"}, "leave out method=triplet"),
+        ({"checkpoint": "sst", "weight_decay": 0.1}, "leave out weight_decay=0.1"),
+        ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
+        ({"resume": True}, "unknown parameter of the report 'resume'"),
+        ({"further": {}}, "unknown parameter of the report 'further'"),
     ],
 )
 def test_value_that_cannot_be_used_is_refused_before_anything_starts(tmp_path, given, said):
@@ -190,6 +203,8 @@ def test_text_is_understood_by_the_type_of_its_parameter(defaults):
         "max-minutes=2",
         "learning_rate=1e-3",
         "loss=nca",
+        "normalize=false",
+        'loss_options={"margin": 0.2}',
     ]
     assert parameters.read(texts, defaults) == {
         "weights": "none",
@@ -198,6 +213,8 @@ def test_text_is_understood_by_the_type_of_its_parameter(defaults):
         "max_minutes": 2,
         "learning_rate": 0.001,
         "loss": "nca",
+        "normalize": False,
+        "loss_options": {"margin": 0.2},
     }
 
 

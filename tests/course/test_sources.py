@@ -21,7 +21,7 @@ def reached(tmp_path, line):
         ("dmlteach.figures.draw(name)", {"course/figures.py"}),
         ("from dmlteach import fit", {"train/loop.py", "models/model.py"}),
         ("program = 'from dmlteach.export import write'", {"export.py"}),
-        ("!dmlteach doctor", {"cli.py", "doctor.py"}),
+        ("!dmlteach doctor", {"cli/__init__.py", "doctor.py"}),
         ("from dmlteach.widgets import TSNEGrid", {"course/widgets/tsne_grid/widget.py"}),
         ("from dmlteach.course.exercises.looking import two_maps", {"course/exercises/looking.py"}),
     ],
@@ -31,10 +31,11 @@ def test_a_line_reaches_the_files_that_it_needs(tmp_path, line, files):
 
 
 def test_a_line_does_not_reach_other_files(tmp_path):
-    assert not {"doctor.py", "cli.py", "course/figures.py"} & reached(tmp_path, "from dmlteach import losses")
+    others = {"doctor.py", "cli/__init__.py", "course/figures.py"}
+    assert not others & reached(tmp_path, "from dmlteach import losses")
 
 
 def test_what_a_module_imports_in_turn_is_its_code():
     found = {file.relative_to(PACKAGE).as_posix() for file in code_of("evaluation.recall")}
     assert {"evaluation/recall.py", "data/__init__.py", "data/sop.py", "errors.py"} <= found
-    assert "cli.py" not in found
+    assert "cli/__init__.py" not in found

@@ -32,7 +32,8 @@ def run(
             training that was interrupted there is continued, and one that has ended is kept.
         notebook: the parameterised notebook.
         texts: further parameters as a command line has them, "NAME=VALUE".
-        **parameters: values for its parameters cell: method="sst", dataset="cub200", root=…, epochs=20, …
+        **parameters: values for its parameters cell, method="sst", dataset="cub200", root=…, epochs=20, …,
+            and for any other option of `TrainConfig`, weight_decay=0, …
 
     Returns:
         The page, report.html; report.ipynb and the folder of the training, run, lie beside it.
@@ -52,7 +53,8 @@ def run(
     files.check_place(folder / "report.ipynb")
     absolute = {k: _absolute(v) if k in PATHS else v for k, v in given.items()}
     try:
-        execute.execute(notebook, folder / "report.ipynb", absolute, threads=0, live=True)
+        named = _parameters.as_named(absolute, notebook)
+        execute.execute(notebook, folder / "report.ipynb", named, threads=0, live=True)
     except execute.CellError as error:
         raise _told(error, folder) from None
     page = folder / "report.html"

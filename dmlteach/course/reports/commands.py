@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import asdict
 from typing import Any
 
 from dmlteach.train import TrainConfig
@@ -19,14 +19,14 @@ def report(chosen: Mapping[str, Any]) -> str:
     Args:
         chosen: all parameters of the report.
     """
-    defaults = {field.name: field.default for field in fields(TrainConfig)} | OWN
+    defaults = asdict(TrainConfig()) | OWN
     shown = ("dataset",) if chosen.get("checkpoint") else ("method", "dataset")
     words = ["dmlteach", "report"]
     for name, value in chosen.items():
         if name not in shown and (value is None or value == defaults.get(name)):
             continue
         option = f"--{name.replace('_', '-')}"
-        words += [option, str(value)] if name in OPTIONS else ["--parameter", f"{name}={value}"]
+        words += [option, str(value)] if name in OPTIONS else ["--parameter", f"{name}={_text(value)}"]
     return shlex.join(words)
 
 
@@ -37,22 +37,26 @@ def training(config: Mapping[str, Any]) -> str:
         config: options of the training, as config.json of a run has them.
     """
     words = ["dmlteach", "train"]
-    for field in fields(TrainConfig):
-        value = config.get(field.name)
-        default = {} if field.default is MISSING else field.default
-        if field.name in ("output", "resume", "progress") or value is None:
+    for name, default in asdict(TrainConfig()).items():
+        value = config.get(name)
+        if name in ("output", "resume", "progress") or value is None:
             continue
-        if value == default and field.name not in ("method", "dataset"):
+        if value == default and name not in ("method", "dataset"):
             continue
-        option = f"--{field.name.replace('_', '-')}"
+        option = f"--{name.replace('_', '-')}"
         if isinstance(value, Mapping):
             one = option.removesuffix("s")
-            for name, given in value.items():
-                words += [one, f"{name}={given if isinstance(given, str) else json.dumps(given)}"]
+            for key, given in value.items():
+                words += [one, f"{key}={given if isinstance(given, str) else json.dumps(given)}"]
         elif isinstance(value, bool):
             words.append(option if value else f"--no-{option[2:]}")
-        elif isinstance(value, list | tuple):
-            words += [option, ",".join(map(str, value))]
         else:
-            words += [option, str(value)]
+            words += [option, _text(value)]
     return shlex.join(words)
+
+
+def _text(value: Any) -> str:
+    """A value as an option takes it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return json.dumps(value) if isinstance(value, Mapping) else str(value)

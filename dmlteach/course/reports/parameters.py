@@ -3,8 +3,9 @@
 import ast
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from dmlteach import course, models
@@ -17,16 +18,16 @@ from dmlteach.train import TrainConfig, resolve
 NOTEBOOK = course.CHECKOUT / "notebooks" / "reports" / "benchmark.ipynb"
 SHOW = ("permitted", "all", "none")  # images: where the data set may be passed on, always, never
 SINGULAR = "parameter of the report"
-# What a network that is there already has behind it.
-OF_TRAINING = (
-    "method", "epochs", "max_minutes", "batch_size", "batches_per_epoch", "loss", "sampler", "backbone",
-    "weights", "embedding_dim", "image_size", "learning_rate", "precision", "classes", "eval_every",
-)  # fmt: skip
+FURTHER = "further"  # the parameter of a notebook that takes options of the training which it does not name
+DECIDED = ("output", "resume", "progress")  # options of the training that a report decides
+OF_ANY_NETWORK = ("dataset", "root", "checkpoint", "seed", "device")  # the others are about its training
 LEAST = {"seed": 0, "num_queries": 1, "map_points": 0}
 
 
 def defaults_of(notebook: Path = NOTEBOOK) -> dict[str, Any]:
-    """Names and default values in the parameters cell of a notebook.
+    """Names and default values of the parameters of a notebook.
+
+    They are those of its parameters cell. Where it has `further`, it takes every option of the training.
 
     Args:
         notebook: a notebook with a cell tagged "parameters".
@@ -39,6 +40,27 @@ def defaults_of(notebook: Path = NOTEBOOK) -> dict[str, Any]:
             f"no report notebook at {notebook}. It is part of the repository, not of the installed package: "
             "clone the repository and run this command inside it."
         )
+    named = _named(notebook)
+    if FURTHER not in named:
+        return named
+    del named[FURTHER]
+    return {k: v for k, v in asdict(TrainConfig()).items() if k not in (*named, *DECIDED)} | named
+
+
+def as_named(given: Mapping[str, Any], notebook: Path = NOTEBOOK) -> dict[str, Any]:
+    """Parameters as the parameters cell has them, with `further` for those that it does not name.
+
+    Args:
+        given: parameters that the notebook takes.
+        notebook: the notebook.
+    """
+    named = _named(notebook)
+    further = {name: value for name, value in given.items() if name not in named}
+    return {k: v for k, v in given.items() if k in named} | ({FURTHER: further} if further else {})
+
+
+def _named(notebook: Path) -> dict[str, Any]:
+    """The parameters cell: names and default values."""
     need("papermill", "course")
     import papermill
 
@@ -83,8 +105,8 @@ def check(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
             _check_network(name, value)
     chosen = {**defaults, **given}
     if chosen.get("checkpoint") is not None:
-        for name in OF_TRAINING:
-            if name in given:
+        for field in fields(TrainConfig):
+            if (name := field.name) in given and name not in OF_ANY_NETWORK:
                 raise DMLTeachError(
                     f"checkpoint={chosen['checkpoint']} reports on a network that is there already: "
                     f"leave out {name}={given[name]}, which is about a training."
@@ -143,7 +165,8 @@ def _kind(name: str, defaults: Mapping[str, Any]) -> Any:
 
 def _from_text(name: str, text: str, kind: Any) -> Any:
     """`text` as the first of these types it can be; text itself needs no quotes and may have them."""
-    if kind is str or str in typing.get_args(kind) or typing.get_origin(kind) is typing.Literal:
+    members = typing.get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if str in members or typing.get_origin(kind) is typing.Literal:
         quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
         return text[1:-1] if quoted else text
     value = value_of(text)

@@ -1,0 +1,65 @@
+"""Commands of training: train, and the methods there are."""
+
+import os
+
+import typer
+
+from dmlteach.cli.options import configured_by
+from dmlteach.cli.tables import print_metrics, print_table
+from dmlteach.train.config import TrainConfig
+
+
+@configured_by(TrainConfig)
+def train(config: TrainConfig) -> None:
+    """Train a model and write a run folder: config, metrics, weights, checkpoint and curve.
+
+    \b
+    Example:
+        dmlteach train --method semihard --classes 200 --epochs 2
+        dmlteach train --method sst --dataset omniglot --seed 0 --max-minutes 30
+        dmlteach train --dataset cub200 --root ~/data/cub --backbone timm/tf_efficientnet_lite0 \\
+            --weights tf_efficientnet_lite0.safetensors --image-size 128 --precision bf16
+    """
+    from dmlteach.train import fit
+
+    result = fit(config)
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one draws and speaks
+        from dmlteach.plots import curves, style
+
+        if result.metrics["epochs"]:  # a time limit may have come inside the first
+            style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
+        start = "before" if config.checkpoint else "untrained"
+        print_metrics(result.metrics["final"], result.metrics.get("untrained"), start)
+        if not config.progress:  # with progress it stands above the numbers
+            typer.echo(f"training has ended: {result.metrics['final']['ended']}")
+        typer.echo(f"run: {result.path}")
+
+
+def methods() -> None:
+    """The recipes as a table: paper, loss, batches (classes × images), size D of the embedding, optimiser.
+
+    \b
+    Example:
+        dmlteach methods
+    """
+    from dmlteach import methods
+
+    rows = []
+    for name in methods.names():
+        recipe = methods.get(name)
+        each = recipe.sampler_options.get("images_per_class")
+        batch = f"{recipe.batch_size // each} × {each}" if each else str(recipe.batch_size)
+        rate = f"{recipe.learning_rate:.0e}".replace("e-0", "e-")
+        rows.append(
+            [
+                name,
+                f"{recipe.paper}\nloss {recipe.loss}; batches {recipe.sampler}, {batch}; "
+                f"D = {recipe.embedding_dim}; {recipe.optimizer}, rate {rate}",
+            ]
+        )
+    print_table(["method", "paper, and what the recipe takes from it"], rows)
+    typer.echo(
+        "\nDensely-anchored sampling (--das; Liu et al., ECCV 2022) can go before any pair or triplet loss. "
+        "The paper's\nruns are on the unit sphere (--normalize), but for N-pair and generalised lifted; "
+        "elsewhere made embeddings\ncarry gradients here (detach=False), or the whole embedding would drift."
+    )
