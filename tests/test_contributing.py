@@ -1,4 +1,4 @@
-"""From the tree alone a reader knows where a change goes: the table of CONTRIBUTING.md names what is there."""
+"""From the tree alone a reader knows where a change goes: CONTRIBUTING names files that are there."""
 
 import re
 from pathlib import Path
