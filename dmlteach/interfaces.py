@@ -25,7 +25,7 @@ class Space(NamedTuple):
 
 
 class Tuples(NamedTuple):
-    """Tuples chosen by a sampler, and what decides which a loss may choose; indices are rows of the batch."""
+    """Tuples that a sampler chose, and what limits a loss that chooses its own; indices are batch rows."""
 
     targets: Tensor | None = None  # (N, k) positives per anchor, -1 where there are fewer
     triplets: Tensor | None = None  # (T, 3) anchor, positive, negative
@@ -57,9 +57,9 @@ def derive_seed(*parts: int) -> int:
 class Sampler:
     """Decides which images share a batch. Subclasses implement `_compose`.
 
-    Works as `batch_sampler` of any DataLoader. A sampler that does not need the embedding space
-    plans the next epoch by itself when it is iterated; one that does is planned by its user,
-    who holds the network: `sampler.plan(epoch, space)`.
+    A sampler works as the `batch_sampler` of any DataLoader. If it does not need the embedding space, it
+    plans the next epoch by itself when it is iterated; if it does, its user, who holds the network, has to
+    plan each epoch: `sampler.plan(epoch, space)`.
 
     Args:
         labels: (M,) class of each image, integers in a tensor, an array, a list or a pandas column.
@@ -67,7 +67,7 @@ class Sampler:
         seed: of every random choice.
 
     Raises:
-        DMLTeachError: labels that are no integers, or a batch larger than the data.
+        DMLTeachError: the labels are no integers, or the batch is larger than the data.
     """
 
     needs_space: bool = False
@@ -111,7 +111,7 @@ class Sampler:
         return report
 
     def rows_to_embed(self, epoch: int) -> Tensor | None:
-        """Images whose epoch-start embedding `plan` will read; None: all. Other rows of Space may be NaN."""
+        """Images whose epoch-start embeddings `plan` will read; None: all. Other rows of Space may be NaN."""
         return None
 
     def _compose(
@@ -190,16 +190,16 @@ def _lie(rows: Tensor, least: int, end: int) -> bool:
 class Loss(nn.Module):
     """A loss maps embeddings (N, D) and labels (N,) to a scalar.
 
-    The keywords are ignored by every loss that does not name them in `uses`, so
-    `loss(embeddings, labels)` works in anybody's loop. What holds for every loss:
+    A loss ignores every keyword that it does not name in `uses`, so `loss(embeddings, labels)` works in
+    anybody's training loop. What holds for every loss:
 
     - Labels are integers of any type, in a tensor beside the embeddings, an array or a list; words are
       refused. Losses with something learned or kept per class take 0 … C-1, all others any integers.
     - Shapes, dtypes, lengths and option values are checked. Values of labels are looked at on the CPU only:
       on a device that would make every step wait, so there they are checked once, in the data set.
-    - A batch without rows has the loss 0, which can be differentiated.
-    - Finite embeddings up to a norm of 1e4 give a finite value and gradient; NaN gives NaN. All is computed
-      in fp32, or in float64 if that is given.
+    - The loss of a batch without rows is 0, and it can be differentiated.
+    - Finite embeddings with a norm of up to 1e4 give a finite value and gradient; NaN gives NaN. Everything
+      is computed in fp32, or in float64 where the embeddings are float64.
     """
 
     geometry: Literal["euclidean", "sphere"] = "euclidean"
@@ -229,16 +229,17 @@ class Loss(nn.Module):
         """
 
     def active_tuples(self, embeddings: Tensor, labels: Tensor, tuples: Tuples | None = None) -> Tensor:
-        """Share of what the loss compares that moves something, a scalar; called without gradients.
+        """Share of the compared tuples that move something: a scalar, computed without gradients.
 
-        Under a loss with a margin: what gives a gradient at all. A smooth loss gives everything some; there,
-        what has a weight above 0.01. So shares of two losses do not compare, and 1 alone is no collapse.
+        Under a loss with a margin a tuple counts if it gives any gradient at all. A smooth loss gives every
+        tuple some gradient; there a tuple counts if its weight is above 0.01. So the shares of two losses
+        cannot be compared, and a share of 1 alone does not mean a collapse.
         """
         raise NotImplementedError
 
     @torch.no_grad()
     def stats(self, embeddings: Tensor, labels: Tensor, tuples: Tuples | None = None) -> dict[str, Tensor]:
-        """What a batch does, as device scalars (no synchronisation).
+        """What a batch does, as scalars on the device: nothing waits for them.
 
         Args:
             embeddings: (N, D), as the network gives them.
@@ -246,10 +247,10 @@ class Loss(nn.Module):
             tuples: those the sampler chose, if it did.
 
         Returns:
-            "active_tuples", see `active_tuples`; "positive_distance" and "negative_distance", means over the
-            pairs of the batch in the loss's geometry; "embedding_norm", the mean; "spread", the root mean
-            squared distance from the mean embedding in the loss's geometry: 0 is a collapse. Each is NaN
-            for a batch without rows.
+            "active_tuples", see `active_tuples`; "positive_distance" and "negative_distance", the means over
+            the pairs of the batch, in the loss's geometry; "embedding_norm", the mean norm; "spread", the
+            root mean squared distance from the mean embedding, in the loss's geometry: 0 means a collapse.
+            Each is NaN for a batch without rows.
         """
         labels = as_labels(labels)
         if not len(labels):

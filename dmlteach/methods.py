@@ -14,7 +14,7 @@ from dmlteach.options import one_of
 
 @dataclass(frozen=True)
 class Group:
-    """How one part learns: a factor on the learning rate; its own weight decay and optimiser, or None."""
+    """How one part of a network learns: a factor on the rate; a weight decay and an optimizer of its own."""
 
     factor: float = 1.0
     weight_decay: float | None = None
@@ -37,8 +37,8 @@ class Method:
         head, head_options: "linear", "cascade" (an embedding per depth) or "bier" (boosted learners).
         transform: "crop" (squash, random crop, flip), "resized_crop", "drawing" or "none".
         optimizer, learning_rate, weight_decay: "adam", "adamw", "rmsprop" or "sgd", with its base values.
-        groups: {"backbone", "head", "loss"} → Group; default one rate for all. Where a paper gives a new
-            layer ten times the rate, it starts at random; ours starts as a rotation of the features.
+        groups: "backbone", "head" or "loss" → Group; by default all learn at one rate. Papers that give the
+            new layer ten times the rate start it at random; here it starts as a rotation of the features.
         schedule: "plateau" (on the training loss), "step", "cosine" or "constant".
         schedule_options: factor and patience (plateau), factor and every or at (step), warmup (cosine), in
             epochs.
@@ -48,8 +48,8 @@ class Method:
         head_steps: before training, in which an ensemble's learners are made independent.
         imprint: images of each class whose mean embedding its learned vector starts from (Qi, Brown & Lowe,
             CVPR 2018); 0: from random numbers, as published.
-        clip, clip_norm: largest absolute entry of a gradient; largest norm of all of it; or None.
-        train_options: of the data set, for its training images only, e.g. rotations of Omniglot.
+        clip, clip_norm: bound on the absolute entries of the gradient; bound on its norm; None: no bound.
+        train_options: options of the data set for its training images only, e.g. rotations of Omniglot.
     """
 
     paper: str
@@ -227,10 +227,10 @@ class Adaptation:
 
     Attributes:
         changes: fields of `Method`, by name, and their values.
-        loss_options, sampler_options: beside the method's own, by the name of its loss or sampler.
-        groups: instead of the method's own, by the name of its loss; of other losses nothing is its own.
-        images_per_class: of the method → here.
-        clip_by_norm: what bounds the entries of a gradient bounds its norm.
+        loss_options, sampler_options: added to the method's own, by the name of its loss or sampler.
+        groups: they replace the method's own, by the name of its loss; methods with other losses get none.
+        images_per_class: the method's value → the value here.
+        clip_by_norm: whether the method's bound on the entries of the gradient bounds its norm instead.
     """
 
     changes: dict[str, Any] = field(default_factory=dict)
@@ -305,7 +305,7 @@ def get(name: str) -> Method:
 
 
 def with_loss(recipe: Method, loss: str) -> Method:
-    """The recipe with another loss, in its geometry, its parameters learning as in its own recipe.
+    """The recipe with another loss: in that loss's geometry, and its parameters learn as in its own recipe.
 
     Raises:
         DMLTeachError: no such loss; where it is a method, says which loss that has.

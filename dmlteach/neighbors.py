@@ -16,7 +16,7 @@ def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k gallery rows nearest to each query, nearest first.
 
     A query that is itself in the gallery finds itself; ask for k + 1 and drop it. Distances are those
-    of one fp32 matrix product: good for pictures and maps. Scores come from `dmlteach.metrics`.
+    of one fp32 matrix product: good for figures and maps. Scores come from `dmlteach.metrics`.
 
     Args:
         queries: (Q, D).

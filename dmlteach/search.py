@@ -1,4 +1,4 @@
-"""Search own pictures: the pictures of a gallery that a model places nearest to a query."""
+"""Search own images: the images of a gallery that a model places nearest to a query."""
 
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from dmlteach.errors import DMLTeachError, printable
 from dmlteach.inputs import collapse_sentence, is_collapsed
 from dmlteach.models import Model
 
-BLOCK = 65_536  # pictures of the gallery compared at once: that bounds the memory
+BLOCK = 65_536  # images of the gallery compared at once: that bounds the memory
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Found:
     """What a search found. Queries can differ in how many neighbours they have.
 
     Attributes:
-        queries: the pictures asked for, Q of them.
-        gallery: the pictures searched.
+        queries: the images asked for, Q of them.
+        gallery: the images searched.
         classes: of each query, as a label of the gallery; -1 where it is not known.
         rows: of each query, (k,) rows of the gallery, nearest first.
         scores: of each query, (k,) cosines or distances.
         measure: "cosine", where the model's embeddings have one length, or "distance".
-        collapsed: whether all pictures, queries too, have one embedding, so that their order says nothing.
+        collapsed: whether all images, queries too, have one embedding, so that their order says nothing.
     """
 
     queries: ImageDataset
@@ -47,7 +47,7 @@ class Found:
         return "" if label == NO_CLASS else self.gallery.class_names[label]
 
     def is_right(self, query: int, row: int) -> bool | None:
-        """Whether a picture of the gallery is of the query's class; None where either has none known."""
+        """Whether an image of the gallery is of the query's class; None where either has none known."""
         own, other = self.classes[query], int(self.gallery.labels[row])
         return None if NO_CLASS in (own, other) else own == other
 
@@ -60,13 +60,13 @@ def find(
     device: str = "auto",
     progress: bool = False,
 ) -> Found:
-    """The k pictures below a folder that are nearest to each query; a query never finds its own file.
+    """The k images below a folder that are nearest to each query; a query never finds its own file.
 
     A query's class is known if it lies in the gallery, or in a folder called like a class of it.
 
     Args:
         model: an embedding network.
-        gallery: folder of pictures, with a folder for each class or without.
+        gallery: folder of images, with a folder for each class or without.
         images: paths of the queries.
         k: neighbours of each query; where the gallery has fewer, all of them.
         device: "auto", "cpu", "cuda" or "mps".
@@ -76,7 +76,7 @@ def find(
         The neighbours; of equally near ones, the first by name comes first.
 
     Raises:
-        DMLTeachError: a file or folder that is missing, empty or no picture; no other picture to find;
+        DMLTeachError: a file or folder that is missing, empty or no image; no other image to find;
             embeddings that are not finite.
     """
     if k < 1:
@@ -85,7 +85,7 @@ def find(
     searched = pictures.load(gallery, model.spec.channels)
     itself = _rows_of_same_files(asked, searched)
     if any(len(rows) == len(searched) for rows in itself):
-        raise DMLTeachError(f"{gallery} holds no picture but the query; put more pictures there.")
+        raise DMLTeachError(f"{gallery} holds no image but the query; put more images there.")
     queries = _embed_once(model, asked, device)  # first: a query that cannot be read is told at once
     places = embed(model, searched, device, progress=progress)
     scores = _scores(model, queries, places)
@@ -112,7 +112,7 @@ def table(found: Found) -> str:
         blocks.append(said[0].upper() + said[1:])
     for query, (path, label) in enumerate(zip(found.queries.paths or [], found.classes, strict=True)):
         known = f"  (class {printable(found.class_name(label))})" if label != NO_CLASS else ""
-        cells = [["", found.measure, "", "class", "picture"], *_cells(found, query)]
+        cells = [["", found.measure, "", "class", "image"], *_cells(found, query)]
         # without classes, these columns are empty
         columns = [c for c in zip(*cells, strict=True) if any(c[1:])]
         padded = []
@@ -143,13 +143,13 @@ def _cells(found: Found, query: int) -> list[list[str]]:
 
 
 def _embed_once(model: Model, images: ImageDataset, device: str) -> Tensor:
-    """Embeddings of a few pictures, which leave nothing in the cache."""
+    """Embeddings of a few images, which leave nothing in the cache."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         return embed(model, cached_for(model, images, progress=False, folder=folder), device)
 
 
 def _scores(model: Model, queries: Tensor, gallery: Tensor) -> Tensor:
-    """(Q, D) and (M, D) → (Q, M) cosines or distances, in float64: copies of a picture are 0 apart."""
+    """(Q, D) and (M, D) → (Q, M) cosines or distances, in float64: copies of an image are 0 apart."""
     q = queries.double()
     blocks = gallery.split(BLOCK)
     if model.on_sphere:

@@ -440,10 +440,10 @@ def test_search_prints_a_table_and_draws_a_picture(tmp_path, photo_model):
     assert done.exit_code == 0, done.output
     assert f"{asked[0]}  (class a)" in done.output and f"{asked[1]}  (class e)" in done.output
     assert done.output.count(".png\n") == 2 * 4 + 1  # the neighbours and the picture
-    assert done.output.endswith(f"picture: {picture}\n")
+    assert done.output.endswith(f"figure: {picture}\n")
     assert [path.name for path in picture.parent.iterdir()] == ["search.png"]
     with Image.open(picture) as drawn:
-        assert "2 query pictures" in drawn.text["Description"]
+        assert "2 query images" in drawn.text["Description"]
 
 
 def test_export_writes_a_program_and_says_how_to_use_it(tmp_path, photo_model):
@@ -465,7 +465,7 @@ def test_mistakes_with_own_pictures_are_one_error_each_and_write_nothing(tmp_pat
     one_error(run("embed", *network, "--output", "z.csv"), ".npz or .parquet", "'z.csv'")
     one_error(run("embed", *npz, "--images", str(folder)), "--checkpoint", "--backbone")
     one_error(run("embed", *network, *npz), "resnet18 reads 3-channel images", "have 1")
-    one_error(run("search", *network, *png, "--gallery", str(tmp_path / "empty"), one), "no picture below")
+    one_error(run("search", *network, *png, "--gallery", str(tmp_path / "empty"), one), "no image below")
     one_error(run("search", *network, *png, "--gallery", str(folder), "no/such.png"), "no/such.png")
     one_error(run("search", *network, "--gallery", str(folder), one, "--output", "a.jpg"), "*.png", "a.jpg")
     one_error(run("export", *network, "--output", "model.onnx"), "*.pt2", "model.onnx")

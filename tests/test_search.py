@@ -114,7 +114,7 @@ def test_a_damaged_picture_is_one_error_that_names_it(drawings, tmp_path, place)
 
 def test_a_gallery_of_the_query_alone_is_one_error(drawings, tmp_path):
     only = shutil.copyfile(drawings / "sign 0" / "0.png", tmp_path / "1.png")
-    with pytest.raises(DMLTeachError, match="no picture but the query"):
+    with pytest.raises(DMLTeachError, match="no image but the query"):
         search.find(model(True), tmp_path, [only], 1, "cpu")
     with pytest.raises(DMLTeachError, match="choose 1 or more"):
         search.find(model(True), drawings, [only], 0, "cpu")
@@ -144,12 +144,12 @@ def test_the_table_has_a_line_for_each_neighbour(drawings):
     found = search.find(model(True), drawings, [drawings / "sign 2" / "0.png"], 3, "cpu")
     query, heading, *lines = search.table(found).splitlines()
     assert query.endswith("0.png  (class sign 2)")
-    assert heading.split() == ["cosine", "class", "picture"]
+    assert heading.split() == ["cosine", "class", "image"]
     for rank, (line, row, score) in enumerate(zip(lines, found.rows[0], found.scores[0], strict=True), 1):
         mark = "right" if found.is_right(0, int(row)) else "wrong"
         path = found.gallery.paths[int(row)]
         assert " ".join(line.split()) == f"{rank} {score:.4f} {mark} {path.split('/')[0]} {path}"
-        assert line.index(path) == heading.index("picture")
+        assert line.index(path) == heading.index("image")
 
 
 def test_names_that_are_hard_to_print_stay_on_one_line(drawings, tmp_path):

@@ -125,7 +125,7 @@ def embed(
     dataset: Dataset = DEFAULTS.dataset,
     root: Root = None,
     images: Annotated[
-        str | None, option("Instead of a data set: every picture below this folder.", "DIR", "none")
+        str | None, option("Instead of a data set: every image below this folder.", "DIR", "none")
     ] = None,
     backbone: Backbone = None,
     weights: BackboneWeights = None,
@@ -137,7 +137,7 @@ def embed(
 ) -> None:
     """Write embeddings to a file for use elsewhere.
 
-    Of a data set, or of every picture of a folder. The file holds embeddings (N, D), and paths, labels and
+    Of a data set, or of every image of a folder. The file holds embeddings (N, D), and paths, labels and
     names of classes where there are any. As in evaluate, a run's own --classes N is to be named again.
 
     \b
@@ -155,21 +155,21 @@ def embed(
     embeddings.check_file(output)
     model = _trained_or_backbone(checkpoint, backbone, weights, image_size)
     if images:
-        pictures = data.pictures.load(images, model.spec.channels)
+        shown = data.pictures.load(images, model.spec.channels)
     else:
         options = {"classes": classes, **dataset_options(dataset, dataset_option)}
-        pictures, _, notes, _ = data.load_for_run(checkpoint, dataset, split, root, **options)
+        shown, _, notes, _ = data.load_for_run(checkpoint, dataset, split, root, **options)
         print_notes(notes)
-    z = embedded(model, pictures, device, progress=sys.stderr.isatty())
+    z = embedded(model, shown, device, progress=sys.stderr.isatty())
     print_notes([collapse_sentence(len(z))] if is_collapsed(z) else [])
-    embeddings.write(output, z, pictures)
+    embeddings.write(output, z, shown)
     typer.echo(f"{len(z):,} embeddings of {z.shape[1]} numbers: {output}")
 
 
 def search(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Pictures to search for.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images to search for.")],
     gallery: Annotated[
-        str, option("Folder of pictures to search in, with a folder for each class or without.", "DIR")
+        str, option("Folder of images to search in, with a folder for each class or without.", "DIR")
     ],
     checkpoint: Trained = None,
     k: Annotated[int, option("Neighbours of each image; more than there are: all.", "K")] = 5,
@@ -177,11 +177,11 @@ def search(
     weights: BackboneWeights = None,
     image_size: BackboneSize = None,
     device: Device = DEFAULTS.device,
-    output: Annotated[str, option("PNG file for the picture of what was found.", "FILE")] = "search.png",
+    output: Annotated[str, option("PNG file for the figure of what was found.", "FILE")] = "search.png",
 ) -> None:
-    """Find the pictures of a folder nearest to yours.
+    """Find the images of a folder nearest to yours.
 
-    Prints a table and draws a picture. An image that lies in the gallery does not find itself. If it lies in
+    Prints a table and draws a figure. An image that lies in the gallery does not find itself. If it lies in
     a class folder there, or elsewhere in a folder called like one, its class is known, and neighbours are
     marked as right or wrong.
 
@@ -198,7 +198,7 @@ def search(
     found = engine.find(model, gallery, images, k, device, sys.stderr.isatty())
     typer.echo(engine.table(found))
     drawing.save(drawing.search_picture(found), output)
-    typer.echo(f"\npicture: {output}")
+    typer.echo(f"\nfigure: {output}")
 
 
 def export(

@@ -1,7 +1,7 @@
-"""Augmentation on the device: a few vectorised operations on a whole batch of cached pictures.
+"""Augmentation on the device: a few vectorised operations on a whole batch of cached images.
 
 Random numbers are drawn for the global batch, one row per image, on the CPU: processes and
-micro-batches take their rows, and every one sees the same picture whatever device it runs on.
+micro-batches take their rows, and every one sees the same image whatever device it runs on.
 """
 
 import functools
@@ -28,19 +28,19 @@ _COLUMNS = {"crop": 3, "resized_crop": 2 * _TRIES + 3, "drawing": 4, "none": 0}
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Turns cached uint8 pictures into a normalised network input.
+    """Turns cached uint8 images into a normalised network input.
 
     Args:
         kind: crop (random crop of `size` out of the cached square, random horizontal flip),
-            resized_crop (random box resized to `size`, random flip; pictures packed by short side),
+            resized_crop (random box resized to `size`, random flip; images packed by short side),
             drawing (small rotation, scale and shift; no flip) or none (centre crop: the test transform).
         size: side of the result in pixels.
-        mean: per channel, for pictures in 0 … 1.
+        mean: per channel, for images in 0 … 1.
         std: per channel.
         degrees: drawing: rotation between -degrees and degrees.
         zoom: drawing: smallest and largest scale.
         shift: drawing: largest shift, as a share of the side (2 pixels out of 28).
-        scale: resized_crop: smallest and largest share of the picture's area.
+        scale: resized_crop: smallest and largest share of the image's area.
         ratio: resized_crop: smallest and largest width / height of the box.
     """
 
@@ -83,7 +83,7 @@ class Augmentation:
             (N, C, size, size) float32 on the images' device, normalised.
 
         Raises:
-            DMLTeachError: for pictures that this kind cannot use, or rows that do not match them.
+            DMLTeachError: for images that this kind cannot use, or rows that do not match them.
         """
         if params.shape != (len(images), _COLUMNS[self.kind]):
             raise DMLTeachError(
@@ -107,7 +107,7 @@ class Augmentation:
         If none fits, the largest central box with an allowed ratio is taken.
 
         Args:
-            sizes: (N, 2) height and width of each picture.
+            sizes: (N, 2) height and width of each image.
             params: (N, 23) rows of `draw` of kind resized_crop.
 
         Returns:
@@ -124,7 +124,7 @@ class Augmentation:
         box = tried[torch.arange(len(tried), device=tried.device), first]  # (N, 2)
         start = (params[:, 2 * _TRIES : -1] * (whole - box + 1)).floor().minimum(whole - box)
 
-        # the whole picture, cut down where it is too tall or too wide
+        # the whole image, cut down where it is too tall or too wide
         tallest, widest = (width / self.ratio[0]).round(), (height * self.ratio[1]).round()
         central = torch.cat([height.minimum(tallest), width.minimum(widest)], 1).clamp_min(1)  # (N, 2)
         central_start = ((whole - central) / 2).floor()
@@ -139,12 +139,12 @@ class Augmentation:
         )
         if mode not in works_on:
             raise DMLTeachError(
-                f"augmentation {self.kind!r} works on pictures cached with mode={works_on[0]!r}: "
+                f"augmentation {self.kind!r} works on images cached with mode={works_on[0]!r}: "
                 f"cached(dataset, size, mode={works_on[0]!r})."
             )
         if not isinstance(images, Packed) and self.kind != "drawing" and images.shape[-1] < self.size:
             raise DMLTeachError(
-                f"a crop of {self.size} pixels does not fit into pictures of {images.shape[-1]}; "
+                f"a crop of {self.size} pixels does not fit into images of {images.shape[-1]}; "
                 f"cache them at {self.size} or more: cached(dataset, {self.size})."
             )
 
@@ -183,7 +183,7 @@ class Augmentation:
 def centre_boxes(images: Packed, size: int) -> Tensor:
     """(N, 4) boxes of the test transform "short side to `short_side`, then centre crop of `size`".
 
-    A picture smaller than the short side was not enlarged, so its box is smaller in the same proportion.
+    An image smaller than the short side was not enlarged, so its box is smaller in the same proportion.
     """
     shortest = images.sizes.amin(1, keepdim=True)
     side = (shortest * size / images.short_side).round().long().clamp_min(1).minimum(shortest)  # (N, 1)
@@ -192,10 +192,10 @@ def centre_boxes(images: Packed, size: int) -> Tensor:
 
 
 def crop_and_resize(images: Packed, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Crop each picture to its box and resize it, bilinear, without antialiasing.
+    """Crop each image to its box and resize it, bilinear, without antialiasing.
 
     Args:
-        images: N pictures.
+        images: N images.
         boxes: (N, 4) top, left, height, width.
         flip: (N,) bool, mirror left and right.
         size: side of the result.

@@ -1,4 +1,4 @@
-"""Decode once: the pictures of a data set as memory-mapped uint8, resized, in the user's cache folder."""
+"""Decode once: the images of a data set as memory-mapped uint8, resized, in the user's cache folder."""
 
 import hashlib
 import json
@@ -27,19 +27,19 @@ from dmlteach.options import at_least, check_type, one_of
 Mode = Literal["square", "short_side"]
 
 _FORMAT = 1  # counts up when the files or the resizing change
-_CHUNK = 256  # pictures read and resized at once
+_CHUNK = 256  # images read and resized at once
 _STALE = 24 * 3600  # seconds after which an unfinished build is taken as abandoned
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Pictures of different sizes in one flat buffer, so that a device can crop them all at once."""
+    """Images of different sizes in one flat buffer, so that a device can crop them all at once."""
 
-    data: Tensor  # (bytes,) uint8; each picture as (H, W, C)
-    offsets: Tensor  # (N,) where each picture starts
+    data: Tensor  # (bytes,) uint8; each image as (H, W, C)
+    offsets: Tensor  # (N,) where each image starts
     sizes: Tensor  # (N, 2) height and width
     channels: int
-    short_side: int  # asked for; smaller pictures are not enlarged
+    short_side: int  # asked for; smaller images are not enlarged
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Packed":
         tensors = (self.data, self.offsets, self.sizes)
@@ -54,7 +54,7 @@ class Packed:
 
 
 class CachedImages:
-    """Resized pictures of one data set, row i = picture i.
+    """Resized images of one data set, row i = image i.
 
     Args:
         dataset: the data set they belong to.
@@ -78,7 +78,7 @@ class CachedImages:
         return len(self._rows)
 
     def gather(self, indices) -> "Tensor | Packed":
-        """The pictures `indices` (n,) of the data set, copied out of the cache.
+        """The images `indices` (n,) of the data set, copied out of the cache.
 
         Returns:
             (n, C, size, size) uint8 in mode square; `Packed` in mode short_side.
@@ -102,24 +102,24 @@ def cached(
     folder: str | Path | None = None,
     progress: bool = True,
 ) -> CachedImages:
-    """The pictures of `dataset` resized, from the cache; built on first use.
+    """The images of `dataset` resized, from the cache; built on first use.
 
-    Train, fit and val of one data set share a cache. Two processes may build the same cache at once,
-    and an interrupted build is never taken as complete.
+    Train, fit and val of one data set share a cache. Two processes may build the same cache at once, and an
+    interrupted build is never taken for a complete one.
 
     Args:
-        dataset: the pictures.
+        dataset: the images.
         size: side in pixels.
-        mode: square squashes every picture to size × size; short_side keeps its shape and makes the
-            short side `size` (smaller pictures stay as they are).
+        mode: square squashes every image to size × size; short_side keeps its shape and makes the
+            short side `size` (smaller images stay as they are).
         folder: where caches live; by default DMLTEACH_CACHE or the user's cache folder.
         progress: print the disk space needed and show a progress bar while building.
 
     Returns:
-        The pictures, memory-mapped.
+        The images, memory-mapped.
 
     Raises:
-        DMLTeachError: a picture cannot be read, or the disk has no room.
+        DMLTeachError: an image cannot be read, or the disk has no room.
     """
     one_of("cache mode", mode, get_args(Mode))
     check_type("size", int, size)
@@ -138,7 +138,7 @@ def cache_folder(folder: str | Path | None = None) -> Path:
 
 
 def _is_complete(folder: Path, source: Source, size: int, mode: Mode) -> bool:
-    """Renaming made it appear whole; what does not fit together means that someone changed it since."""
+    """Whether a cache is as it was built: it appeared whole, by renaming, but may have been changed since."""
     try:
         written = json.loads((folder / "cache.json").read_text())
         checksum = zlib.crc32((folder / "shapes.npy").read_bytes())
@@ -157,21 +157,21 @@ def _is_complete(folder: Path, source: Source, size: int, mode: Mode) -> bool:
 
 
 def _build(dataset: ImageDataset, size: int, mode: Mode, finished: Path, progress: bool) -> None:
-    """Write to a name of our own, then rename: readers see a whole cache or none."""
+    """Write under a name of this build's own, then rename: readers see a whole cache or none."""
     _remove_abandoned(finished.parent)
     need = _bytes_needed(dataset.source, size, mode)
     building = finished.with_name(f"{finished.name}.building-{uuid.uuid4().hex[:12]}")
     try:
         building.mkdir(parents=True)
         cure = "Make room, choose a smaller size, or name another folder in DMLTEACH_CACHE."
-        check_room(need, finished.parent, "the picture cache", cure)
+        check_room(need, finished.parent, "the image cache", cure)
         if progress:
             print(f"{_what(dataset)}: {readable(need)} in {finished.parent}", file=sys.stderr)
         _write(dataset, size, mode, building, progress)
         _publish(building, finished, dataset.source, size, mode)
     except OSError as error:
         raise DMLTeachError(
-            f"the picture cache cannot be written in {finished.parent}: {error}. "
+            f"the image cache cannot be written in {finished.parent}: {error}. "
             "Name another folder in the environment variable DMLTEACH_CACHE."
         ) from error
     finally:
@@ -185,7 +185,7 @@ def _write(dataset: ImageDataset, size: int, mode: Mode, building: Path, progres
     with open(building / "images.bin", "wb") as file, bar:
         for rows in torch.arange(len(source)).split(_CHUNK):
             for block in source.read(rows, lambda images: resize(images, size, mode)):
-                # a square is kept as (C, H, W), ready for use; a packed picture as (H, W, C), so that
+                # a square is kept as (C, H, W), ready for use; a packed image as (H, W, C), so that
                 # cropping finds the channels of a pixel side by side
                 stored = block if mode == "square" else block.permute(0, 2, 3, 1)
                 file.write(stored.contiguous().numpy().tobytes())
@@ -201,7 +201,7 @@ def _write(dataset: ImageDataset, size: int, mode: Mode, building: Path, progres
 
 
 def _publish(building: Path, finished: Path, source: Source, size: int, mode: Mode) -> None:
-    """Rename into place. Where another builder was first, its cache is as good as ours."""
+    """Rename into place. If another builder was first, its cache is as good as this one."""
     for _ in range(3):
         try:
             os.replace(building, finished)
@@ -214,7 +214,7 @@ def _publish(building: Path, finished: Path, source: Source, size: int, mode: Mo
 
 
 def resize(images: Tensor, size: int, mode: Mode) -> Tensor:
-    """Resize uint8 pictures (n, C, H, W), bilinear with antialiasing, as `cached` does."""
+    """Resize uint8 images (n, C, H, W), bilinear with antialiasing, as `cached` does."""
     height, width = images.shape[2:]
     if mode == "square":
         target = (size, size)
@@ -227,7 +227,7 @@ def resize(images: Tensor, size: int, mode: Mode) -> Tensor:
 
 
 def _bytes_needed(source: Source, size: int, mode: Mode) -> int:
-    """Exact for squares; for the short side told from 200 pictures spread over the source."""
+    """Exact for squares; for the short side estimated from 200 images spread over the source."""
     if mode == "square":
         return len(source) * source.channels * size * size
     some = torch.linspace(0, len(source) - 1, min(len(source), 200)).long()
@@ -237,7 +237,7 @@ def _bytes_needed(source: Source, size: int, mode: Mode) -> int:
 
 
 def _remove_abandoned(home: Path) -> None:
-    """Delete what killed builders left behind: nobody reads it, but it takes room."""
+    """Delete what killed builders left behind: nobody will read it, and it takes room."""
     for building in home.glob("*.building-*"):
         try:
             newest = max(p.stat().st_mtime for p in [building, *building.rglob("*")])

@@ -1,7 +1,7 @@
 """Cars196: 196 car models; the first 98 classes train, the last 98 test.
 
 Source: Krause, Stark, Deng, Fei-Fei, "3D object representations for fine-grained categorization",
-3dRR 2013. For research purposes; pictures may not be redistributed.
+3dRR 2013. For research purposes; images may not be redistributed.
 """
 
 from pathlib import Path
@@ -75,7 +75,7 @@ def load(part: str, root: str | Path | None = None) -> ImageDataset:
 
     Args:
         part: train or test.
-        root: the folder with the annotations and the pictures.
+        root: the folder with the annotations and the images.
     """
     place, files, parts = _read(root)
     listed.refuse("cars196", place, listed.compare(parts, files, PUBLISHED)[1], _LAYOUT)
@@ -97,9 +97,9 @@ def _read(root: str | Path | None) -> tuple[Path, Files, dict[str, Part]]:
     rows, class_names = _from_devkit(place) if has_devkit else _from_annotations(place)
     parts = {}
     for part, numbers in {"train": range(1, 99), "test": range(99, 197)}.items():
-        chosen = [(picture, number) for picture, number in rows if number in numbers]
+        chosen = [(image, number) for image, number in rows if number in numbers]
         parts[part] = listed.numbered(
-            [picture for picture, _ in chosen],
+            [image for image, _ in chosen],
             [number for _, number in chosen],
             among=numbers,
             called=lambda number: class_names[number - 1],
@@ -108,7 +108,7 @@ def _read(root: str | Path | None) -> tuple[Path, Files, dict[str, Part]]:
 
 
 def _from_annotations(place: Path) -> tuple[list[tuple[str, int]], list[str]]:
-    """Pictures with their classes 1 … 196, and the classes' names, from cars_annos.mat."""
+    """Images with their classes 1 … 196, and the classes' names, from cars_annos.mat."""
     path = place / "cars_annos.mat"
     return _rows(path, "relative_im_path", ""), _names(path)
 
@@ -136,7 +136,7 @@ def _matlab(path: Path, variable: str) -> list[Any]:
 
 
 def _rows(path: Path, file_field: str, folder: str) -> list[tuple[str, int]]:
-    """Pictures with their classes."""
+    """Images with their classes."""
     table = _matlab(path, "annotations")
     try:
         return [(f"{folder}{row[file_field]}", int(row["class"].item())) for row in table]

@@ -1,7 +1,7 @@
 """CUB-200-2011: 200 bird species; the first 100 classes train, the last 100 test.
 
 Source: Wah, Branson, Welinder, Perona, Belongie, "The Caltech-UCSD Birds-200-2011 Dataset",
-Caltech CNS-TR-2011-001. For non-commercial research use; pictures may not be redistributed.
+Caltech CNS-TR-2011-001. For non-commercial research use; images may not be redistributed.
 """
 
 from pathlib import Path
@@ -84,9 +84,9 @@ def _read_lists(place: Path, files: Files) -> tuple[dict[str, Part], list[str]]:
     parts = {}
     for part, numbers in {"train": range(1, 101), "test": range(101, 201)}.items():
         ids = [i for i, number in class_of.items() if number in numbers and i in names]
-        pictures, classes = [f"images/{names[i]}" for i in ids], [class_of[i] for i in ids]
+        images, classes = [f"images/{names[i]}" for i in ids], [class_of[i] for i in ids]
         parts[part] = listed.numbered(
-            pictures, classes, among=numbers, called=lambda n: _readable(class_names.get(n, f"class {n}"))
+            images, classes, among=numbers, called=lambda n: _readable(class_names.get(n, f"class {n}"))
         )
     return parts, problems
 

@@ -1,4 +1,4 @@
-"""An image data set: labelled rows of a source of pictures."""
+"""An image data set: labelled rows of a source of images."""
 
 import hashlib
 import os
@@ -16,19 +16,19 @@ Change = Callable[[Tensor], Tensor]
 
 
 class Source(Protocol):
-    """Where pictures come from: `omniglot.Drawings` in memory, or `files.FileSource` on disk."""
+    """Where images come from: `omniglot.Drawings` in memory, or `files.FileSource` on disk."""
 
     channels: int
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a picture changes."""
+        """Changes when an image changes."""
         ...
 
     def __len__(self) -> int: ...
 
     def read(self, rows: Tensor, change: Change | None = None) -> list[Tensor]:
-        """The pictures `rows` (n,) in order, as uint8 blocks (n_i, C, H, W) of one size each.
+        """The images `rows` (n,) in order, as uint8 blocks (n_i, C, H, W) of one size each.
 
         `change` is applied to every block where it is decoded: resizing there saves memory and uses
         the source's threads.
@@ -40,21 +40,21 @@ class Source(Protocol):
         ...
 
     def take(self, rows: Tensor) -> "Source":
-        """A source of these pictures only."""
+        """A source of these images only."""
         ...
 
 
 class ImageDataset(Dataset):
-    """Pictures of one split with their classes; `dataset[i]` is (uint8 (C, H, W), label).
+    """Images of one split with their classes; `dataset[i]` is (uint8 (C, H, W), label).
 
     Args:
         name: the data set, as in `dmlteach.data.names()`.
         split: train, test, fit or val.
-        source: where the pictures come from.
-        labels: (N,) class of each picture, 0 … C-1; -1 where it has none (`pictures.load` only).
+        source: where the images come from.
+        labels: (N,) class of each image, 0 … C-1; -1 where it has none (`pictures.load` only).
         class_names: what each class is called, in label order.
-        shareable: pictures may be published; False keeps them out of committed figures.
-        rows: (N,) picture of the source that each row shows; by default all, in order.
+        shareable: images may be published; False keeps them out of committed figures.
+        rows: (N,) image of the source that each row shows; by default all, in order.
         together: this many consecutive classes are variants of one thing (Omniglot's rotations)
             and stay on one side of a split.
     """
@@ -78,7 +78,7 @@ class ImageDataset(Dataset):
         self.rows = torch.arange(len(source)) if rows is None else rows
         self.together = together
         if len(self.rows) != len(self.labels):
-            raise DMLTeachError(f"{len(self.labels)} labels for {len(self.rows)} pictures of {name!r}.")
+            raise DMLTeachError(f"{len(self.labels)} labels for {len(self.rows)} images of {name!r}.")
         # Looked at here, once: in training the labels are on a device, where losses do not look at them.
         if len(self.labels) and not -1 <= self.labels.min() <= self.labels.max() < len(self.class_names):
             raise DMLTeachError(
@@ -93,12 +93,12 @@ class ImageDataset(Dataset):
 
     @property
     def channels(self) -> int:
-        """1 for grey pictures, 3 for RGB."""
+        """1 for grey images, 3 for RGB."""
         return self.source.channels
 
     @property
     def paths(self) -> list[str] | None:
-        """File of each picture, relative to the data set, with /; None where pictures are no files.
+        """File of each image, relative to the data set, with /; None where images are no files.
 
         What is no Unicode in a name becomes �.
         """
@@ -109,7 +109,7 @@ class ImageDataset(Dataset):
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a picture, a label or the choice of rows changes."""
+        """Changes when an image, a label or the choice of rows changes."""
         content = hashlib.sha256(self.source.fingerprint.encode())
         content.update(self.rows.numpy().tobytes() + self.labels.numpy().tobytes())
         return content.hexdigest()[:20]

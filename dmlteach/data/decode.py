@@ -156,4 +156,4 @@ def _damaged(name: str, error: Exception) -> DMLTeachError:
         return DMLTeachError(f"the image {name} is too large: {error}. Make it smaller, or remove it.")
     unknown = isinstance(error, Image.UnidentifiedImageError)
     reason = "unknown or damaged format" if unknown else str(error) or type(error).__name__
-    return DMLTeachError(f"cannot read the picture {name}: {reason}. Replace the file, or remove it.")
+    return DMLTeachError(f"cannot read the image {name}: {reason}. Replace the file, or remove it.")

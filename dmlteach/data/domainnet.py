@@ -1,7 +1,7 @@
 """DomainNet: 345 classes in six domains, from photographs to drawings; for retrieval across domains.
 
 Source: Peng, Bai, Xia, Huang, Saenko, Wang, "Moment matching for multi-source domain adaptation",
-ICCV 2019; the cleaned version. Pictures may not be redistributed.
+ICCV 2019; the cleaned version. Images may not be redistributed.
 """
 
 from pathlib import Path
@@ -75,10 +75,10 @@ Get it with `dmlteach data get domainnet --root DIR` (18 GB; non-commercial rese
 
 
 def load(part: str, root: str | Path | None = None, *, domain: str | None = None) -> ImageDataset:
-    """Train or test pictures of one domain. All domains share one index of 345 classes, train and test too.
+    """Train or test images of one domain. All domains share one index of 345 classes, train and test too.
 
     Args:
-        part: train, test, query (the domain's test pictures), or gallery (likewise).
+        part: train, test, query (the domain's test images), or gallery (likewise).
         root: the folder that holds the lists and the domains' folders.
         domain: default real; a gallery has no default.
     """
@@ -133,15 +133,15 @@ def _read_list(place: Path, domain: str, half: str) -> Part:
     """Lines "real/aircraft_carrier/real_001_000001.jpg 0"; the numbers are the same in every domain."""
     path = _list(place, domain, half) or place / f"{domain}_{half}.txt"
     rows = listed.read_table(path, columns=2, heading=0, layout=_LAYOUT, number=1)
-    pictures, labels = [picture for picture, _ in rows], [int(label) for _, label in rows]
+    images, labels = [image for image, _ in rows], [int(label) for _, label in rows]
     if labels and max(labels) >= CLASSES:
         raise DMLTeachError(
             f"{path} is damaged: it has class {max(labels)}, the last one is {CLASSES - 1}.\n{_LAYOUT}"
         )
-    loose = [picture for picture in pictures if "/" not in picture]
+    loose = [image for image in images if "/" not in image]
     if loose:
         raise DMLTeachError(f"{path} is damaged: {loose[0][:80]!r} lies in no folder.\n{_LAYOUT}")
-    folders = {label: picture.split("/")[-2] for picture, label in zip(pictures, labels, strict=True)}
+    folders = {label: image.split("/")[-2] for image, label in zip(images, labels, strict=True)}
     # a list need not have every class; the index stays the same
     names = [folders.get(label, f"class {label}").replace("_", " ") for label in range(CLASSES)]
-    return Part(pictures, labels, names)
+    return Part(images, labels, names)

@@ -101,7 +101,7 @@ def _is_begun(file: Remote, root: Path) -> bool:
 
 
 def _bytes_needed(wanted: Sequence[Remote], absent: Sequence[Remote]) -> int:
-    """Pictures hardly compress, and of the archives downloaded one is there at a time."""
+    """Images hardly compress, and of the archives downloaded one is there at a time."""
     unpacked = sum(file.size or 0 for file in wanted if file.holds)
     plain = sum(file.size or 0 for file in absent if not file.holds)
     return unpacked + plain + max([file.size or 0 for file in absent if file.holds], default=0)

@@ -1,4 +1,4 @@
-"""Picture files, in a folder or inside a tar archive that is read in place."""
+"""Image files, in a folder or inside a tar archive that is read in place."""
 
 import gzip
 import hashlib
@@ -50,10 +50,10 @@ class StoredFile(NamedTuple):
 
 
 class FileSource:
-    """Pictures decoded from files to RGB when read, by as many threads as there are processors.
+    """Images decoded from files to RGB when read, by as many threads as there are CPU cores.
 
     Args:
-        files: one per picture.
+        files: one per image.
     """
 
     channels = 3
@@ -63,7 +63,7 @@ class FileSource:
 
     @property
     def fingerprint(self) -> str:
-        """Names, sizes and times: reading every picture would take as long as decoding them."""
+        """Names, sizes and times: reading every image would take as long as decoding them."""
         content = hashlib.sha256()
         for f in self.files:
             content.update(os.fsencode(f.name) + f"\0{f.offset} {f.size} {f.modified}\0".encode())
@@ -190,7 +190,7 @@ def _decompress(path: Path) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         cure = "Make room, or name another folder in DMLTEACH_CACHE."
-        check_room(status.st_size, home, f"{path.name}, unpacked,", cure)  # pictures hardly compress
+        check_room(status.st_size, home, f"{path.name}, unpacked,", cure)  # images hardly compress
         with (
             open(path, "rb") as packed,
             tqdm.wrapattr(packed, "read", total=status.st_size, desc=f"Unpacking {path.name}") as counted,
@@ -207,11 +207,11 @@ def _decompress(path: Path) -> Path:
 
 
 def _copy(source: BufferedIOBase, target: BufferedIOBase, most: int) -> None:
-    """All of a file, if it is not longer than archives of pictures are."""
+    """All of a file, if it is not longer than archives of images are."""
     while block := source.read(1 << 20):
         most -= len(block)
         if most < 0:
-            raise OverflowError("it unpacks to far more than pictures would; do not trust it")
+            raise OverflowError("it unpacks to far more than images would; do not trust it")
         target.write(block)
 
 

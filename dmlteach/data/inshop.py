@@ -59,7 +59,7 @@ def check(root: str | Path | None = None) -> tuple[list[str], list[str]]:
     """What is there, and what is missing; both as sentences."""
     place, files = _find(root)
     parts = _read_list(place)
-    del parts["test"]  # the same pictures again
+    del parts["test"]  # the same images again
     found, problems = listed.compare(parts, files, PUBLISHED)
     return [f"place: {place}", *found], problems
 
@@ -81,7 +81,7 @@ def _read_list(place: Path) -> dict[str, Part]:
     statuses = {"train": ["train"], "query": ["query"], "gallery": ["gallery"], "test": ["query", "gallery"]}
     parts = {}
     for part, wanted in statuses.items():
-        chosen = [(picture, item) for picture, item, status in rows if status in wanted]
-        pictures, items = [picture for picture, _ in chosen], [item for _, item in chosen]
-        parts[part] = listed.numbered(pictures, items, among=None if part == "train" else of_test)
+        chosen = [(image, item) for image, item, status in rows if status in wanted]
+        images, items = [image for image, _ in chosen], [item for _, item in chosen]
+        parts[part] = listed.numbered(images, items, among=None if part == "train" else of_test)
     return parts

@@ -12,12 +12,12 @@ from PIL import features
 from dmlteach.data.files import StoredFile, list_folder
 from dmlteach.errors import DMLTeachError, counted, printable
 
-EXPECTED = """Expected is one folder per class, with pictures in it (sub-folders too):
-    ROOT/CLASS/picture.jpg
+EXPECTED = """Expected is one folder per class, with images in it (sub-folders too):
+    ROOT/CLASS/image.jpg
 or the same divided beforehand (val/ may be missing):
-    ROOT/train/CLASS/picture.jpg
-    ROOT/val/CLASS/picture.jpg
-    ROOT/test/CLASS/picture.jpg"""
+    ROOT/train/CLASS/image.jpg
+    ROOT/val/CLASS/image.jpg
+    ROOT/test/CLASS/image.jpg"""
 
 PARTS = {
     "train": "train", "training": "train",
@@ -242,7 +242,7 @@ def _left_out_file(file: StoredFile) -> str | None:
 def _parts(images: list[StoredFile]) -> dict[str, list[str]]:
     """Folders that are called like parts of a data set and hold folders of images.
 
-    One such folder beside others is a class: pictures of trains may lie in train/2021.
+    One such folder beside others is a class: images of trains may lie in train/2021.
     """
     loose: Counter[str] = Counter()
     deeper: Counter[str] = Counter()

@@ -15,15 +15,15 @@ Counts = tuple[int, int]  # images and classes
 
 
 class Part(NamedTuple):
-    """The pictures of one part, as its official list names them."""
+    """The images of one part, as its official list names them."""
 
-    pictures: list[str]  # names inside the place, in the list's order
+    images: list[str]  # names inside the place, in the list's order
     labels: list[int]  # 0 … C-1
     class_names: list[str]  # in label order
 
 
 def numbered(
-    pictures: Sequence[str],
+    images: Sequence[str],
     classes: Sequence[Hashable],
     among: Sequence[Any] | None = None,
     called: Callable[[Any], str] = str,
@@ -31,14 +31,14 @@ def numbered(
     """A part whose classes get the labels 0 … C-1 in sorted order.
 
     Args:
-        pictures: names inside the place.
-        classes: of each picture.
-        among: every class that shares the index; default those of the pictures.
+        images: names inside the place.
+        classes: of each image.
+        among: every class that shares the index; default those of the images.
         called: gives the name of a class.
     """
     order = sorted(set(classes if among is None else among))
     label = {one: i for i, one in enumerate(order)}
-    return Part(list(pictures), [label[one] for one in classes], [called(one) for one in order])
+    return Part(list(images), [label[one] for one in classes], [called(one) for one in order])
 
 
 def existing(dataset: str, root: str | Path | None, layout: str) -> Path:
@@ -70,7 +70,7 @@ def read_table(
     Args:
         path: of the list.
         columns: that every line has.
-        heading: lines before the first picture.
+        heading: lines before the first image.
         layout: what is expected, for the error message.
         number: column that holds whole numbers.
 
@@ -99,24 +99,24 @@ def compare(
 
     Args:
         parts: by name.
-        files: what is on disk; a picture that is there but empty counts as missing.
+        files: what is on disk; an image that is there but empty counts as missing.
         published: images and classes of each part.
     """
     found, problems = [], []
     for name, part in parts.items():
         images, classes = published[name]
-        missing = [p for p in part.pictures if p not in files or not files[p].size]
-        there = len(part.pictures) - len(missing)
+        missing = [p for p in part.images if p not in files or not files[p].size]
+        there = len(part.images) - len(missing)
         found.append(f"{name}: {there:,} of {images:,} images, {len(part.class_names):,} classes")
         if missing:
             more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
             problems.append(
-                f"{name}: {len(missing):,} pictures missing or empty: {', '.join(missing[:5])}{more}"
+                f"{name}: {len(missing):,} images missing or empty: {', '.join(missing[:5])}{more}"
             )
-        twice = len(part.pictures) - len(set(part.pictures))
+        twice = len(part.images) - len(set(part.images))
         if twice:
-            problems.append(f"{name}: {twice:,} pictures are listed more than once")
-        listed = (len(part.pictures), len(part.class_names))
+            problems.append(f"{name}: {twice:,} images are listed more than once")
+        listed = (len(part.images), len(part.class_names))
         if listed != (images, classes):
             problems.append(
                 f"{name}: {listed[0]:,} images of {listed[1]:,} classes are listed, "
@@ -132,7 +132,7 @@ def refuse(dataset: str, place: Path, problems: list[str], layout: str) -> None:
 
 
 def to_dataset(dataset: str, split: str, part: Part, files: Files) -> ImageDataset:
-    """The data set of pictures that may not be published."""
-    source = FileSource([files[picture] for picture in part.pictures])
+    """The data set of images that may not be published."""
+    source = FileSource([files[image] for image in part.images])
     labels = torch.tensor(part.labels)
     return ImageDataset(dataset, split, source, labels, part.class_names, shareable=False)

@@ -12,7 +12,7 @@ from dmlteach.data.cache import Packed
 from dmlteach.device import moved
 
 B = TypeVar("B")
-Pixels = Tensor | Packed  # a batch of pictures, as `CachedImages.gather` gives them
+Pixels = Tensor | Packed  # a batch of images, as `CachedImages.gather` gives them
 AHEAD = 2  # batches in flight
 
 

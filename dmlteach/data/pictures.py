@@ -1,4 +1,4 @@
-"""Pictures as they lie in folders: no split, and a class only where there are class folders."""
+"""Images as they lie in folders: no split, and a class only where there are class folders."""
 
 import os
 import warnings
@@ -17,10 +17,10 @@ NO_CLASS = -1
 
 
 def load(root: str | Path, channels: int = 3) -> ImageDataset:
-    """Every picture below a folder, sorted by name; its class is the first folder it lies in.
+    """Every image below a folder, sorted by name; its class is the first folder it lies in.
 
-    Pictures beside the class folders have no class, label -1. Where ROOT/train, ROOT/test and the like hold
-    the class folders, classes are theirs. What is no picture is left out, as everywhere: hidden files,
+    Images beside the class folders have no class, label -1. Where ROOT/train, ROOT/test and the like hold
+    the class folders, classes are theirs. What is no image is left out, as everywhere: hidden files,
     editors' backups, folders of thumbnails.
 
     Args:
@@ -28,7 +28,7 @@ def load(root: str | Path, channels: int = 3) -> ImageDataset:
         channels: 3 for RGB; 1 for drawings, as ink on 0.
 
     Raises:
-        DMLTeachError: no such folder, or no picture in it.
+        DMLTeachError: no such folder, or no image in it.
 
     Warns:
         UserWarning: some are of a format that cannot be opened here, such as HEIC.
@@ -36,12 +36,12 @@ def load(root: str | Path, channels: int = 3) -> ImageDataset:
     root = Path(root).expanduser()
     if not root.is_dir():
         state = "is no folder" if root.exists() else "does not exist"
-        raise DMLTeachError(f"the folder {root} {state}; name the folder that holds your pictures.")
+        raise DMLTeachError(f"the folder {root} {state}; name the folder that holds your images.")
     layout = look(root)
     left_out = unreadable(layout)
     if not layout.images:
         instead = f" ({left_out})" if left_out else ""
-        raise DMLTeachError(f"no picture below {root}{instead}; put some there (jpg, png, webp, tiff, …).")
+        raise DMLTeachError(f"no image below {root}{instead}; put some there (jpg, png, webp, tiff, …).")
     if left_out:
         warnings.warn(f"{root}: {left_out}", stacklevel=2)
     names = [layout.class_of(file) for file in layout.images]
@@ -53,7 +53,7 @@ def load(root: str | Path, channels: int = 3) -> ImageDataset:
 
 
 def named(paths: Sequence[str | Path], channels: int = 3) -> ImageDataset:
-    """These pictures, in this order, of no class.
+    """These images, in this order, of no class.
 
     Args:
         paths: of the files.
@@ -66,7 +66,7 @@ def named(paths: Sequence[str | Path], channels: int = 3) -> ImageDataset:
     for path in (Path(path).expanduser() for path in paths):
         if not path.is_file():
             state = "is a folder" if path.is_dir() else "does not exist"
-            raise DMLTeachError(f"the picture {path} {state}; name picture files.")
+            raise DMLTeachError(f"the image {path} {state}; name image files.")
         status = path.stat()
         files.append(StoredFile(str(path), path, 0, status.st_size, status.st_mtime_ns))
     labels = torch.full((len(files),), NO_CLASS)
@@ -104,7 +104,7 @@ def _source(files: list[StoredFile], channels: int) -> FileSource:
 
 
 def files_of(images: ImageDataset) -> list[StoredFile]:
-    """The file of each picture that `load` or `named` found."""
+    """The file of each image that `load` or `named` found."""
     assert isinstance(images.source, FileSource)
     return images.source.files
 

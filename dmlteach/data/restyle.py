@@ -50,8 +50,8 @@ def restyle(ink: Tensor, style: Tensor) -> Tensor:
     stripe = _stripes(number, *ink.shape[2:])
     cloth = number["cloth"] - number["contrast"] * stripe
     inside = number["inside"] + number["contrast"] * stripe
-    picture = torch.where(ink > 0, inside, torch.where(outlined > 0, number["edge"], cloth))
-    return picture.to(torch.uint8)
+    image = torch.where(ink > 0, inside, torch.where(outlined > 0, number["edge"], cloth))
+    return image.to(torch.uint8)
 
 
 def _thicken(ink: Tensor) -> Tensor:

@@ -132,7 +132,7 @@ def _fault(layout: Layout, place: str, classes: Classes) -> Iterator[str]:
         )
     elif not classes and layout.parts:
         outside = f"; {counted(len(layout.loose), 'image')} outside of class folders: put each into one"
-        yield f"no class folder with pictures in {place}{outside if layout.loose else ''}."
+        yield f"no class folder with images in {place}{outside if layout.loose else ''}."
     elif not classes and layout.loose:
         yield (
             f"{place} holds {counted(len(layout.loose), 'image')} outside of class folders, and no class "
@@ -141,7 +141,7 @@ def _fault(layout: Layout, place: str, classes: Classes) -> Iterator[str]:
             "into a folder of their own."
         )
     elif not classes:
-        yield f"no class folder with pictures in {place}."
+        yield f"no class folder with images in {place}."
 
 
 def _lacking(layout: Layout) -> str:

@@ -1,7 +1,7 @@
 """Stanford Online Products: 22,634 products sold on eBay; the first 11,318 train, the others test.
 
 Source: Song, Xiang, Jegelka, Savarese, "Deep metric learning via lifted structured feature embedding",
-CVPR 2016. Pictures belong to the sellers; they may not be redistributed.
+CVPR 2016. Images belong to the sellers; they may not be redistributed.
 """
 
 from pathlib import Path
@@ -70,13 +70,13 @@ def _find(root: str | Path | None) -> tuple[Path, Files]:
 def _read_list(place: Path, part: str) -> Part:
     """Lines "image_id class_id super_class_id path" below a heading."""
     rows = listed.read_table(place / _LISTS[part], columns=4, heading=1, layout=_LAYOUT, number=1)
-    names = {int(product): _product(picture) for _, product, _, picture in rows}
+    names = {int(product): _product(image) for _, product, _, image in rows}
     return listed.numbered(
-        [picture for *_, picture in rows], [int(product) for _, product, *_ in rows], called=names.__getitem__
+        [image for *_, image in rows], [int(product) for _, product, *_ in rows], called=names.__getitem__
     )
 
 
-def _product(picture: str) -> str:
+def _product(image: str) -> str:
     """'bicycle_final/111085122871_0.JPG' → 'bicycle 111085122871'."""
-    folder, _, file = picture.rpartition("/")
+    folder, _, file = image.rpartition("/")
     return f"{folder.removesuffix('_final').replace('_', ' ')} {file.partition('_')[0]}"

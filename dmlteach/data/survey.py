@@ -174,7 +174,7 @@ def _left_out(layout: Layout) -> list[str]:
         lines.append(f"left out: images beside train and test ({with_numbers(beside)})")
     if layout.empty:
         lines.append(
-            f"left out: {counted(len(layout.empty), 'folder')} without a picture ({shortened(layout.empty)})"
+            f"left out: {counted(len(layout.empty), 'folder')} without an image ({shortened(layout.empty)})"
         )
     return lines
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-_MOST_AT_ONCE = 1 << 24  # bytes; pictures are copied in pieces, and longer names or headers nobody has
+_MOST_AT_ONCE = 1 << 24  # bytes; images are copied in pieces, and longer names or headers nobody has
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 
 

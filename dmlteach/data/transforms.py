@@ -26,11 +26,11 @@ def train_transform(
     Args:
         size: side of the crop.
         resize: side of the square before it.
-        mean: per channel, for pictures in 0 … 1.
+        mean: per channel, for images in 0 … 1.
         std: per channel.
 
     Returns:
-        A transform of a PIL picture or uint8 (C, H, W) to float (C, size, size).
+        A transform of a PIL image or uint8 (C, H, W) to float (C, size, size).
     """
     return v2.Compose([
         v2.Resize((resize, resize), antialias=True),
@@ -51,11 +51,11 @@ def test_transform(
     Args:
         size: side of the crop.
         resize: side of the square before it.
-        mean: per channel, for pictures in 0 … 1.
+        mean: per channel, for images in 0 … 1.
         std: per channel.
 
     Returns:
-        A transform of a PIL picture or uint8 (C, H, W) to float (C, size, size).
+        A transform of a PIL image or uint8 (C, H, W) to float (C, size, size).
     """
     return v2.Compose([
         v2.Resize((resize, resize), antialias=True),

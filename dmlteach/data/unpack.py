@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from dmlteach.data.tars import open_tar
 from dmlteach.errors import DMLTeachError
 
-MOST_TIMES = 20  # times the archive's size that its content may take: pictures hardly compress
+MOST_TIMES = 20  # times the archive's size that its content may take: images hardly compress
 ALLOWANCE = 10_000_000  # bytes beside that, for small archives of text
 _PER_MEMBER = 512  # bytes that each member counts at least, for archives of countless empty files
 
@@ -43,7 +43,7 @@ def unpack(archive: Path, holds: str, root: Path, progress: bool = True) -> None
 
     Raises:
         DMLTeachError: the archive is damaged, encrypted, lacks the folder, or has a member that would
-            leave the folder, is a link or device, or unpacks to far more than pictures would.
+            leave the folder, is a link or device, or unpacks to far more than images would.
     """
     unfinished = root / f".{archive.name}.unpacking-{uuid.uuid4().hex[:12]}"
     try:
@@ -76,7 +76,7 @@ def _write_members(archive: Path, holds: str, folder: Path, progress: bool) -> N
             if total > limit:
                 raise DMLTeachError(
                     f"{archive} would unpack to more than {limit:,} bytes, {MOST_TIMES} times its size; that "
-                    "is no archive of pictures, and nothing was unpacked."
+                    "is no archive of images, and nothing was unpacked."
                 )
             if member.kind == "folder" or path.parts[:1] != (holds,):
                 continue

@@ -1,9 +1,9 @@
 """Densely-anchored sampling (DAS): embeddings made beside the real ones. Liu et al., ECCV 2022.
 
-Copies of an anchor's own image are of its class, and so its positives, as in the paper. How much they count
-depends on the loss. Of all pull towards positives this share is towards own copies, in a batch of 4 × 4
-images about one direction, as an untrained network gives them, with three copies each
-(tests/objective/test_das.py):
+A made embedding is of its image's class, so the copies of an anchor's own image are among its positives, as
+in the paper. How much they count depends on the loss. The table gives the share of the whole pull towards
+positives that goes to an anchor's own copies, in a batch of 4 × 4 images whose embeddings have nearly one
+direction, as those of an untrained network do, with three copies of each (tests/objective/test_das.py):
 
     sst, triplet                                 0 %  targets are chosen among other images
     margin                                       0 %  own copies are nearer than its boundary
@@ -17,8 +17,8 @@ images about one direction, as an untrained network gives them, with three copie
     lifted_generalized, nca                     15 %
     clustering, lifted                          19 %
 
-Own copies are 3 of the 15 positives. Once images of a class are near each other, the hinges of the triplet
-losses leave own copies alone altogether.
+Own copies are 3 of the 15 positives. Once the images of a class are near each other, the hinges of the
+triplet losses ignore own copies altogether.
 """
 
 import inspect
@@ -44,12 +44,12 @@ def options() -> dict[str, inspect.Parameter]:
 
 
 class DAS(nn.Module):
-    """Makes v′ = s ⊙ v + b of every embedding v, with v's label, for any pair or triplet loss.
+    """Makes v′ = s ⊙ v + b from every embedding v, with v's label, for any pair or triplet loss.
 
-    Discriminative feature scaling: s is random on the channels that are most often among the
-    largest of v's class, and 1 elsewhere. Memorised transformation shifting: b is a difference of
-    two embeddings of v's class, remembered from this or an earlier batch, times `shift`. Used in
-    training only; both memories are buffers, and so part of the checkpoint.
+    Discriminative feature scaling: s is random on the channels that are most often among the largest ones in
+    v's class, and 1 elsewhere. Memorized transformation shifting: b is `shift` times a difference of two
+    embeddings of v's class, remembered from this batch or an earlier one. Both memories are buffers, so that
+    a checkpoint keeps them. DAS is used in training only.
 
     Args:
         num_classes: C, classes of the training set.
@@ -57,15 +57,16 @@ class DAS(nn.Module):
         copies: T, embeddings made of each real one.
         channels: K, channels that are scaled.
         bank_size: Z, differences remembered per class; the oldest makes room.
-        keep: which Z differences of a class are remembered where a batch has more: the "last" (released
-            code), or Z drawn at "random".
-        scale_range: s of a scaled channel is uniform in this interval.
-        shift: r_b, factor on the difference.
-        detach: no gradient flows through made embeddings to the network. Default: as `normalize`. A loss
-            pulls and pushes the two ends of a pair by equal and opposite forces. Where one end is detached,
-            its force is lost and the others add up: on the sphere normalisation takes most of that away,
-            elsewhere the whole embedding drifts off (on Omniglot its norm grew from 10 to 17 with the
-            triplet loss and to 76 with SST, in 300 steps). Not detached, the forces of a batch cancel.
+        keep: which differences of a class are remembered where a batch has more than Z: the "last" ones, as
+            in the authors' code, or Z drawn at "random".
+        scale_range: the interval in which s of a scaled channel is uniformly distributed.
+        shift: r_b, the factor on the difference.
+        detach: whether made embeddings are cut off from the network, so that no gradient flows back through
+            them. Default: the value of `normalize`. A loss moves the two ends of a pair by equal and opposite
+            forces. If one end is detached, its force is lost, and the forces on the other ends add up. On the
+            sphere normalization removes most of that; elsewhere the whole embedding drifts off (on Omniglot
+            its norm grew from 10 to 17 with the triplet loss and to 76 with SST, in 300 steps). If nothing is
+            detached, the forces of a batch cancel.
         normalize: put made embeddings on the unit sphere, where the real ones lie.
 
     Source: Algorithm 1; the defaults are those of the CUB and Cars runs on the sphere. In the paper detach
@@ -110,7 +111,7 @@ class DAS(nn.Module):
     def forward(
         self, embeddings: Tensor, labels: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Remember this batch, then make `copies` embeddings of each of its own.
+        """Remember this batch, then make `copies` further embeddings from each of its embeddings.
 
         Args:
             embeddings: (N, D).
@@ -121,7 +122,7 @@ class DAS(nn.Module):
             (N (1 + T), D) and their labels; the first N rows are `embeddings` as they came.
 
         Raises:
-            DMLTeachError: a label (looked at on the CPU only) that is no class.
+            DMLTeachError: a label is no class. Labels are looked at on the CPU only.
         """
         labels = as_labels(labels)
         check_classes(labels, len(self.filled))
@@ -151,8 +152,8 @@ class DAS(nn.Module):
         """Up to `bank_size` non-zero ordered differences of each class, without waiting for the device.
 
         Returns:
-            Pairs i·N + j of the differences z_i − z_j, -1 where there are fewer; the slot of the
-            class's ring each goes to; and (N,) how many the class of each embedding stores.
+            The differences z_i − z_j as pairs i·N + j, -1 where there are fewer; for each, the slot in the
+            ring of its class; and (N,) how many differences the class of each embedding stores.
         """
         n, size = len(labels), self.bank_size
         same = labels[:, None] == labels[None, :]

@@ -1,4 +1,4 @@
-"""The picture of a search: each query, and what was found for it, with names."""
+"""The figure of a search: each query, and what was found for it, with names."""
 
 import functools
 import unicodedata
@@ -32,7 +32,7 @@ def search_picture(found: Found) -> Picture:
     """A row for each query: the query, then its neighbours, nearest first, with score, class and file.
 
     Where the query's class is known, a neighbour of it has a solid green frame with a tick, another a dashed
-    vermillion frame with a cross. Pictures are shown whole.
+    vermillion frame with a cross. Images are shown whole.
 
     Args:
         found: by `dmlteach.search.find`.
@@ -41,13 +41,13 @@ def search_picture(found: Found) -> Picture:
         The figure; its alt text names the queries and the nearest neighbour of each.
 
     Raises:
-        DMLTeachError: more lines than a picture can have.
+        DMLTeachError: more lines than a figure can have.
     """
     columns = min(PER_LINE, max(len(rows) for rows in found.rows))
     lines = [-(-len(rows) // columns) for rows in found.rows]
     if sum(lines) > MOST_LINES:
         raise DMLTeachError(
-            f"a picture of {sum(lines)} lines is too tall (at most {MOST_LINES}, with {PER_LINE} neighbours "
+            f"a figure of {sum(lines)} lines is too tall (at most {MOST_LINES}, with {PER_LINE} neighbours "
             "in each); search for fewer images at a time, or choose a smaller k."
         )
     height = HEAD + LINE * sum(lines) + BETWEEN * (len(lines) - 1)
@@ -70,7 +70,7 @@ def search_picture(found: Found) -> Picture:
 
 
 def save(figure: Picture, path: str | Path) -> None:
-    """Write the picture as PNG, with its alt text as the file's description, whole or not at all.
+    """Write the figure as PNG, with its alt text as the file's description, whole or not at all.
 
     Args:
         figure: of `search_picture`.
@@ -93,7 +93,7 @@ def check(path: str | Path) -> None:
         DMLTeachError: its ending is not .png, or there can be no file in its place.
     """
     if Path(path).suffix.lower() != ".png":
-        raise DMLTeachError(f"the picture is written as PNG, to a file *.png, not {str(path)!r}.")
+        raise DMLTeachError(f"the figure is written as PNG, to a file *.png, not {str(path)!r}.")
     files.check_place(path)
 
 
@@ -158,7 +158,7 @@ def _advance(character: str, weight: str) -> float:
 
 
 def _thumbnail(images: ImageDataset, row: int) -> Tensor:
-    """The whole picture on a white square, (3, PIXELS, PIXELS) uint8; drawings as they are in their file."""
+    """The whole image on a white square, (3, PIXELS, PIXELS) uint8; drawings as they are in their file."""
     (block,) = FileSource(files_of(images)).read(torch.tensor([row]), _on_square)
     return block[0]
 
@@ -184,10 +184,10 @@ def _alt(found: Found) -> str:
     )
     marked = any(found.is_right(q, int(row)) is not None for q, rows in enumerate(found.rows) for row in rows)
     marks = (
-        " A tick and a solid green frame mark a picture of the query's class, a cross and a dashed "
+        " A tick and a solid green frame mark an image of the query's class, a cross and a dashed "
         "vermillion frame one of another class."
     )
     return (
-        f"{len(found.rows)} query pictures, one a row, each followed by the pictures nearest to it, nearest "
+        f"{len(found.rows)} query images, one a row, each followed by the images nearest to it, nearest "
         f"first.{marks * marked} Nearest: {nearest}."
     )

@@ -221,7 +221,7 @@ def test_mistakes_are_told_with_their_cure():
     images = random_images(2, 1, 28)
     with pytest.raises(DMLTeachError, match="did you mean 'crop'"):
         Augmentation("corp", 28)
-    with pytest.raises(DMLTeachError, match="does not fit into pictures of 28.*cached"):
+    with pytest.raises(DMLTeachError, match="does not fit into images of 28.*cached"):
         Augmentation("none", 32).apply(images, torch.empty(2, 0))
     with pytest.raises(DMLTeachError, match="mode='short_side'"):
         Augmentation("resized_crop", 16).apply(images, torch.rand(2, 23))

@@ -139,7 +139,7 @@ def test_check_counts_images_and_names_what_is_missing(miniature, without):
     without(*gone)
     report = check("cub200", miniature)
     assert not report.ok
-    assert "7 pictures missing or empty: images/001.Some_Bird_1/Some_Bird_0000.jpg" in str(report)
+    assert "7 images missing or empty: images/001.Some_Bird_1/Some_Bird_0000.jpg" in str(report)
     assert "and 2 more" in str(report) and "train: 5,857 of 5,864 images" in str(report)
 
 

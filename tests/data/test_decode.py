@@ -111,7 +111,7 @@ def test_a_truncated_file_is_one_clear_error(kind):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     content = stored(Image.fromarray(noise), kind)
     for length in (0, 3, 20, len(content) // 2):
-        with pytest.raises(DMLTeachError, match=r"cannot read the picture bird\.img: .*Replace the file"):
+        with pytest.raises(DMLTeachError, match=r"cannot read the image bird\.img: .*Replace the file"):
             decode(content[:length], "bird.img")
 
 

@@ -172,7 +172,7 @@ def test_check_names_damaged_pictures(zoo):
 @pytest.mark.parametrize(
     "paths, message",
     [
-        ([], "no class folder with pictures"),
+        ([], "no class folder with images"),
         (["1.png", "2.png"], "2 images outside of class folders"),
         (["a/1.png", "a/2.png"], "one class only"),
         (["a/1.png", "b/1.png", "c/1.png"], "has 3 classes; at least 4"),
@@ -195,4 +195,4 @@ def test_a_missing_root_says_which_layout_is_expected(tmp_path):
     ]:
         with pytest.raises(DMLTeachError, match=message) as error:
             load("folder", "train", root)
-        assert "ROOT/CLASS/picture.jpg" in str(error.value)
+        assert "ROOT/CLASS/image.jpg" in str(error.value)

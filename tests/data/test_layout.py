@@ -77,7 +77,7 @@ def test_images_that_cannot_be_opened_here_are_counted_and_told_when_loading(tmp
 def test_a_folder_of_such_images_only_says_so(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.heic").write_bytes(HEIC)
-    with pytest.raises(DMLTeachError, match=r"no picture below .*1 image left out.*heic"):
+    with pytest.raises(DMLTeachError, match=r"no image below .*1 image left out.*heic"):
         pictures.load(tmp_path)
 
 

@@ -67,7 +67,7 @@ def test_a_missing_and_an_empty_picture_are_named(copy):
     empty.write_bytes(b"")
     report = check(name, folder)
     assert not report.ok
-    assert "pictures missing or empty" in str(report)
+    assert "images missing or empty" in str(report)
     with pytest.raises(DMLTeachError) as error:
         load(name, "train", folder)
     for text in (str(report), str(error.value)):
@@ -160,7 +160,7 @@ def test_check_by_command_tells_complete_from_not(copy):
     (folder / A_PICTURE[kind]).unlink()
     broken = CliRunner().invoke(app, ["data", "check", name, "--root", str(folder)])
     assert broken.exit_code == 1
-    assert "NOT complete" in broken.output and "1 pictures missing" in broken.output
+    assert "NOT complete" in broken.output and "1 images missing" in broken.output
 
 
 def test_the_standard_test_is_one_set_or_queries_and_gallery(copy):
@@ -364,5 +364,5 @@ def test_a_list_of_the_published_size_of_domainnet_fits_the_published_counts(tmp
         "real train: 0 of 120,906 images, 345 classes",
         "real test: 0 of 52,041 images, 345 classes",
     ]
-    with pytest.raises(DMLTeachError, match="real test: 52,041 pictures missing"):
+    with pytest.raises(DMLTeachError, match="real test: 52,041 images missing"):
         load("domainnet", "query", tmp_path)

@@ -46,7 +46,7 @@ def test_train_and_test_folders_are_no_classes(tmp_path):
     assert [images.class_names[label] for label in images.labels] == ["a", "c", "a", "b"]
 
 
-@pytest.mark.parametrize("make, message", [(False, "does not exist"), (True, "no picture below")])
+@pytest.mark.parametrize("make, message", [(False, "does not exist"), (True, "no image below")])
 def test_a_missing_or_empty_folder_is_one_error_that_names_it(tmp_path, make, message):
     folder = tmp_path / "gallery"
     if make:

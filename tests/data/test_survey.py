@@ -89,7 +89,7 @@ def test_what_is_left_out_is_said_with_the_reason(tmp_path):
         ".mov 1",
         "1 image in no class folder",
         "in no class.jpg",
-        "1 folder without a picture (films)",
+        "1 folder without an image (films)",
     ):
         assert part in said
     assert "DS_Store" not in said
@@ -214,7 +214,7 @@ def test_every_fault_of_folders_divided_beforehand_is_told_and_the_layout_once(t
         report.problems[2]
         == "every class of train has one image only, so nothing can be learned. Add images."
     )
-    assert str(report).count("ROOT/CLASS/picture.jpg") == 1
+    assert str(report).count("ROOT/CLASS/image.jpg") == 1
 
 
 def images_of_classes(root: Path, images: dict[str, int]) -> Path:
