@@ -101,7 +101,7 @@ def test_a_picture_that_is_listed_twice_is_told(copy):
     lines = path.read_text().splitlines(keepends=True)
     lines[-1] = lines[-2]
     path.write_text("".join(lines))
-    with pytest.raises(DMLTeachError, match="1 pictures are listed more than once"):
+    with pytest.raises(DMLTeachError, match="1 images are listed more than once"):
         for split in ("train", "test"):
             load(name, split, folder)
 
@@ -318,7 +318,7 @@ def test_lists_of_the_published_size_of_sop_fit_the_published_counts(tmp_path):
     report = check("sop", tmp_path)
     assert "train: 0 of 59,551 images, 11,318 classes" in report.found
     assert "test: 0 of 60,502 images, 11,316 classes" in report.found
-    assert [p.partition(" pictures")[0] for p in report.problems] == ["train: 59,551", "test: 60,502"]
+    assert [p.partition(" images")[0] for p in report.problems] == ["train: 59,551", "test: 60,502"]
 
 
 def test_a_list_of_the_published_size_of_inshop_fits_the_published_counts(tmp_path):

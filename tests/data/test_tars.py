@@ -50,7 +50,7 @@ def test_a_bomb_is_not_unpacked_into_the_cache(tmp_path, monkeypatch):
     with gzip.open(tmp_path / "bomb.tgz", "wb", compresslevel=1) as file:
         for _ in range(250):
             file.write(bytes(1_000_000))
-    with pytest.raises(DMLTeachError, match=r"bomb\.tgz cannot be unpacked .* far more than pictures"):
+    with pytest.raises(DMLTeachError, match=r"bomb\.tgz cannot be unpacked .* far more than images"):
         list_archive(tmp_path / "bomb.tgz")
     assert list((tmp_path / "cache").iterdir()) == []
 
