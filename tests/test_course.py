@@ -165,8 +165,8 @@ def test_dead_kernel_is_one_error_that_names_memory(checkout):
         execute_last(checkout)
 
 
-def test_a_package_without_the_repository_says_where_the_course_is(tmp_path):
-    with pytest.raises(DMLTeachError, match="clone the repository"):
+def test_a_folder_without_chapters_is_one_sentence_with_its_place(tmp_path):
+    with pytest.raises(DMLTeachError, match="there are no chapters in .*notebooks"):
         site.build(checkout=tmp_path)
 
 

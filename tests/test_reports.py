@@ -94,8 +94,8 @@ def test_failure_after_training_keeps_the_run_and_says_so(notebook, tmp_path, fa
     assert (tmp_path / "out" / "run" / "model.safetensors").is_file()
 
 
-def test_package_without_the_repository_says_where_the_report_is(tmp_path):
-    with pytest.raises(DMLTeachError, match="clone the repository"):
+def test_a_report_notebook_that_is_missing_is_one_sentence_with_its_place(tmp_path):
+    with pytest.raises(DMLTeachError, match=r"there is no report notebook at .*benchmark\.ipynb"):
         reports.run(notebook=tmp_path / "benchmark.ipynb")
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from dmlteach import course, files, models
-from dmlteach.course import execute
+from dmlteach import files, models
+from dmlteach.course import execute, material
 from dmlteach.course.reports import parameters as _parameters
 from dmlteach.course.reports.page import to_html
 from dmlteach.course.reports.parameters import NOTEBOOK
@@ -14,7 +14,7 @@ from dmlteach.errors import DMLTeachError
 __all__ = ["NOTEBOOK", "parameters_of", "run", "to_html"]
 
 PATHS = ("root", "checkpoint", "baseline")
-REPORTS = course.CHECKOUT / "build" / "reports"
+REPORTS = (Path() if material.is_installed() else material.CHECKOUT) / "build" / "reports"
 
 
 def run(
