@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.plots.curves import comparison, mean_and_interval, read_curve, training_curves
+from dmlteach.plots.curves import Curve, comparison, mean_and_interval, read_curve, training_curves
 
 METRICS = {
     "epochs": [
@@ -101,6 +101,21 @@ def test_the_name_of_the_untrained_network_stands_off_the_curve(untrained, is_be
     box = name.get_window_extent()
     assert name.get_text() == "at the start" and "At the start, the network has" in figure.alt
     assert (box.y1 < line) if is_below else (box.y0 > line)
+
+
+@pytest.mark.parametrize(
+    ("untrained", "last"), [(1.0, 1.0), (1.0, 0.98), (0.5, 0.5), (0.5, 0.49), (0.02, 0.02)]
+)
+def test_the_name_of_the_untrained_network_keeps_off_the_last_mark_of_a_curve(untrained, last):
+    curve = Curve([1.0, 2.0], [1.0, 0.5], [last, last], [1.0, 2.0])
+    figure = training_curves({"sst": curve}, untrained=untrained)
+    figure.draw_without_rendering()
+    for axes in figure.axes[1:]:
+        (box,) = (text.get_window_extent() for text in axes.texts)
+        y = axes.transData.transform((2.0, last))[1]
+        mark = axes.lines[0].get_markersize() * figure.dpi / 72
+        assert box.y0 > y + mark or box.y1 < y - mark
+        assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
 
 
 def test_a_folder_without_a_run_is_one_clear_error(tmp_path):

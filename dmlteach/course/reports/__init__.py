@@ -6,6 +6,7 @@ from typing import Any
 from dmlteach import files, models
 from dmlteach.course import execute, material
 from dmlteach.course.reports import parameters as _parameters
+from dmlteach.course.reports.commands import as_parameters
 from dmlteach.course.reports.page import to_html
 from dmlteach.course.reports.parameters import NOTEBOOK
 from dmlteach.course.reports.parameters import defaults_of as parameters_of
@@ -84,7 +85,7 @@ def _told(error: execute.CellError, folder: Path) -> DMLTeachError:
         if trained
         else ""
     )
-    return DMLTeachError((error.value if mistake else str(error)) + kept)
+    return DMLTeachError((as_parameters(error.value) if mistake else str(error)) + kept)
 
 
 def _remove_leftovers(folder: Path) -> None:
