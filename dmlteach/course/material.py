@@ -108,10 +108,11 @@ def copy(folder: Path) -> Copied:
     before = _read(manifest) if manifest.exists() else {}
     contents = {name: (home() / name).read_bytes() for name in names()}
     hashes = {name: _hash(content) for name, content in contents.items()}
-    found = {name: _content(folder / name) for name in contents}  # all of them before the first is written
+    for name in contents:
+        _content(folder / name)  # what cannot be read is told before anything is written
     done = Copied(folder)
     for name, content in contents.items():
-        there = found[name]
+        there = _content(folder / name)
         if there == content:
             continue
         if there is None:
