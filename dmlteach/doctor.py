@@ -1,5 +1,6 @@
 """What works on this computer, in ten lines, and the cure for what does not."""
 
+import csv
 import os
 import platform
 import shutil
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 OLDEST_PYTHON = (3, 11)
 GIB = 2**30
@@ -52,9 +54,8 @@ def torch_version() -> Check:
     """torch and torchvision can be imported."""
     torch, torchvision = import_module("torch"), import_module("torchvision")
     threads = torch.get_num_threads()
-    return Check(
-        "torch", True, f"{torch.__version__}, torchvision {torchvision.__version__}, {threads} threads"
-    )
+    found = f"{torch.__version__} ({_build(torch)}), torchvision {torchvision.__version__}, {threads} threads"
+    return Check("torch", True, found)
 
 
 def device() -> Check:
@@ -65,15 +66,26 @@ def device() -> Check:
         return Check("device", True, f"cuda: {count} × {torch.cuda.get_device_name(0)}")
     if torch.backends.mps.is_available():
         return Check("device", True, "mps: Apple GPU")
-    return Check("device", True, f"cpu, {os.cpu_count()} cores; enough for the course, slow for photographs")
+    found = f"cpu, {os.cpu_count()} cores; enough for the course, slow for photographs"
+    if torch.version.cuda:
+        found += "; torch's CPU build would take less room (README)"
+    return Check("device", True, found)
 
 
 def faiss_version() -> Check:
-    """faiss searches neighbours; without it a slower search in torch is used."""
+    """faiss searches neighbours where it is installed, else torch; two packages of it damage each other."""
+    installed = sorted(name for name in installed_sizes() if name.startswith("faiss"))
+    if len(installed) > 1:
+        names = " ".join(installed)
+        found = f"{' and '.join(installed)} are installed, and write the same files"
+        return Check("faiss", False, found, f"pip uninstall {names}, then pip install one of them")
     if find_spec("faiss") is None:
-        return Check("faiss", False, "missing; a slower search in torch is used", "pip install faiss-cpu")
+        return Check(
+            "faiss", True, "not installed: torch searches instead, more slowly (pip install faiss-cpu)"
+        )
     faiss = import_module("faiss")
-    return Check("faiss", True, f"{faiss.__version__}, {faiss.get_num_gpus()} GPUs")
+    gpus = f"{faiss.get_num_gpus()} GPUs" if hasattr(faiss, "StandardGpuResources") else "CPU build"
+    return Check("faiss", True, f"{faiss.__version__}, {gpus}")
 
 
 def jupyter() -> Check:
@@ -98,7 +110,10 @@ def disk() -> Check:
     folder = _nearest_existing(cache_folder())
     free = shutil.disk_usage(folder).free
     cure = "make room, or name a folder on another disk in DMLTEACH_CACHE"
-    return Check("disk", free >= ENOUGH_DISK, f"{free / GIB:.0f} GiB free in {folder}", cure)
+    found = f"{free / GIB:.0f} GiB free in {folder}"
+    if taken := sum(installed_sizes().values()):
+        found += f"; the packages of this Python take {taken / GIB:.1f} GiB"
+    return Check("disk", free >= ENOUGH_DISK, found, cure)
 
 
 def memory() -> Check:
@@ -156,6 +171,18 @@ def cache_folder() -> Path:
     return Path(import_module("platformdirs").user_cache_dir("dmlteach"))
 
 
+def installed_sizes() -> dict[str, int]:
+    """Bytes of each package of this Python, by its name in lower case, as its list of files has them."""
+    from importlib.metadata import distributions
+
+    sizes: dict[str, int] = {}
+    for package in distributions():
+        rows = csv.reader((package.read_text("RECORD") or "").splitlines())
+        size = sum(int(row[2]) for row in rows if len(row) == 3 and row[2].isdigit())
+        sizes.setdefault(str(package.metadata["Name"]).lower().replace("_", "-"), size)
+    return sizes
+
+
 def missing_packages(pyproject: Path, extras: tuple[str, ...] = ()) -> list[str]:
     """Requirements of a checkout that this Python does not satisfy, e.g. ["papermill>=2.6"].
 
@@ -191,6 +218,13 @@ def missing_packages(pyproject: Path, extras: tuple[str, ...] = ()) -> list[str]
         if not found or not requirement.specifier.contains(found, prereleases=True):
             missing.append(f"{requirement.name}{requirement.specifier}")
     return missing
+
+
+def _build(torch: ModuleType) -> str:
+    """What a build of torch computes on."""
+    if torch.version.cuda:
+        return f"build for CUDA {torch.version.cuda}"
+    return f"build for ROCm {torch.version.hip}" if torch.version.hip else "CPU build"
 
 
 def _packages(name: str, *modules: str) -> Check:

@@ -567,6 +567,29 @@ def test_lab_opens_the_chosen_notebook_in_this_python(monkeypatch):
     assert Path(call.call_args.kwargs["cwd"], "notebooks").is_dir()
 
 
+def test_lab_opens_a_copy_where_a_folder_is_named(monkeypatch, tmp_path):
+    call = stand_in(monkeypatch, "subprocess:call", 0)
+    stand_in(monkeypatch, "signal:signal", None)
+    done = run("lab", "02", "--folder", str(tmp_path / "mine"))
+    assert done.exit_code == 0 and f"course: {tmp_path / 'mine'}" in done.output
+    assert f"--ServerApp.root_dir={tmp_path / 'mine'}" in call.call_args.args[0]
+    assert list((tmp_path / "mine" / "notebooks").glob("02_*.ipynb"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["99"], "unknown notebook '99'"),
+        (["--port", "0"], "--port takes"),
+        (["--folder", ""], "--folder is empty"),
+    ],
+)
+def test_lab_copies_nothing_where_it_cannot_open(monkeypatch, tmp_path, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    one_error(run("lab", "--folder", str(tmp_path / "mine"), *arguments), said)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_notebook_names_those_there_are():
     one_error(run("lab", "99"), "unknown notebook '99'", "00_start_here")
 

@@ -40,8 +40,49 @@ def test_without_torch_and_jupyter_it_still_says_ten_lines_with_cures():
     assert len(lines) == 10
     assert line(lines, "torch").startswith("fails") and "pip install" in line(lines, "torch")
     assert line(lines, "Jupyter").startswith("fails") and "jupyterlab" in line(lines, "Jupyter")
-    assert line(lines, "faiss").startswith("fails") and "pip install faiss-cpu" in line(lines, "faiss")
+    assert line(lines, "faiss").startswith("works") and "torch searches instead" in line(lines, "faiss")
     assert line(lines, "Python").startswith("works")
+
+
+def package(site: Path, name: str, record: str = "") -> None:
+    """What pip keeps of an installed package."""
+    about = site / f"{name.replace('-', '_')}-9.9.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.9\n")
+    (about / "RECORD").write_text(record)
+
+
+def test_two_packages_of_faiss_are_a_failure_that_names_both(monkeypatch, tmp_path):
+    for name in ("faiss-gpu", "faiss-cpu"):
+        package(tmp_path, name)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    found = doctor.faiss_version()
+    assert not found.works
+    assert "faiss-cpu and faiss-gpu are installed" in found.found
+    assert "pip uninstall faiss-cpu faiss-gpu" in found.cure
+
+
+def test_the_room_that_packages_take_is_the_sum_of_their_files(monkeypatch, tmp_path):
+    package(tmp_path, "One", f"one.py,sha256=x,{2 * doctor.GIB}\none.pyc,,\n")
+    package(tmp_path, "two_2", f'"two,.py",sha256=x,{doctor.GIB}\n')
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setenv("DMLTEACH_CACHE", str(tmp_path))
+    assert doctor.installed_sizes() == {"one": 2 * doctor.GIB, "two-2": doctor.GIB}
+    assert doctor.disk().found.endswith("the packages of this Python take 3.0 GiB")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "hip", "said"),
+    [(None, None, "CPU build"), ("13.2", None, "build for CUDA 13.2"), (None, "7.1", "build for ROCm 7.1")],
+)
+def test_the_build_of_torch_is_named(monkeypatch, cuda, hip, said):
+    import torch
+
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", hip)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert f"({said})" in doctor.torch_version().found
+    assert ("CPU build would take less room" in doctor.device().found) == (cuda is not None)
 
 
 def test_a_broken_package_is_a_line_and_not_a_crash(monkeypatch):

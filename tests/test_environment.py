@@ -61,8 +61,25 @@ def test_the_lock_file_satisfies_every_requirement():
 
 def test_all_holds_every_part_that_a_user_can_ask_for():
     names = {r.name for r in part("all")}
-    for extra in set(PROJECT["optional-dependencies"]) - {"dev"}:
+    for extra in set(PROJECT["optional-dependencies"]) - {"dev", "faiss-cpu"}:
         assert {r.name for r in part(extra)} <= names, extra
+
+
+def test_the_course_asks_for_no_faiss_and_each_choice_for_one_on_every_system():
+    """faiss-gpu and faiss-cpu write the same files, and faiss-gpu needs CUDA: neither comes unasked."""
+    systems = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64")]
+    for system, machine in systems:
+        here = {**LINUX, "sys_platform": system, "platform_machine": machine}
+        asked = {
+            extra: {
+                r.name for r in part(extra) if "faiss" in r.name and (not r.marker or r.marker.evaluate(here))
+            }
+            for extra in ("course", "cli", "plots", "parquet", "timm", "tensorboard", "faiss", "faiss-cpu")
+        }
+        gpu = "faiss-gpu" if (system, machine) == ("linux", "x86_64") else "faiss-cpu"
+        assert asked.pop("faiss") == {gpu}
+        assert asked.pop("faiss-cpu") == {"faiss-cpu"}
+        assert set().union(*asked.values()) == set()
 
 
 def conda_requirements() -> dict[str, Requirement]:

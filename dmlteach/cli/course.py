@@ -1,7 +1,5 @@
 """Commands of the course: its site, its notebooks, its figures, its reports, and your progress."""
 
-import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +18,7 @@ from dmlteach.cli.options import (
     was_given,
 )
 from dmlteach.cli.tables import print_table
-from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.errors import unknown_name
 from dmlteach.files import write_text
 
 if TYPE_CHECKING:
@@ -48,6 +46,14 @@ def course(
 
 def lab(
     notebook: Annotated[str, typer.Argument(help="Number or start of the name of a notebook.")] = "00",
+    folder: Annotated[
+        str | None,
+        option(
+            "Your copy of the course: made, renewed where you have changed nothing, never overwritten.",
+            "DIR",
+            "the checkout, or dmlteach-course where dmlteach is installed without one",
+        ),
+    ] = None,
     browser: Annotated[bool, option("Open a browser window.")] = True,
     port: Annotated[int, option("Port of JupyterLab.", "N")] = 8888,
 ) -> None:
@@ -56,37 +62,11 @@ def lab(
     \b
     Example:
         dmlteach lab
-        dmlteach lab 02
+        dmlteach lab 02 --folder my_course
     """
-    import signal
-    import subprocess
-    from importlib.util import find_spec
+    from dmlteach.course.lab import open_lab
 
-    from dmlteach import course
-    from dmlteach.course import execute
-
-    if not 0 < port < 2**16:
-        raise DMLTeachError(f"--port takes a number from 1 to {2**16 - 1}, not {port}.")
-    found = {path.stem: path for path in execute.notebooks(course.CHECKOUT)}
-    chosen = [path for name, path in found.items() if name.startswith(notebook)]
-    if not chosen:
-        raise unknown_name("notebook", notebook, found)
-    if find_spec("jupyterlab") is None:
-        raise DMLTeachError('JupyterLab is not installed; it comes with: pip install "dmlteach[course]"')
-    page = chosen[0].relative_to(course.CHECKOUT).as_posix()  # from the checkout, so that links to docs/ work
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        f"--port={port}",
-        f"--ServerApp.root_dir={course.CHECKOUT}",
-    ]
-    command += [f"--LabApp.default_url=/lab/tree/{page}"]
-    command += [] if browser else ["--no-browser"]
-    command += ["--allow-root"] if _is_root() else []
-    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is JupyterLab's: it asks before it stops
-    with execute.kernel_of_this_python() as environment:
-        raise typer.Exit(subprocess.call(command, env=environment, cwd=course.CHECKOUT))
+    raise typer.Exit(open_lab(notebook, folder, browser, port, typer.echo))
 
 
 def playground(
@@ -230,8 +210,3 @@ def report(
     from dmlteach.course import reports
 
     typer.echo(f"report: {reports.run(texts=tuple(parameter), **given)}")
-
-
-def _is_root() -> bool:
-    """As in a container, where JupyterLab would refuse to start; Windows has no such user."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0

@@ -19,7 +19,6 @@ from dmlteach.course.sources import PACKAGE, code_of_notebook
 from dmlteach.errors import DMLTeachError, need
 from dmlteach.files import read_json
 
-CHECKOUT = PACKAGE.parent
 PROFILES = ("fast", "full")
 KERNEL = "python3"
 MAX_JOBS = 4  # a kernel may take 2 GB
@@ -32,13 +31,13 @@ def notebooks(checkout: Path) -> list[Path]:
     """The chapters, in reading order.
 
     Raises:
-        DMLTeachError: the folder holds none, as where dmlteach was installed without its repository.
+        DMLTeachError: the folder holds none.
     """
     found = sorted((checkout / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise DMLTeachError(
-            f"no notebooks in {checkout / 'notebooks'}. The course is part of the repository, not of the "
-            "installed package: clone the repository and run this command inside it."
+            f"there are no chapters in {checkout / 'notebooks'}: install dmlteach again, or clone the "
+            "repository anew."
         )
     return found
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dmlteach.course import execute
-from dmlteach.course.execute import CHECKOUT, PROFILES, notebooks
+from dmlteach.course import execute, material
+from dmlteach.course.execute import PROFILES, notebooks
+from dmlteach.course.material import CHECKOUT
 from dmlteach.errors import DMLTeachError, need
 from dmlteach.files import damaged, read_json
 from dmlteach.options import at_least, one_of
@@ -45,6 +46,8 @@ def build(
     one_of("profile", profile, PROFILES)
     if jobs is not None:
         at_least("jobs", jobs, 1)
+    if checkout == CHECKOUT:
+        material.need_checkout("the site is built")
     checkout = Path(checkout)
     started = time.perf_counter()
     execute.execute_all(execute.plan(checkout, profile), jobs or execute.default_jobs(), force, say)

@@ -138,10 +138,13 @@ def training_curves(
 
 
 def _level(axes: Axes, height: float, name: str, ends: Sequence[Sequence[float]]) -> None:
-    """A dashed line across, with its name on the side where the curves do not end."""
-    axes.axhline(height, color=GREY, linestyle=(0, (4, 2)), linewidth=1.2)
+    """A dashed line across, over the curves, with its name on the side where they do not end."""
+    axes.axhline(height, color=GREY, linestyle=(0, (4, 2)), linewidth=1.2, zorder=3, clip_on=False)
     below = height > 0.1 and all(end >= height for last in ends for end in last)
-    axes.annotate(name, (1, height), (0, -3 if below else 3), xycoords=("axes fraction", "data"),
+    off = (
+        8 if any(abs(end - height) < 0.03 for last in ends for end in last) else 3
+    )  # past a curve's last mark
+    axes.annotate(name, (1, height), (0, -off if below else off), xycoords=("axes fraction", "data"),
                   textcoords="offset points", ha="right", va="top" if below else "baseline", color=GREY,
                   fontsize=9)  # fmt: skip
 

@@ -165,8 +165,8 @@ def test_dead_kernel_is_one_error_that_names_memory(checkout):
         execute_last(checkout)
 
 
-def test_a_package_without_the_repository_says_where_the_course_is(tmp_path):
-    with pytest.raises(DMLTeachError, match="clone the repository"):
+def test_a_folder_without_chapters_is_one_sentence_with_its_place(tmp_path):
+    with pytest.raises(DMLTeachError, match="there are no chapters in .*notebooks"):
         site.build(checkout=tmp_path)
 
 
@@ -184,7 +184,8 @@ def test_missing_tool_names_what_to_install(checkout, monkeypatch):
 @pytest.fixture
 def small_site(checkout):
     """A checkout with one chapter and the real configuration, but a first page of its own."""
-    shutil.copytree(course.CHECKOUT / "docs", checkout / "docs")
+    for folder in ("docs", "figures"):
+        shutil.copytree(course.CHECKOUT / folder, checkout / folder)
     (checkout / "docs" / "index.md").write_text(
         "# Home\n\n```{toctree}\n:glob:\n\nnotebooks/*\ndocs/*\n```\n"
     )

@@ -94,8 +94,8 @@ def test_failure_after_training_keeps_the_run_and_says_so(notebook, tmp_path, fa
     assert (tmp_path / "out" / "run" / "model.safetensors").is_file()
 
 
-def test_package_without_the_repository_says_where_the_report_is(tmp_path):
-    with pytest.raises(DMLTeachError, match="clone the repository"):
+def test_a_report_notebook_that_is_missing_is_one_sentence_with_its_place(tmp_path):
+    with pytest.raises(DMLTeachError, match=r"there is no report notebook at .*benchmark\.ipynb"):
         reports.run(notebook=tmp_path / "benchmark.ipynb")
 
 
@@ -302,3 +302,16 @@ def test_page_of_a_collapsed_network_has_sentences_and_no_warning_of_a_program(t
     assert "The worst queries" not in page and "A map of the embedding" not in page
     body = page.partition("<body>")[2]
     assert "&nbsp;%" in body and not re.search(r"\d %", body)  # a number and its unit stay on one line
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("train on all of them: --eval-every 0.", "train on all of them: --parameter eval_every=0."),
+        ("try --learning-rate 0.01, or", "try --parameter learning_rate=0.01, or"),
+        ("try --epochs 3 and --device cpu.", "try --epochs 3 and --device cpu."),
+        ("divide otherwise: --dataset-option seed=1", "divide otherwise: --dataset-option seed=1"),
+    ],
+)
+def test_advice_of_the_trainer_is_told_as_the_reports_command_line_takes_it(said, told):
+    assert commands.as_parameters(said) == told

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.plots.curves import curves_over_seeds, read_curve, training_curves
+from dmlteach.plots.curves import Curve, curves_over_seeds, read_curve, training_curves
 
 METRICS = {
     "epochs": [
@@ -131,6 +131,21 @@ def test_untrained_networks_stand_at_epoch_0_and_one_seed_has_no_band():
     assert all(line.get_ydata().tolist() == [0.25, 0.5] for line in lines)
     assert not any(len(c.get_paths()) for c in figure.axes[0].collections)
     assert figure.alt.endswith("Untrained: 0.250.")
+
+
+@pytest.mark.parametrize(
+    ("untrained", "last"), [(1.0, 1.0), (1.0, 0.98), (0.5, 0.5), (0.5, 0.49), (0.02, 0.02)]
+)
+def test_the_name_of_the_untrained_network_keeps_off_the_last_mark_of_a_curve(untrained, last):
+    curve = Curve([1.0, 2.0], [1.0, 0.5], [last, last], [1.0, 2.0])
+    figure = training_curves({"sst": curve}, untrained=untrained)
+    figure.draw_without_rendering()
+    for axes in figure.axes[1:]:
+        (box,) = (text.get_window_extent() for text in axes.texts)
+        y = axes.transData.transform((2.0, last))[1]
+        mark = axes.lines[0].get_markersize() * figure.dpi / 72
+        assert box.y0 > y + mark or box.y1 < y - mark
+        assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
 
 
 def test_a_folder_without_a_run_is_one_clear_error(tmp_path):

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from dmlteach import course, files, models
-from dmlteach.course import execute
+from dmlteach import files, models
+from dmlteach.course import execute, material
 from dmlteach.course.reports import parameters as _parameters
+from dmlteach.course.reports.commands import as_parameters
 from dmlteach.course.reports.page import to_html
 from dmlteach.course.reports.parameters import NOTEBOOK
 from dmlteach.course.reports.parameters import defaults_of as parameters_of
@@ -14,7 +15,7 @@ from dmlteach.errors import DMLTeachError
 __all__ = ["NOTEBOOK", "parameters_of", "run", "to_html"]
 
 PATHS = ("root", "checkpoint", "baseline")
-REPORTS = course.CHECKOUT / "build" / "reports"
+REPORTS = (Path() if material.is_installed() else material.CHECKOUT) / "build" / "reports"
 
 
 def run(
@@ -86,7 +87,7 @@ def _told(error: execute.CellError, folder: Path) -> DMLTeachError:
         if trained
         else ""
     )
-    return DMLTeachError((error.value if mistake else str(error)) + kept)
+    return DMLTeachError((as_parameters(error.value) if mistake else str(error)) + kept)
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -1,9 +1,10 @@
 """Command lines that repeat a report or a training."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from dmlteach.train import TrainConfig
@@ -28,6 +29,21 @@ def report(chosen: Mapping[str, Any]) -> str:
         option = f"--{name.replace('_', '-')}"
         words += [option, str(value)] if name in OPTIONS else ["--parameter", f"{name}={_text(value)}"]
     return shlex.join(words)
+
+
+def as_parameters(sentence: str) -> str:
+    """A sentence of the trainer, with `--eval-every 0` as the report's command line takes it.
+
+    Args:
+        sentence: perhaps with options of `dmlteach train` and a number for each.
+    """
+    known = {field.name for field in fields(TrainConfig)} - {*OPTIONS}
+
+    def written(option: re.Match) -> str:
+        name = option[1].replace("-", "_")
+        return f"--parameter {name}={option[2]}" if name in known else option[0]
+
+    return re.sub(r"--([a-z-]+) (\d+(?:\.\d+)?)", written, sentence)
 
 
 def training(config: Mapping[str, Any]) -> str:

@@ -8,14 +8,15 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from dmlteach import course, models
+from dmlteach import models
+from dmlteach.course import material
 from dmlteach.course.reports.subject import read_json
 from dmlteach.device import choose_device
 from dmlteach.errors import DMLTeachError, need, unknown_name
 from dmlteach.options import at_least, check_type, pair, value_of
 from dmlteach.train import TrainConfig, resolve
 
-NOTEBOOK = course.CHECKOUT / "notebooks" / "reports" / "benchmark.ipynb"
+NOTEBOOK = material.home() / "notebooks" / "reports" / "benchmark.ipynb"
 SHOW = ("permitted", "all", "none")  # images: where the data set may be passed on, always, never
 SINGULAR = "parameter of the report"
 FURTHER = "further"  # the parameter of a notebook that takes options of the training which it does not name
@@ -37,8 +38,7 @@ def defaults_of(notebook: Path = NOTEBOOK) -> dict[str, Any]:
     """
     if not notebook.is_file():
         raise DMLTeachError(
-            f"no report notebook at {notebook}. It is part of the repository, not of the installed package: "
-            "clone the repository and run this command inside it."
+            f"there is no report notebook at {notebook}: install dmlteach again, or clone it anew."
         )
     named = _named(notebook)
     if FURTHER not in named:
