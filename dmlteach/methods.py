@@ -9,7 +9,7 @@ from typing import Any
 
 from dmlteach import losses
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.options import one_of
+from dmlteach.interfaces import Loss
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Method:
 
     Attributes:
         paper: source.
-        loss, loss_options: see `dmlteach.losses.names()`.
-        sampler, sampler_options: see `dmlteach.samplers.names()`.
+        loss, loss_options: see `dmlteach.losses.create`.
+        sampler, sampler_options: see `dmlteach.samplers.create`.
         das, das_options: densely-anchored sampling before the loss, see `dmlteach.objective.DAS`.
         memory: embeddings of earlier batches to compare with; None for none.
         batch_size: images per batch.
@@ -312,18 +312,19 @@ def with_loss(recipe: Method, loss: str) -> Method:
     """
     if loss in METHODS and loss not in losses.LOSSES:
         raise DMLTeachError(f"{loss!r} is a method, not a loss; its loss is {METHODS[loss].loss!r}.")
-    one_of("loss", loss, losses.LOSSES)
+    kind = losses.kind(loss)
     groups = {part: group for part, group in recipe.groups.items() if part != "loss"}
     own = next((method for method in METHODS.values() if method.loss == loss), None)
     if own is not None and "loss" in own.groups:
         groups["loss"] = own.groups["loss"]
-    normalize = losses.LOSSES[loss].geometry == "sphere"
-    return replace(recipe, loss=loss, loss_options={}, normalize=normalize, groups=groups)
+    return replace(recipe, loss=loss, loss_options={}, normalize=kind.geometry == "sphere", groups=groups)
 
 
 def has_class_vectors(loss: str) -> bool:
-    """Whether a loss compares examples with learned vectors of the classes."""
-    return loss in losses.LOSSES and losses.LOSSES[loss].compares == "learned class vectors"
+    """Whether a loss compares examples with learned vectors of the classes, which can be imprinted."""
+    kind = losses.kind(loss)
+    imprint = getattr(kind.imprint, "__func__", kind.imprint)
+    return kind.compares == "learned class vectors" and imprint is not Loss.imprint
 
 
 def check_combination(recipe: Method) -> None:
@@ -332,8 +333,7 @@ def check_combination(recipe: Method) -> None:
     Raises:
         DMLTeachError: the loss compares nothing that DAS or a memory could add to.
     """
-    one_of("loss", recipe.loss, losses.LOSSES)
-    loss = losses.LOSSES[recipe.loss]
+    loss = losses.kind(recipe.loss)
     if recipe.das and loss.compares != "examples":
         raise DMLTeachError(
             f"das makes further examples to compare with, but the {recipe.loss} loss compares an example "

@@ -69,7 +69,25 @@ def options_of(kind: Callable, facts: Collection[str] = ()) -> dict[str, inspect
         kind: the class or function.
         facts: names of its arguments that are no options.
     """
-    return {name: p for name, p in inspect.signature(kind).parameters.items() if name not in facts}
+    known = _signature(kind).parameters.items()
+    return {n: p for n, p in known if n not in facts and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+def takes_any(kind: Callable) -> bool:
+    """Whether a class or a function takes options under any name, as `**options`.
+
+    Args:
+        kind: the class or function.
+    """
+    return any(p.kind == p.VAR_KEYWORD for p in _signature(kind).parameters.values())
+
+
+def _signature(kind: Callable) -> inspect.Signature:
+    """With annotations as types, where they can be read as such."""
+    try:
+        return inspect.signature(kind, eval_str=True)
+    except Exception:  # an annotation names what is imported for a type checker only
+        return inspect.signature(kind)
 
 
 def one_of(what: str, value: object, known: Collection) -> None:
@@ -220,7 +238,7 @@ def _is_of(value: object, kind: Any) -> bool:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if kind is float:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, kind)
+    return not isinstance(kind, type) or isinstance(value, kind)  # of other annotations nothing is known
 
 
 def _is_list(value: object, length: int | None = None) -> bool:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "dmlteach"
 # What each room of the house may import beside itself. The library's rooms may all import the ground.
 GROUND = {
     "errors", "options", "registry", "inputs", "files", "device", "distributed", "distances", "interfaces",
-    "neighbors",
+    "neighbors", "foreign",
 }  # fmt: skip
 LIBRARY: dict[str, set[str]] = {
     "data": set(),

@@ -225,8 +225,10 @@ def export(
 def _trained_or_backbone(
     checkpoint: str | None, backbone: str | None, weights: str | None, image_size: int | None
 ) -> "Model":
-    from dmlteach import models
+    from dmlteach import foreign, models
 
+    if checkpoint is not None and backbone is not None and foreign.is_foreign(backbone):
+        return models.load(checkpoint, backbone)
     if (checkpoint is None) == (backbone is None):
         raise DMLTeachError("name the network: give either --checkpoint PATH or --backbone NAME.")
     if checkpoint is not None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dmlteach import foreign
 from dmlteach.data import (
     cars196,
     cub200,
     domainnet,
     download,
     folder,
+    foreign_data,
     inshop,
     omniglot,
     pictures,
@@ -95,7 +97,8 @@ def load(
     folder takes `test_fraction` and `division`, see `folder.load`.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`; or the source of another's function `load(split, root, *, options)`, which
+            gives an `ImageDataset`: "mine.py:load" or "package.module:load".
         split: train, test, fit or val; query or gallery of inshop, domainnet and omniglot.
         root: where the data set is; Omniglot needs none.
         domain: one of `domains(name)`, by default the first; a gallery of domainnet has no default.
@@ -235,7 +238,8 @@ def recall_at(name: str) -> tuple[int, ...]:
     Args:
         name: of a data set, which need not be one of `names()`.
     """
-    return _fact(name, "RECALL_AT") if name in _DATASETS else _OTHERWISE["RECALL_AT"]
+    known = name in _DATASETS or foreign.is_foreign(name)
+    return _fact(name, "RECALL_AT") if known else _OTHERWISE["RECALL_AT"]
 
 
 def how_to_get(name: str) -> str:
@@ -244,7 +248,7 @@ def how_to_get(name: str) -> str:
     Args:
         name: one of `names()`.
     """
-    return _module(name).HOW_TO_GET
+    return getattr(_module(name), "HOW_TO_GET", f"{name} says nothing of it.")
 
 
 @dataclass(frozen=True)
@@ -297,6 +301,8 @@ def check(
         DMLTeachError: an unknown name or option, or nothing at `root`.
     """
     module = _module(name)
+    if not hasattr(module, "check"):
+        raise DMLTeachError(f"{name} has no function `check` beside it; loading it is what can be tried.")
     accepted = list(inspect.signature(module.check).parameters)[1:]  # after root
     for option in options:
         one_of(f"option of the check of {name!r}", option, accepted)
@@ -368,6 +374,9 @@ def _fact(name: str, fact: str) -> Any:
     return getattr(_module(name), fact, _OTHERWISE[fact])
 
 
-def _module(name: str):
+def _module(name: str) -> Any:
+    """The file of a data set, or for a foreign one its function and what stands beside it."""
+    if foreign.is_foreign(name):
+        return foreign_data.find(name)
     one_of("data set", name, _DATASETS)
     return _DATASETS[name]

@@ -1,6 +1,7 @@
 """Losses: each a pure function of embeddings (N, D) and labels (N,), and a thin module beside it."""
 
 import inspect
+from typing import Any
 
 from dmlteach.interfaces import Loss
 from dmlteach.losses.bier import BIER, bier_loss
@@ -8,6 +9,7 @@ from dmlteach.losses.binomial_deviance import BinomialDeviance, binomial_devianc
 from dmlteach.losses.circle import Circle, circle_loss
 from dmlteach.losses.clustering import Clustering, clustering_loss
 from dmlteach.losses.contrastive import Contrastive, contrastive_loss
+from dmlteach.losses.foreign import as_loss
 from dmlteach.losses.global_loss import Global, global_loss
 from dmlteach.losses.hdc import HDC, hdc_loss
 from dmlteach.losses.hierarchical_triplet import HierarchicalTriplet, hierarchical_triplet_loss
@@ -63,12 +65,24 @@ LOSSES: dict[str, type[Loss]] = {
     "triplet_semihard": TripletSemihard,
     "weight": Weight,
 }
-_REGISTRY = Registry("loss", LOSSES)
+_REGISTRY = Registry("loss", LOSSES, adapt=as_loss)
 
 
 def names() -> list[str]:
     """Names that `create` accepts."""
     return _REGISTRY.names()
+
+
+def kind(name: str) -> Any:
+    """What makes the loss called `name`, and says its geometry, what it uses and what it compares.
+
+    Args:
+        name: as of `create`.
+
+    Raises:
+        DMLTeachError: there is none.
+    """
+    return _REGISTRY[name]
 
 
 def options(name: str) -> dict[str, inspect.Parameter]:
@@ -80,7 +94,7 @@ def create(name: str, **given) -> Loss:
     """The loss module called `name`, e.g. `create("triplet", margin=0.1)`.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`; or the source of another, "mine.py:MyLoss" or "package.module:MyLoss".
         given: its options by the field's names: margin, num_targets, num_classes, embedding_dim, …
 
     Raises:
@@ -99,6 +113,7 @@ __all__ = [
     "global_loss",
     "hdc_loss",
     "hierarchical_triplet_loss",
+    "kind",
     "lifted_generalized_loss",
     "lifted_loss",
     "lifted_modified_loss",

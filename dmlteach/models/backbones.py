@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from dmlteach import foreign
 from dmlteach.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.models.weights import fitting, read
@@ -71,13 +72,26 @@ FACTS = {
 }  # fmt: skip
 
 
+# What a foreign backbone may say of itself: `channels`, 1 or 3, and these facts.
+_SAYS = ("mean", "std", "image_size")
+
+
 def facts(backbone: str) -> Facts:
-    """What is known of a backbone.
+    """What is known of a backbone; a foreign one says what is not as for networks of photographs.
 
     Args:
         backbone: its name.
     """
-    return FACTS.get(backbone, Facts())
+    if not foreign.is_foreign(backbone):
+        return FACTS.get(backbone, Facts())
+    found = foreign.find(backbone, "backbone")
+    said = {
+        name: getattr(found, name) for name in _SAYS if isinstance(getattr(found, name, None), int | tuple)
+    }
+    if getattr(found, "channels", 3) == 1:  # drawings
+        known = FACTS["omniglot_cnn"]
+        said = {"mean": known.mean, "std": known.std, "image_size": known.image_size, "enlarged": 1} | said
+    return Facts(published=False, **said)
 
 
 def usual_weights(backbone: str) -> str:
@@ -167,6 +181,8 @@ def _feature_info(net: nn.Module) -> list[dict[str, Any]]:
 def build_backbone(name: str) -> tuple[nn.Module, int, tuple, tuple]:
     """The network without its classifier, its number of features, and its channels' mean and std."""
     known = facts(name)
+    if foreign.is_foreign(name):
+        return _build_foreign(name, known)
     if known.build is not None:
         net = known.build()
         return net, net.num_features, known.mean, known.std
@@ -186,6 +202,30 @@ def build_backbone(name: str) -> tuple[nn.Module, int, tuple, tuple]:
     for key in [k for k, module in net.named_modules() if isinstance(module, nn.Dropout)]:
         net.set_submodule(key, nn.Identity())
     return net, num_features, known.mean, known.std
+
+
+def _build_foreign(name: str, known: Facts) -> tuple[nn.Module, int, tuple, tuple]:
+    """What a class or function of the user's makes, if it maps images to features."""
+    net = foreign.made(name, foreign.find(name, "backbone"))
+    if not isinstance(net, nn.Module):
+        raise DMLTeachError(f"{name} makes a {type(net).__name__}, where a backbone is a torch.nn.Module.")
+    images = torch.zeros(2, len(known.mean), known.image_size, known.image_size)
+    shape = "x".join(map(str, images.shape))
+    try:
+        with torch.no_grad():
+            features = net.eval()(images)
+    except Exception as error:
+        other = "other channels or sizes it says by `channels = 1` and `image_size = …` in its class"
+        raise foreign.failed(f"{name} cannot take a batch of images {shape} ({other})", error) from error
+    finally:
+        net.train()
+    if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
+        given = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise DMLTeachError(
+            f"{name} gives {given} for a batch of images {shape}, where a backbone gives a tensor of "
+            f"features ({len(images)}, F): flatten or pool its maps."
+        )
+    return net, features.shape[1], known.mean, known.std
 
 
 def _build_timm(name: str) -> tuple[nn.Module, int, tuple, tuple]:

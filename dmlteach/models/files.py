@@ -1,6 +1,7 @@
 """Models as files: weights and spec in one safetensors file, and the networks that are shipped."""
 
 import json
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, fields
@@ -14,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save as as_bytes
 from torch import Tensor
 
-from dmlteach import files
+from dmlteach import files, foreign
 from dmlteach.errors import DMLTeachError
 from dmlteach.models.backbones import build_backbone, facts
 from dmlteach.models.model import HEADS, Model, Spec, assemble
@@ -22,6 +23,7 @@ from dmlteach.options import one_of
 
 MOST_PIXELS = 4_096  # of the side of an image
 MODEL_FILE = "model.safetensors"  # in the folder of a run
+_SOURCE = "sha256 of the backbone's source"
 SHIPPED = ("untrained", "softmax", "triplet", "sst")
 
 
@@ -39,18 +41,24 @@ def save(model: Model, path: str | Path, dtype: torch.dtype | None = None) -> No
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if dtype is not None:
         state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+    about = {"dmlteach": json.dumps(asdict(model.spec))}
+    for source in foreign.sources({"backbone": model.spec.backbone}).values():
+        about[_SOURCE] = source["sha256"]
     with files.whole(path) as file:  # safetensors' own writer lets nobody else read the file
-        file.write(as_bytes(state, metadata={"dmlteach": json.dumps(asdict(model.spec))}))
+        file.write(as_bytes(state, metadata=about))
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path, backbone: str | None = None) -> Model:
     """A saved model, in evaluation mode, on the CPU.
 
     Args:
         path: a run's folder, or its model.safetensors.
+        backbone: of a network whose backbone is not ours, its source, e.g. "mine.py:MyNet": a file says where
+            its network came from, and what stands there is only run when the caller names it.
 
     Raises:
-        DMLTeachError: no such file, or one that is not a dmlteach model.
+        DMLTeachError: no such file, or one that is not a dmlteach model; a foreign backbone is not named, or
+            one is and the network has none.
     """
     path = Path(path)
     file = path / MODEL_FILE if path.is_dir() else path
@@ -62,8 +70,12 @@ def load(path: str | Path) -> Model:
     if not file.is_file():
         raise DMLTeachError(f"no checkpoint at {path}; give a run's folder or its model.safetensors.")
     metadata, state = _read(file)
+    if foreign.is_foreign(backbone):
+        foreign.find(str(backbone), "backbone")  # that it is not there says nothing of the file
     try:
-        spec = _spec(json.loads(metadata))
+        said = json.loads(metadata["dmlteach"])
+        _check_named(said, backbone, file, metadata.get(_SOURCE))
+        spec = _spec(said if backbone is None else {**said, "backbone": backbone})
         rows = sum(len(tensor) for tensor in state.values() if tensor.ndim)
         if (
             max(spec.embedding_dim or 0, spec.head_options.get("hidden", 0)) > rows
@@ -78,6 +90,8 @@ def load(path: str | Path) -> Model:
         if wrong:
             raise ValueError(f"{len(wrong)} tensors do not fit its network, e.g. {min(wrong)}")
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except _NotNamedError:
+        raise
     except Exception as error:  # an odd value fails wherever it is used first
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DMLTeachError(
@@ -87,13 +101,42 @@ def load(path: str | Path) -> Model:
     return model.eval()
 
 
-def _read(file: Path) -> tuple[str, dict[str, Tensor]]:
+class _NotNamedError(DMLTeachError):
+    """A network whose backbone is not ours was to be built without the caller's word, or the reverse."""
+
+
+def _check_named(said: Any, backbone: str | None, file: Path, sha256: str | None) -> None:
+    """Run no code that a file names; of what the caller names, say if it has changed."""
+    own = said.get("backbone") if isinstance(said, dict) else None
+    if backbone is None and foreign.is_foreign(own):
+        raise _NotNamedError(
+            f"the backbone of {file} is not dmlteach's but {own}, which is run only if you name it: "
+            f"load_model(…, backbone={own!r}), or --backbone {own} beside --checkpoint."
+        )
+    if backbone is None:
+        return
+    if not foreign.is_foreign(own) or not foreign.is_foreign(backbone):
+        raise _NotNamedError(
+            f"backbone={backbone!r} was given with {file}, whose backbone is {own}: leave it out, or name "
+            "the file and class of one of your own."
+        )
+    (source,) = foreign.sources({"backbone": backbone}).values()
+    if sha256 not in (None, source["sha256"]):
+        warnings.warn(
+            f"{source['file']} has changed since {file} was written: its weights fit, but it may compute "
+            "something else with them.",
+            stacklevel=3,
+        )
+
+
+def _read(file: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """What a model file says of itself, and its tensors."""
-    metadata, state = None, {}
+    metadata: dict[str, str] = {}
+    state = {}
     with suppress(Exception), safe_open(file, framework="pt") as opened:  # a damaged file raises many kinds
-        metadata = (opened.metadata() or {}).get("dmlteach")
+        metadata = opened.metadata() or {}
         state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-    if metadata is None or not state:
+    if "dmlteach" not in metadata or not state:
         raise DMLTeachError(
             f"{file} is not a dmlteach checkpoint, or a damaged one; expected the model.safetensors of "
             "`dmlteach train`, which --resume of its run writes anew."

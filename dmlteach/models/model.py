@@ -32,7 +32,7 @@ class Spec:
     """What a network was built for; saved with its weights, so that a file is enough to rebuild it.
 
     Attributes:
-        backbone: name given to `create`.
+        backbone: name or source given to `create`.
         embedding_dim: D, or None where the features themselves are the embedding.
         image_size: side of the square the network sees, in pixels.
         resize: side to which an image is resized before it is cropped to `image_size`.
@@ -120,10 +120,11 @@ def create(
     head_options: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Model:
-    """A model by the name of its backbone: `omniglot_cnn`, a torchvision name, or `timm/NAME`.
+    """A model by the name of its backbone: `omniglot_cnn`, a torchvision name, `timm/NAME`, or a source.
 
     Args:
-        backbone: e.g. "omniglot_cnn", "resnet50", "timm/tf_efficientnet_lite0".
+        backbone: e.g. "omniglot_cnn", "resnet50", "timm/tf_efficientnet_lite0"; or a class or function that
+            makes a network, images (N, C, H, W) → features (N, F): "mine.py:MyNet", "package.module:MyNet".
         embedding_dim: D, size of the embedding; None gives the backbone's pooled features.
         weights: None for random weights; "imagenet" downloads the publisher's file unless it is there;
             "cached" uses that file and never downloads; else the path of a local file

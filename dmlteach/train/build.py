@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from dmlteach import losses, models, samplers
+from dmlteach import foreign, losses, models, samplers
 from dmlteach.data.augment import Augmentation, Kind
 from dmlteach.data.cache import CachedImages
 from dmlteach.data.provenance import Record
@@ -20,7 +20,7 @@ from dmlteach.methods import Method
 from dmlteach.models import Model
 from dmlteach.objective import CrossBatchMemory, Objective, das
 from dmlteach.options import check_options, check_type
-from dmlteach.train import optim
+from dmlteach.train import given, optim
 from dmlteach.train.config import TrainConfig
 from dmlteach.train.folder import RunFolder
 from dmlteach.train.held_out import HeldOut
@@ -101,11 +101,13 @@ class Parts:
 
     def description(self) -> dict[str, Any]:
         """What the run says of itself: options, recipe and network, as plain values."""
+        sources = given.sources(self.config)
         return {
             "config": asdict(self.config),
             "recipe": asdict(self.recipe),
             "network": asdict(self.model.spec),
             "made_with": environment(self.device),
+            **({"sources": sources} if sources else {}),
         }
 
 
@@ -126,7 +128,8 @@ def build(
     Raises:
         DMLTeachError: an option, file or data set that cannot be used.
     """
-    started_from = models.load(config.checkpoint) if config.checkpoint else None
+    named = config.backbone if foreign.is_foreign(config.backbone) else None
+    started_from = models.load(config.checkpoint, named) if config.checkpoint else None
     recipe = resolve(config, started_from)
     saved = folder.checkpoint(device)
     if saved is not None and "ended" not in saved:  # made when this was the default of DAS
@@ -140,7 +143,12 @@ def build(
     sampler = samplers.create(
         recipe.sampler, loaded.train.labels, recipe.batch_size, config.seed, **recipe.sampler_options
     )
+    if foreign.is_object(recipe.sampler):
+        recipe = replace(recipe, batch_size=sampler.batch_size)
     objective = _objective(config, recipe, model.head.dims, loaded.train.num_classes).to(device)
+    if foreign.is_foreign(recipe.loss):
+        dim = sum(model.head.dims)
+        losses.foreign.check(objective.loss, recipe.loss, loaded.train.num_classes, dim, device)
     network = cast(nn.Module, torch.compile(model)) if config.compile else model
     optimizer = optim.build(recipe, model, objective.loss)
     schedule = optim.Schedule(recipe.schedule, recipe.schedule_options, recipe.epochs)
@@ -177,7 +185,8 @@ def build(
 def _with_batch_that_fits(recipe: Method, num_images: int, config: TrainConfig, world: World) -> Method:
     """The recipe; where nobody named a batch size, its batches are no larger than the data."""
     whole_groups = "images_per_class" in samplers.options(recipe.sampler)
-    if config.batch_size or whole_groups or recipe.batch_size <= num_images:
+    as_it_is = config.batch_size or whole_groups or foreign.is_object(recipe.sampler)
+    if as_it_is or recipe.batch_size <= num_images:
         return recipe
     if config.progress and world.is_main:
         print(f"batches of {num_images} images, all there are; the recipe has {recipe.batch_size}")
@@ -197,11 +206,11 @@ def build_model(started_from: Model | None, config: TrainConfig, recipe: Method,
     """
     model = started_from
     if model is None:
-        given = config.weights or models.usual_weights(recipe.backbone)
+        weights = config.weights or models.usual_weights(recipe.backbone)
         model = models.create(
             recipe.backbone,
             recipe.embedding_dim,
-            weights=None if given == "none" else given,
+            weights=None if weights == "none" else weights,
             normalize=recipe.normalize,
             image_size=config.image_size,
             keep_aspect=recipe.transform == "resized_crop",
@@ -236,6 +245,7 @@ def _with_batch_statistics(model: Model, config: TrainConfig, device: torch.devi
 def _objective(config: TrainConfig, recipe: Method, dims: tuple[int, ...], num_classes: int) -> Objective:
     known = losses.options(recipe.loss)
     facts = {"num_classes": num_classes, "embedding_dim": sum(dims), "dims": dims}
+    facts |= {"embedding_size": sum(dims)}  # as pytorch-metric-learning calls it
     for name in set(facts) & set(recipe.loss_options):
         raise DMLTeachError(f"{name} of the {recipe.loss} loss follows from data and network; leave it out.")
     options = {k: v for k, v in facts.items() if k in known} | recipe.loss_options

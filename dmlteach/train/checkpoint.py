@@ -10,6 +10,7 @@ import torch
 from dmlteach import files
 from dmlteach.errors import DMLTeachError
 from dmlteach.methods import Method
+from dmlteach.train import longer
 from dmlteach.train.ending import nothing_left
 
 FILE = "checkpoint.pt"
@@ -56,14 +57,14 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def completed(saved: dict[str, Any], recipe: Method) -> dict[str, Any]:
-    """A checkpoint with what runs that were made before did not keep.
+    """A checkpoint with what runs that were made before did not keep, as the run goes on from it.
 
     Args:
         saved: as `read` gives it.
-        recipe: of the run.
+        recipe: of the run, whose number of epochs may be another than the checkpoint's.
     """
     if "ended" in saved:
-        return {"untrained": None, **saved}
+        return {"untrained": None, **saved, "ended": longer.ended(saved, recipe)}
     # No reason was kept, but whether early stopping had ended the run.
     epoch, step, planned, *stopped_early = saved["position"]
     ended = nothing_left(recipe, epoch, any(stopped_early))

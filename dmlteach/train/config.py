@@ -20,7 +20,9 @@ class TrainConfig:
     """
 
     method: str = option("Recipe; `dmlteach methods` lists them.", "NAME", "sst")
-    dataset: str = option("Data set; `dmlteach data list` lists them.", "NAME", "omniglot")
+    dataset: str = option(
+        "Data set; `dmlteach data list` lists them; yours: FILE.py:FUNCTION.", "NAME", "omniglot"
+    )
     root: str | None = option(
         "Folder or archive that holds the data set.", "PATH", unset="none; Omniglot is embedded", free=True
     )
@@ -44,14 +46,15 @@ class TrainConfig:
     )  # fmt: skip
     device: str = option("auto, cpu, cuda or mps.", "NAME", "auto", free=True)
     resume: bool = option(
-        "Continue the run in `output` where its checkpoint stands; without one, start it.",
+        "Continue the run in `output` where its checkpoint stands, also with more `epochs` unless its "
+        "schedule is cosine; without one, start it.",
         default=False, free=True,
     )  # fmt: skip
     checkpoint: str | None = option(
         "Run folder or model file to start from; its network cannot be changed by `backbone` and the like.",
         "PATH", unset="none",
     )  # fmt: skip
-    loss: str | None = option("Loss instead of the method's own.", "NAME")
+    loss: str | None = option("Loss instead of the method's own; yours: FILE.py:NAME.", "NAME")
     loss_options: dict[str, Any] = option("Options of the loss, e.g. num_targets=5.", "NAME=VALUE", dict)
     das: bool | None = option(
         "Densely-anchored sampling: further embeddings beside the real ones, see `dmlteach.objective.DAS`."
@@ -67,12 +70,14 @@ class TrainConfig:
     imprint: int | None = option(
         "Images of a class whose mean embedding its learned vector starts from; 0: at random.", "N", least=0
     )
-    sampler: str | None = option("Sampler instead of the method's own.", "NAME")
+    sampler: str | None = option("Sampler instead of the method's own; yours: FILE.py:NAME.", "NAME")
     sampler_options: dict[str, Any] = option(
         "Options of the sampler, e.g. images_per_class=4.", "NAME=VALUE", dict
     )
     backbone: str | None = option(
-        "omniglot_cnn, a torchvision network, or timm/NAME.", "NAME", of_the_checkpoint=True
+        "omniglot_cnn, a torchvision network, timm/NAME, or yours: FILE.py:NAME.",
+        "NAME",
+        of_the_checkpoint=True,
     )
     weights: str | None = option(
         "imagenet (downloads), cached, none, or a file.",

@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 
-from dmlteach import files, models
+from dmlteach import files, foreign, models
 from dmlteach.data import provenance
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
 from dmlteach.models import MODEL_FILE, Model
-from dmlteach.train import checkpoint
+from dmlteach.train import checkpoint, given, longer
 from dmlteach.train.config import TrainConfig
 from dmlteach.train.recipe import identity
 
+CONFIG = "config.json"
 NAN_BATCHES = "nan_batches.json"
 
 
@@ -33,8 +34,10 @@ class RunFolder:
 
     def __init__(self, config: TrainConfig):
         self.config = config
-        self.path = Path(config.output or f"runs/{config.method}-{config.dataset}-{config.seed}")
+        name = f"{config.method}-{foreign.called(config.dataset)}-{config.seed}"
+        self.path = Path(config.output or f"runs/{name}")
         self._described: dict[str, Any] = {}
+        self._outdated = False  # config.json is of a run of another length
         self._lock = files.Lock(self.path)
 
     @contextmanager
@@ -87,7 +90,7 @@ class RunFolder:
                 f"{self.path} already holds a run; continue it with --resume or choose another --output."
             )
         with checkpoint.restoring(self.path):
-            self._check_options(saved["config"])
+            self._check_options(saved)
         if device.type == "cpu" and saved["threads"] != torch.get_num_threads():
             warnings.warn(
                 f"the run was made with {saved['threads']} threads, not {torch.get_num_threads()}: "
@@ -96,16 +99,22 @@ class RunFolder:
             )
         return saved
 
-    def _check_options(self, saved: dict[str, Any]) -> None:
-        saved = asdict(TrainConfig()) | saved  # a run made before an option was there has its default
-        own = identity(self.config)
+    def _check_options(self, state: dict[str, Any]) -> None:
+        # A run made before an option was there has its default.
+        own, saved = identity(self.config), asdict(TrainConfig()) | state["config"]
+        given.refuse_objects(self.path, saved)
         different = [k for k in own if saved.get(k) != own[k]]
+        if "epochs" in different and (self.config.epochs or longer.length(saved) == longer.length(own)):
+            different.remove("epochs")
+            self._outdated = True
         if different:
             was = ", ".join(f"{k}={saved.get(k)!r}, not {own[k]!r}" for k in different)
             raise DMLTeachError(
                 f"the run in {self.path} was made with {was}; resume it with the same options (None: as "
                 "the recipe says), start from its weights with --checkpoint, or choose another --output."
             )
+        given.check_sources(self.path, state, self.config)
+        longer.check(self.path, state, own)
 
     def record(self) -> provenance.Record | None:
         """What the run that is there kept of its data; None where it was made before runs did.
@@ -139,7 +148,7 @@ class RunFolder:
             config: what is trained, and with what.
             record: of the data.
         """
-        self._described = {"config.json": config, provenance.FILE: record}
+        self._described = {CONFIG: config, provenance.FILE: record}
 
     def describe(self) -> None:
         """Write config.json and data.json."""
@@ -160,7 +169,11 @@ class RunFolder:
         """
         self._hold()
         about = {"dmlteach": 1, "config": identity(self.config), "threads": torch.get_num_threads()}
+        about["sources"] = self._described.get(CONFIG, {}).get("sources", {})
+        if self._outdated:
+            files.write_json(self.path / CONFIG, self._described[CONFIG])
         checkpoint.write(self.path, about | state)
+        self._outdated = False
 
     def write_weights(self, model: Model) -> None:
         """Write the trained network.
@@ -174,10 +187,12 @@ class RunFolder:
     def complete(self, state: dict[str, Any], model: Model) -> None:
         """Write what a finished run lacks, where somebody has removed its folder since the last epoch.
 
+        Or where another number of epochs, which it was resumed with, left nothing to train.
+
         Args:
             state, model: as of `write_checkpoint` and `write_weights`.
         """
-        if not (self.path / checkpoint.FILE).exists():
+        if self._outdated or not (self.path / checkpoint.FILE).exists():
             self.write_checkpoint(state)
         if not (self.path / MODEL_FILE).exists():
             self.write_weights(model)

@@ -12,7 +12,7 @@ from dmlteach.data.loader import Pixels, prefetch
 from dmlteach.device import choose_device, same_bits
 from dmlteach.distributed import World, join
 from dmlteach.interfaces import Batch
-from dmlteach.train import checkpoint, ending, plan
+from dmlteach.train import checkpoint, ending, given, plan
 from dmlteach.train.build import Stateful, build
 from dmlteach.train.config import TrainConfig
 from dmlteach.train.folder import RunFolder
@@ -25,6 +25,8 @@ def fit(
     config: TrainConfig,
     after_epoch: "Callable[[Run], None] | None" = None,
     stop: threading.Event | None = None,
+    loss: Any = None,
+    sampler: Any = None,
 ) -> ending.Result:
     """Train a model and write a run folder.
 
@@ -32,12 +34,12 @@ def fit(
         config: what to train; everything left at None comes from the method's recipe.
         after_epoch: called with the run at its start and after every epoch, e.g. to record embeddings.
         stop: ends the run after the step in which another thread sets it, as Ctrl-C does.
+        loss, sampler: objects in the place of the config's; such a run is not resumed.
 
     Returns:
         The run's folder, metrics and model. metrics["untrained"] is what `evaluate` returns on the test
-        classes for the network before its first step: a random one, pre-trained weights or a checkpoint,
-        where an ensemble's learners are independent already; it is not there in runs made before it was
-        measured, when they are resumed. metrics["epochs"] has a row per epoch; metrics["final"] is
+        classes for the network before its first step, where an ensemble's learners are independent already
+        (runs of before it was measured lack it). metrics["epochs"] has a row per epoch; metrics["final"] is
         the last state on the test classes (never the best of several), with "train_seconds", "epochs"
         (whole ones), "steps" (in all) and "ended", a sentence that says why training ended.
 
@@ -47,6 +49,7 @@ def fit(
     """
     device = choose_device(config.device)
     with (
+        given.named(config, loss, sampler) as config,
         same_bits(device),
         join(device) as world,
         ending.stop_on_signal(stop or threading.Event()) as stop,
@@ -75,15 +78,13 @@ class Run:
     """Where a training stands, and the few things that happen to it.
 
     Args:
-        config: what to train.
-        device, world: where, and with whom.
+        config, device, world: what to train, where, and with whom.
         output: the run's folder, taken already; None: writing takes it.
 
     Attributes:
         parts: what it is made of; `model`, the network, is one of them.
         epoch, step: epochs that are whole, and steps done in the next.
-        history: a row of metrics per epoch.
-        ended: why there is nothing left to train; None while there is.
+        history, ended: a row of metrics per epoch; why there is nothing left to train, None while there is.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class Run:
     def remaining_batches(self) -> Iterator[tuple[Batch, Pixels]]:
         """The epoch's batches from where it stands, each with this process's pixels (uint8)."""
         name, count = f"epoch {self.epoch + 1}/{self.parts.recipe.epochs}", len(self.batches)
-        hidden = not (self.batches and self.parts.shown)
+        hidden = not (count and self.parts.shown)
         self.bar = tqdm(total=count, initial=self.step, desc=name, unit="batch", disable=hidden, leave=False)
         return prefetch(
             self.batches[self.step :],
@@ -204,8 +205,7 @@ class Run:
         self.ended = ending.nothing_left(parts.recipe, self.epoch, stopped_early)
         self.save()
         self.world.on_main(lambda: self.output.write_metrics(self.metrics()))
-        # The next plan takes about as long as this one did.
-        self.timed_out = self.world.share(self.clock.is_over(needed=row["plan_seconds"]))
+        self.timed_out = self.world.share(self.clock.is_over(needed=row["plan_seconds"]))  # as the next plan
         if parts.shown:
             print(f"epoch {self.epoch}: {in_words(row)}")
 

@@ -40,8 +40,9 @@ class Meter:
         """For the progress bar: recent loss, active tuples, images per second."""
         recent = self.losses[-STATS_EVERY:]
         shown = {"loss": f"{sum(recent) / len(recent):.4f}"}
-        if self.stats and "active_tuples" in self.stats[-1]:
-            shown["active"] = f"{self.stats[-1]['active_tuples'].item():.0%}"
+        active = self.stats[-1].get("active_tuples") if self.stats else None
+        if active is not None and not active.isnan():  # not every loss says it
+            shown["active"] = f"{active.item():.0%}"
         return shown | {"images/s": f"{self.images / max(self.training_seconds(), 1e-9):.0f}"}
 
     def summary(self) -> dict[str, Any]:

@@ -131,6 +131,7 @@ SCHEDULES: dict[str, Callable[..., float]] = {
     "step": _step,
     "plateau": _plateau,
 }
+OF_LENGTH = {"cosine"}  # whose rates follow from the number of epochs
 _REGISTRY = Registry("schedule", SCHEDULES, facts=("progress", "epochs", "reduction"))
 
 

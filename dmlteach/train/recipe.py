@@ -3,12 +3,12 @@
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from dmlteach import data, methods, samplers
+from dmlteach import data, foreign, methods, samplers
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluation import recall
 from dmlteach.methods import Method
 from dmlteach.models import Model
-from dmlteach.options import check_options, check_seed, check_type
+from dmlteach.options import check_seed, check_type
 from dmlteach.train.config import FREE, OF_THE_CHECKPOINT, TrainConfig
 from dmlteach.train.option import about
 
@@ -42,7 +42,7 @@ def resolve(config: TrainConfig, start: Model | None = None) -> Method:
     if start is not None:
         recipe = _with_network(recipe, start, config)
     methods.check_combination(recipe)
-    check_options(f"the {recipe.sampler} sampler", samplers.options(recipe.sampler), recipe.sampler_options)
+    samplers.check_options(recipe.sampler, recipe.sampler_options)
     return recipe
 
 
@@ -67,7 +67,8 @@ def _with_network(recipe: Method, start: Model, config: TrainConfig) -> Method:
     spec = start.spec
     for name in OF_THE_CHECKPOINT:
         given = getattr(config, name)
-        if given not in (None, {}):
+        named = name == "backbone" and foreign.is_foreign(given)  # so that it may be run
+        if given not in (None, {}) and not named:
             has = f"its {name} is {getattr(spec, name)!r}" if hasattr(spec, name) else "it brings its weights"
             raise DMLTeachError(
                 f"{name}={given!r} was given with --checkpoint {config.checkpoint}, which decides it: {has}. "

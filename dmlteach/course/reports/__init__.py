@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from dmlteach import files, models
+from dmlteach import files, foreign, models
 from dmlteach.course import execute, material
 from dmlteach.course.reports import parameters as _parameters
 from dmlteach.course.reports.commands import as_parameters
@@ -52,7 +52,7 @@ def run(
     if folder.exists() and not folder.is_dir():
         raise DMLTeachError(f"{folder} is a file; name a folder for the report in --output.")
     files.check_place(folder / "report.ipynb")
-    absolute = {k: _absolute(v) if k in PATHS else v for k, v in given.items()}
+    absolute = {k: _absolute(v) if k in PATHS else foreign.absolute(v) for k, v in given.items()}
     try:
         named = _parameters.as_named(absolute, notebook)
         execute.execute(notebook, folder / "report.ipynb", named, threads=0, live=True)
@@ -64,9 +64,10 @@ def run(
 
 
 def _folder_name(chosen: dict[str, Any]) -> str:
+    dataset = foreign.called(chosen["dataset"])
     if chosen.get("checkpoint"):
-        return f"{Path(chosen['checkpoint']).stem}-{chosen['dataset']}"
-    return "-".join(str(chosen[name]) for name in ("method", "dataset", "seed"))
+        return f"{Path(chosen['checkpoint']).stem}-{dataset}"
+    return f"{chosen['method']}-{dataset}-{chosen['seed']}"
 
 
 def _absolute(value: str | None) -> str | None:

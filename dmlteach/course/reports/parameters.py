@@ -8,7 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from dmlteach import models
+from dmlteach import foreign, models
 from dmlteach.course import material
 from dmlteach.course.reports.subject import read_json
 from dmlteach.device import choose_device
@@ -106,7 +106,8 @@ def check(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     chosen = {**defaults, **given}
     if chosen.get("checkpoint") is not None:
         for field in fields(TrainConfig):
-            if (name := field.name) in given and name not in OF_ANY_NETWORK:
+            named = field.name == "backbone" and foreign.is_foreign(given.get("backbone"))
+            if (name := field.name) in given and name not in OF_ANY_NETWORK and not named:
                 raise DMLTeachError(
                     f"checkpoint={chosen['checkpoint']} reports on a network that is there already: "
                     f"leave out {name}={given[name]}, which is about a training."
@@ -129,6 +130,11 @@ def data_of(checkpoint: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     config = read_json(Path(checkpoint).expanduser() / "config.json").get("config", {}) if checkpoint else {}
     if not config or given.get("dataset", config["dataset"]) != config["dataset"]:
         return {}
+    if "dataset" not in given and foreign.is_foreign(config["dataset"]):
+        raise DMLTeachError(
+            f"the data set of {checkpoint} is not dmlteach's but {config['dataset']}, which is run only if "
+            f"you name it: --dataset {config['dataset']}."
+        )
     return {name: config[name] for name in ("dataset", "root") if config[name] is not None}
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dmlteach import data, files, metrics, models
+from dmlteach import data, files, foreign, metrics, models
 from dmlteach.course import recordings as pretrained
 from dmlteach.course.reports import commands
 from dmlteach.data import CachedImages, ImageDataset, provenance
@@ -120,11 +120,12 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def open_subject(place: str | Path) -> Subject:
+def open_subject(place: str | Path, backbone: str | None = None) -> Subject:
     """The network of a run folder or model file, or a shipped one, with what is known of its training.
 
     Args:
         place: of the run or file, or one of `models.SHIPPED`.
+        backbone: of the network, where it is not dmlteach's: only what the user names is run.
 
     Raises:
         DMLTeachError: there is none, or it cannot be read.
@@ -138,7 +139,7 @@ def open_subject(place: str | Path) -> Subject:
         final = {"final": {"epochs": card["epochs"]}} if "epochs" in card else {}
         model = models.pretrained(str(place))
         return Subject(model, str(place), None, config, recipe, final, made_with, str(place))
-    model = models.load(path)
+    model = models.load(path, backbone if foreign.is_foreign(backbone) else None)
     folder = path if path.is_dir() else path.parent
     made = read_json(folder / "config.json") if path.is_dir() or path.name == models.MODEL_FILE else {}
     config = made.get("config", {})
@@ -176,7 +177,7 @@ def open_baseline(place: str | None, dataset: str, root: str | None) -> Subject 
 
 def _name(config: Mapping[str, Any]) -> str:
     """The method, and what was put in the place of its parts."""
-    changed = [f"{part} {config[part]}" for part in ("loss", "sampler") if config.get(part)]
+    changed = [f"{part} {foreign.called(config[part])}" for part in ("loss", "sampler") if config.get(part)]
     return config["method"] + f" with {' and '.join(changed)}" * bool(changed)
 
 
