@@ -1,8 +1,8 @@
 """The training step: micro-batches, all-gather and gradient caching are one mechanism.
 
-A pair loss needs the whole batch at once, the network does not. So: embed the rows in parts, gather
-them to one leaf Z, differentiate the objective with respect to Z, and push the rows of Z.grad back
-through the network part by part. With one process and one part it is ordinary training.
+A pair loss needs the whole batch at once; the network does not. So the step embeds the rows in parts, gathers
+them to one leaf Z, differentiates the objective with respect to Z, and pushes the rows of Z.grad back through
+the network part by part. With one process and one part it is ordinary training.
 
 A head may add a penalty (`Head.penalty`). It is a mean over the batch, so each part adds its share.
 """

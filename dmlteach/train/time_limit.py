@@ -34,11 +34,11 @@ class Clock:
         self.last_save = time.perf_counter()
 
     def begin(self) -> None:
-        """Training begins here, unless it has in this start."""
+        """Training begins now, unless it has begun in this start already."""
         self.begun = self.begun or time.perf_counter()
 
     def resume(self, seconds: float) -> None:
-        """Earlier starts have trained so long."""
+        """Add the seconds for which earlier starts have trained."""
         self.earlier = self.kept = seconds
 
     def here(self) -> float:
@@ -61,12 +61,12 @@ class Clock:
         return due
 
     def saved(self) -> None:
-        """A checkpoint is made."""
+        """Note that a checkpoint has just been written."""
         self.last_save, self.kept = time.perf_counter(), self.total()
 
 
 def check_time_to_plan(parts: Parts, epoch: int) -> None:
-    """Refuse a limit that the plan of the epoch with which a start begins would mostly use up.
+    """Refuse a limit most of which would go into planning the epoch with which this start begins.
 
     Args:
         parts: of the run.
@@ -89,7 +89,7 @@ def check_time_to_plan(parts: Parts, epoch: int) -> None:
 
 
 def seconds_to_embed(model: Model, images: CachedImages, count: int, device: str) -> float:
-    """How long this machine takes to embed so many images, told from one batch of them.
+    """How long this machine takes to embed so many images, estimated from one batch of them.
 
     Args:
         model: the network.
