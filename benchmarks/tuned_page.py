@@ -33,6 +33,9 @@ def page(rows: Rows) -> Iterator[str]:
         if found:
             sampler = methods.get(cell[0]).sampler
             yield f"| `{cell[0]}` | {sampler} | {chosen(rows, cell)} | {numbers(found)} |"
+    without = [f"`{name}`" for (name, _), found in plain.items() if not found]
+    if without:
+        yield f"\nNot tuned yet: {', '.join(without)}."
     yield from page_of_samplers(rows)
     yield from page_of_das(rows)
 

@@ -182,9 +182,15 @@ def normalize(embeddings: Tensor) -> Tensor:
 
 
 @full_precision
+def products(embeddings: Tensor) -> Tensor:
+    """x_i·x_j between all rows of one set, (N, D) → (N, N)."""
+    return _Gram.apply(embeddings)
+
+
+@full_precision
 def pairwise_cosine(embeddings: Tensor) -> Tensor:
     """cos(i, j) between all rows of one set, (N, D) → (N, N)."""
-    return _Gram.apply(normalize(embeddings))
+    return products(normalize(embeddings))
 
 
 @full_precision

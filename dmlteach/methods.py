@@ -211,6 +211,39 @@ METHODS: dict[str, Method] = {
         "Sun et al., CVPR 2020",
         loss="circle", sampler="class_balanced", **_PAIRS_OF_FOUR, normalize=True,
     ),
+    "arcface": Method(
+        "Deng et al., CVPR 2019",  # on millions of faces, from random weights, by SGD at the rate 0.1
+        loss="arcface", sampler="random", normalize=True,
+        groups={"loss": Group(factor=10)},
+    ),
+    "angular": Method(
+        "Wang et al., ICCV 2017",
+        loss="angular", sampler="class_balanced", sampler_options={"images_per_class": 2}, normalize=True,
+    ),
+    "histogram": Method(
+        "Ustinova & Lempitsky, NIPS 2016",
+        loss="histogram", sampler="class_balanced", **_PAIRS_OF_FOUR, normalize=True,
+    ),
+    # The authors' batches hold two of the twelve groups of Stanford Online Products, which other data lack.
+    "fast_ap": Method(
+        "Cakir et al., CVPR 2019",
+        loss="fast_ap", sampler="class_balanced", **_PAIRS_OF_FOUR, normalize=True,
+        batch_size=256, learning_rate=1e-5, weight_decay=0, schedule="constant", schedule_options={},
+        early_stopping=None, epochs=30,
+    ),
+    # "RLL-H" of published tables; "RLL-(L,M,H)" joins three such embeddings, of three depths of one network.
+    "ranked_list": Method(
+        "Wang et al., CVPR 2019",
+        loss="ranked_list", sampler="class_balanced", sampler_options={"images_per_class": 3}, normalize=True,
+        batch_size=60, optimizer="sgd", learning_rate=1e-3, weight_decay=2e-5, early_stopping=None,
+        epochs=103, schedule="step", schedule_options={"factor": 0.5, "every": 21},  # 10,000 steps on CUB
+    ),
+    "smooth_ap": Method(
+        "Brown et al., ECCV 2020",
+        loss="smooth_ap", sampler="class_balanced", **_PAIRS_OF_FOUR, normalize=True,
+        batch_size=112, learning_rate=1e-5, weight_decay=4e-4, early_stopping=None, epochs=400,
+        schedule="step", schedule_options={"factor": 0.3, "at": (200, 300)},  # as the authors' code
+    ),
     "softmax": Method(
         "cross-entropy classifier, last layer cut off",
         loss="softmax", sampler="random",
@@ -263,8 +296,10 @@ ADAPTATIONS: dict[str, Adaptation] = {
         },
         # A random network finds all drawings alike. At the published cost of 25, BIER would only drive them
         # apart; and from negatives nearer than the nearest positive, Smart Mining would learn nothing. It
-        # places them 3 to 9 apart: with a margin of 1 the contrastive loss would first draw all together.
+        # places them 3 to 9 apart: with a margin of 1 the contrastive loss would first draw all together. On
+        # the sphere, characters are 0.4 to 0.7 rad apart, and ArcFace's margin is 0.5 as published.
         loss_options={
+            "arcface": {"margin": 0.1, "scale": 16.0},
             "bier": {"negative_cost": 2.0},
             "binomial_deviance": {"negative_cost": 10.0},  # that of CUB in Ustinova & Lempitsky, NIPS 2016
             "contrastive": {"margin": 5.0},
@@ -275,7 +310,7 @@ ADAPTATIONS: dict[str, Adaptation] = {
             "proxy_nca": {"loss": Group(factor=10)},
             "margin": {"loss": Group(factor=100, weight_decay=0, optimizer="sgd")},
         },
-        images_per_class={5: 4, 10: 8},  # whole groups of images fill the batch
+        images_per_class={3: 4, 5: 4, 10: 8},  # whole groups of images fill the batch
         clip_by_norm=True,  # Adam would long remember the huge first gradients of a random network
     ),
 }

@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from dmlteach.distances import normalize, pairwise_cosine, pairwise_distances, pairwise_squared_distances
+from dmlteach.distances import (
+    normalize,
+    pairwise_cosine,
+    pairwise_distances,
+    pairwise_squared_distances,
+    products,
+)
 
 
 def difference_d2(z):
@@ -26,7 +32,7 @@ def test_squared_distances_are_zero_on_the_diagonal_and_never_negative():
 
 def test_gradients_are_right():
     z = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
-    for function in (pairwise_squared_distances, pairwise_distances, pairwise_cosine, normalize):
+    for function in (pairwise_squared_distances, pairwise_distances, pairwise_cosine, normalize, products):
         assert torch.autograd.gradcheck(function, (z,))
 
 

@@ -183,6 +183,12 @@ def test_a_data_set_changes_options_of_one_loss_and_leaves_the_others():
     assert resolve(TrainConfig(method="abier", loss_options={"negative_cost": 9.0})).loss_options == {
         "negative_cost": 9.0
     }
+    assert resolve(TrainConfig(method="arcface")).loss_options == {"margin": 0.1, "scale": 16.0}
+    assert resolve(TrainConfig(method="arcface", dataset="cub200")).loss_options == {}
+    assert resolve(TrainConfig(method="ranked_list")).sampler_options == {"images_per_class": 4}
+    assert resolve(TrainConfig(method="ranked_list", dataset="cub200")).sampler_options == {
+        "images_per_class": 3
+    }
     assert resolve(TrainConfig(method="multi_similarity")).loss_options == {"base": 0.5}
     assert resolve(TrainConfig(method="smart_mining")).sampler_options == {"kappa": 2.0}
     assert resolve(TrainConfig(method="smart_mining", dataset="cub200")).sampler_options == {}

@@ -4,15 +4,19 @@ import inspect
 from typing import Any
 
 from dmlteach.interfaces import Loss
+from dmlteach.losses.angular import Angular, angular_loss
+from dmlteach.losses.arcface import ArcFace, arcface_loss
 from dmlteach.losses.bier import BIER, bier_loss
 from dmlteach.losses.binomial_deviance import BinomialDeviance, binomial_deviance_loss
 from dmlteach.losses.circle import Circle, circle_loss
 from dmlteach.losses.clustering import Clustering, clustering_loss
 from dmlteach.losses.contrastive import Contrastive, contrastive_loss
+from dmlteach.losses.fast_ap import FastAP, fast_ap_loss
 from dmlteach.losses.foreign import as_loss
 from dmlteach.losses.global_loss import Global, global_loss
 from dmlteach.losses.hdc import HDC, hdc_loss
 from dmlteach.losses.hierarchical_triplet import HierarchicalTriplet, hierarchical_triplet_loss
+from dmlteach.losses.histogram import Histogram, histogram_loss
 from dmlteach.losses.lifted import Lifted, lifted_loss
 from dmlteach.losses.lifted_generalized import LiftedGeneralized, lifted_generalized_loss
 from dmlteach.losses.lifted_modified import LiftedModified, lifted_modified_loss
@@ -24,6 +28,8 @@ from dmlteach.losses.normalized_softmax import NormalizedSoftmax, normalized_sof
 from dmlteach.losses.pairs import pair_masks
 from dmlteach.losses.proxy_anchor import ProxyAnchor, proxy_anchor_loss
 from dmlteach.losses.proxy_nca import ProxyNCA, proxy_nca_loss
+from dmlteach.losses.ranked_list import RankedList, ranked_list_loss
+from dmlteach.losses.smooth_ap import SmoothAP, smooth_ap_loss
 from dmlteach.losses.soft_triple import SoftTriple, soft_triple_loss
 from dmlteach.losses.softmax import Softmax, softmax_loss
 from dmlteach.losses.sst import SST, sst_loss
@@ -37,14 +43,18 @@ from dmlteach.losses.weight import Weight, weight_loss
 from dmlteach.registry import Registry
 
 LOSSES: dict[str, type[Loss]] = {
+    "angular": Angular,
+    "arcface": ArcFace,
     "bier": BIER,
     "binomial_deviance": BinomialDeviance,
     "circle": Circle,
     "clustering": Clustering,
     "contrastive": Contrastive,
+    "fast_ap": FastAP,
     "global": Global,
     "hdc": HDC,
     "hierarchical_triplet": HierarchicalTriplet,
+    "histogram": Histogram,
     "lifted": Lifted,
     "lifted_generalized": LiftedGeneralized,
     "lifted_modified": LiftedModified,
@@ -55,6 +65,8 @@ LOSSES: dict[str, type[Loss]] = {
     "normalized_softmax": NormalizedSoftmax,
     "proxy_anchor": ProxyAnchor,
     "proxy_nca": ProxyNCA,
+    "ranked_list": RankedList,
+    "smooth_ap": SmoothAP,
     "soft_triple": SoftTriple,
     "softmax": Softmax,
     "sst": SST,
@@ -104,15 +116,19 @@ def create(name: str, **given) -> Loss:
 
 
 __all__ = [
+    "angular_loss",
+    "arcface_loss",
     "bier_loss",
     "binomial_deviance_loss",
     "circle_loss",
     "clustering_loss",
     "contrastive_loss",
     "create",
+    "fast_ap_loss",
     "global_loss",
     "hdc_loss",
     "hierarchical_triplet_loss",
+    "histogram_loss",
     "kind",
     "lifted_generalized_loss",
     "lifted_loss",
@@ -130,6 +146,8 @@ __all__ = [
     "pair_masks",
     "proxy_anchor_loss",
     "proxy_nca_loss",
+    "ranked_list_loss",
+    "smooth_ap_loss",
     "soft_triple_loss",
     "softmax_loss",
     "sst_loss",

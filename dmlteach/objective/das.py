@@ -6,12 +6,14 @@ positives that goes to an anchor's own copies, in a batch of 4 × 4 images whose
 direction, as those of an untrained network do, with three copies of each (tests/objective/test_das.py):
 
     sst, triplet                                 0 %  targets are chosen among other images
-    margin                                       0 %  own copies are nearer than its boundary
+    margin, ranked_list                          0 %  own copies are nearer than its boundary
     n_pair                                       0 %  but more where a class has an odd number of images
     binomial_deviance, circle, global            3 %
     hierarchical_triplet, lifted_modified        3 %
     multi_similarity, supcon, weight             3 %
+    angular, fast_ap, smooth_ap                  4 %
     triplet_hard                                 5 %
+    histogram                                    6 %
     triplet_all, triplet_semihard                7 %
     contrastive                                 11 %
     lifted_generalized, nca                     15 %

@@ -20,6 +20,17 @@ def test_ids_are_those_of_our_methods_and_data_sets():
     assert {"margin", "multi_similarity", "hdc", "abier", "htl", "proxy_anchor"} <= ids
 
 
+def test_a_method_has_all_rows_that_are_published_of_it_by_whatever_name():
+    """Also those that stand in two sources: nobody has to know how a leaderboard writes a method."""
+    counts = {"angular": 12, "histogram": 8, "fast_ap": 14, "ranked_list": 19}
+    for method, count in counts.items():
+        assert len(published.results(method=method)) == count
+    names = {row.method for row in published.results(method="ranked_list")}
+    assert names == {"RLL-H", "Ranked List (H)", "Ranked List (L,M,H)"}
+    rows = published.results("cub200", "ranked_list")
+    assert [row.value for row in rows if row.k == 1] == [57.4, 57.4, 61.3]
+
+
 def test_facts_are_those_given(shared):
     with open(shared / "published_results.csv", newline="", encoding="utf-8") as file:
         given = list(csv.DictReader(file))

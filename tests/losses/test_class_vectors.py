@@ -28,7 +28,9 @@ def test_class_means_are_the_means_of_each_class(space):
 
 
 def test_there_are_losses_with_class_vectors():
-    assert set(WITH_VECTORS) == {"softmax", "normalized_softmax", "proxy_nca", "proxy_anchor", "soft_triple"}
+    assert set(WITH_VECTORS) == {
+        "arcface", "softmax", "normalized_softmax", "proxy_nca", "proxy_anchor", "soft_triple"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WITH_VECTORS)

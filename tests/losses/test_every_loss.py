@@ -13,26 +13,33 @@ from tests.losses.cases import DIM, NUM_CLASSES, create, generator
 NAMES = losses.names()
 WITH_PARAMETERS = [name for name in NAMES if list(create(name).parameters())]
 # Weights inside these are constants for the gradient, as published; their own tests check it.
-CONSTANT_WEIGHTS = {"circle", "bier"} & set(NAMES)
+CONSTANT_WEIGHTS = {"circle", "bier", "ranked_list"} & set(NAMES)
 # margin draws negatives by their place in the batch, n_pair pairs the images of a class in their order,
 # and hdc keeps equally hard pairs in theirs.
 ORDERED = {"margin", "n_pair", "hdc"}
 
 # Other forms of a loss, which take other ways through its code.
 VARIANTS = [
+    ("angular", {"npair_weight": 0.5}),
+    ("arcface", {"form": "cosface"}),
+    ("arcface", {"sub_centers": 3, "margin": 1.2}),
     ("bier", {"variant": "code"}),
     ("bier", {"variant": "none", "count_self": True}),
     ("binomial_deviance", {"variant": "per_anchor", "negative_cost": 25.0}),
     ("clustering", {"squared": True}),
     ("contrastive", {"variant": "cosine", "margin": 0.5}),
+    ("fast_ap", {"num_bins": 1}),
     ("global", {"triplet_weight": 1.0}),
     ("hdc", {"mode": "independent"}),
     ("hdc", {"rank_by": "own"}),
+    ("histogram", {"num_nodes": 2}),
     ("lifted_modified", {"epsilon": 0.1}),
     ("margin", {"sampling": "all", "nu": 0.1}),
     ("n_pair", {"l2": 0.1}),
     ("nca", {"log": True}),
     ("proxy_nca", {"variant": "softmax", "smoothing": 0.1}),
+    ("ranked_list", {"temperature": 0.0, "margin": 0.0}),
+    ("smooth_ap", {"temperature": 1.0}),
     ("soft_triple", {"centers_per_class": 1}),
     ("triplet_all", {"reduction": "all", "squared": True}),
     ("triplet_hard", {"soft_margin": True}),

@@ -4,13 +4,19 @@ Where they do not, for a reason that is part of the definition:
 
 | loss | how the peer differs |
 |---|---|
+| angular | leaves the negatives as they are: compared on embeddings of length 1 |
 | binomial_deviance, weight, lifted_modified, global, clustering | has none |
+| histogram | rounds to fp32 even in float64: compared in test_histogram.py, less closely |
 | hierarchical_triplet, hdc, bier, sst, triplet | has none |
 | contrastive | its hinge is linear, ours squared (Hadsell et al.); the variant "cosine" sums per anchor |
 | margin | draws its negatives with its own random numbers: compared with every triplet instead |
 | n_pair | pairs a class's first two images only: compared on batches of two |
+| ranked_list | adds 1e-5 for each pair to the sums of weights, and gives the weights a gradient |
+| smooth_ap | counts the query as its own positive (test_smooth_ap.py shows it) |
 | softmax | has none with a bias |
 """
+
+import math
 
 import pytest
 import torch
@@ -36,13 +42,19 @@ def batch(seed):
     return z + torch.arange(16)[:, None] % CLASSES, torch.arange(16) % CLASSES
 
 
+def on_the_sphere(loss):
+    return lambda z, y: loss(torch.nn.functional.normalize(z), y)
+
+
 def mined(miner, loss):
     return lambda z, y: loss(z, y, miner(z, y))
 
 
 # name, options of ours, the peer; parameters of both are made equal by `share`
 EQUAL = {
+    "angular": ({}, on_the_sphere(peer.AngularLoss(alpha=45))),
     "circle": ({}, peer.CircleLoss()),
+    "fast_ap": ({}, peer.FastAPLoss(num_bins=10)),
     "lifted": ({}, peer.LiftedStructureLoss(distance=PLAIN)),
     "lifted_generalized": ({}, peer.GeneralizedLiftedStructureLoss(distance=PLAIN)),
     "margin": ({"sampling": "all", "learn_beta": False}, peer.MarginLoss(0.2, beta=1.2)),
@@ -70,8 +82,18 @@ EQUAL = {
     ),
 }
 
-# ours → the peer's parameter; ours holds one row per class, the peer's may be its transpose
+# name, after it which form where there are several; options of ours, how to make the peer. Ours holds one row
+# per class, the peer's parameter may be its transpose.
+ANGLE = math.degrees(0.5)
 WITH_PARAMETERS = {
+    "arcface": ({}, lambda: peer.ArcFaceLoss(CLASSES, DIM, margin=ANGLE)),
+    "arcface, sub-centers": (
+        {"sub_centers": 3},
+        lambda: peer.SubCenterArcFaceLoss(
+            num_classes=CLASSES, embedding_size=DIM, margin=ANGLE, sub_centers=3
+        ),
+    ),
+    "arcface, cosface": ({"form": "cosface"}, lambda: peer.CosFaceLoss(CLASSES, DIM)),
     "normalized_softmax": ({}, lambda: peer.NormalizedSoftmaxLoss(CLASSES, DIM)),
     "proxy_anchor": ({}, lambda: peer.ProxyAnchorLoss(CLASSES, DIM)),
     "proxy_nca": (
@@ -114,7 +136,7 @@ def test_value_and_gradient_are_the_peers(name, seed):
 @pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_value_and_gradient_are_the_peers_for_equal_parameters(name, seed):
     options, make = WITH_PARAMETERS[name]
-    ours, theirs = create(name, CLASSES, **options).double(), make().double()
+    ours, theirs = create(name.partition(",")[0], CLASSES, **options).double(), make().double()
     (own,), (given,) = ours.parameters(), theirs.parameters()
     with torch.no_grad():
         given.copy_(own.reshape(given.shape) if own.shape == given.shape else own.reshape(-1, DIM).T)
