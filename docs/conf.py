@@ -11,7 +11,7 @@ author = "the dmlteach authors"
 copyright = "the dmlteach authors; text, figures and exercises CC BY 4.0, code MIT"
 language = "en"
 
-extensions = ["myst_nb", "mathml"]
+extensions = ["myst_nb", "mathml", "reference_links"]
 exclude_patterns = ["docs/_ext", "**/.ipynb_checkpoints"]
 suppress_warnings = ["mystnb.unknown_mime_type"]  # widget state; the widget's HTML is shown
 
@@ -26,8 +26,12 @@ nb_mime_priority_overrides = [
 nb_render_markdown_format = "myst"
 nb_merge_streams = True
 
-myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath", "substitution"]
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath", "fieldlist", "substitution"]
 myst_heading_anchors = 3
+
+# The reference: signatures with many arguments have a line for each; the contents of a page name no parents.
+python_maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
 
 
 def loss_table() -> str:

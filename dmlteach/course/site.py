@@ -80,21 +80,31 @@ def render(checkout: Path) -> Path:
 
 
 def assemble(checkout: Path, source: Path) -> None:
-    """Lay `docs/`, executed notebooks and figures out as in the repository, so links hold in both."""
+    """Lay `docs/`, executed notebooks and figures out as in the repository, so links hold in both; add the reference.
+
+    Raises:
+        DMLTeachError: a docstring that the reference shows is missing or cannot be read.
+    """
+    from dmlteach.course.reference.pages import pages  # loads torch and Matplotlib
+
     docs, executed = checkout / "docs", checkout / "build" / "notebooks"
-    wanted = {p.name if p.name in ("conf.py", "index.md") else f"docs/{p.name}": p for p in _files(docs, "*")}
+    wanted: dict[str, Path | bytes] = {p.name if p.name in ("conf.py", "index.md") else f"docs/{p.name}": p for p in _files(docs, "*")}
     wanted |= {f"docs/{p.parent.name}/{p.name}": p for p in _files(docs, "_*/*")}
     wanted |= {f"notebooks/{p.name}": executed / p.name for p in notebooks(checkout)}
     wanted |= {f"notebooks/reports/{p.name}": p for p in _files(executed / "reports", "*.ipynb")}
     wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*") if p.suffix != ".md"}
+    wanted |= pages(checkout)
     for old in [p for p in source.rglob("*") if p.is_file()]:
         if old.relative_to(source).as_posix() not in wanted:
             old.unlink()
-    for name, path in wanted.items():
+    for name, given in wanted.items():
         copy = source / name
-        content = (
-            without_kernel(path, elsewhere(checkout, name)) if path.suffix == ".ipynb" else path.read_bytes()
-        )
+        if isinstance(given, bytes):
+            content = given
+        elif given.suffix == ".ipynb":
+            content = without_kernel(given, elsewhere(checkout, name))
+        else:
+            content = given.read_bytes()
         if not copy.exists() or copy.read_bytes() != content:  # Sphinx goes by the time stamp
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(content)
