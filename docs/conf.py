@@ -1,5 +1,6 @@
 """Sphinx configuration of the course. `dmlteach course` lays the sources out and calls Sphinx."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ author = "the dmlteach authors"
 copyright = "the dmlteach authors; text, figures and exercises CC BY 4.0, code MIT"
 language = "en"
 
-extensions = ["myst_nb", "mathml", "reference_links"]
+extensions = ["myst_nb", "accessible", "mathml", "reference_links"]
 exclude_patterns = ["docs/_ext", "**/.ipynb_checkpoints"]
 suppress_warnings = ["mystnb.unknown_mime_type"]  # widget state; the widget's HTML is shown
 
@@ -35,9 +36,10 @@ toc_object_entries_show_parents = "hide"
 
 
 def loss_table() -> str:
+    """The table of conventions; each name leads to the page of its loss."""
     from dmlteach.course import conventions
 
-    return conventions().markdown
+    return re.sub(r"^\| `(\w+)`", r"| [`\1`](api/losses/\1.md)", conventions().markdown, flags=re.MULTILINE)
 
 
 def picture(name: str) -> str:

@@ -19,6 +19,7 @@ from dmlteach.options import one_of
 from dmlteach.plots.style import NEGATIVE, POSITIVE, Picture, styled
 
 FIXED = 1.0  # distance of the one that stays
+STEPS = 64
 FARTHEST = 2.0  # two points of the unit sphere are not farther apart
 ANCHOR, OWN, OTHER = 0, 1, 2  # rows of the scene, and axes of the space: the anchor's own, and the two ways
 
@@ -60,7 +61,7 @@ def weight_curve(name: str, distance: np.ndarray | None = None, **options: Any) 
 
     Args:
         name: of the loss.
-        distance: (T,) distances above 0, on the sphere up to 2; default: 80 up to 2.
+        distance: (T,) distances above 0, on the sphere up to 2; default: 64 up to 2.
         options: of the loss, e.g. `margin=0.5`.
 
     Returns:
@@ -76,7 +77,7 @@ def weight_curve(name: str, distance: np.ndarray | None = None, **options: Any) 
         )
     loss = _create(name, options)
     on_sphere = _needs_sphere(loss)
-    d = np.linspace(FARTHEST / 80, FARTHEST, 80) if distance is None else np.asarray(distance, float)
+    d = np.linspace(FARTHEST / STEPS, FARTHEST, STEPS) if distance is None else np.asarray(distance, float)
     if not ((d > 0) & (d <= (FARTHEST if on_sphere else math.inf))).all():
         raise DMLTeachError(
             f"distances must lie above 0{' and up to 2, the diameter of the sphere' if on_sphere else ''}."

@@ -101,7 +101,7 @@ def _facts(name: str, checkout: Path) -> list[str]:
     ]
     given = {"targets": "targets", "triplets": "triplets", "reference": "embeddings of earlier batches"}
     if kind.uses:
-        sentences.append(f"it can be given {' and '.join(given[one] for one in sorted(kind.uses))}")
+        sentences.append(f"a training can give it {' and '.join(given[one] for one in sorted(kind.uses))}")
     lines = ["; ".join(sentences) + ".", ""]
     if explained := chapters(name, checkout):
         links = [f"[{escaped(title)}](../../../notebooks/{path.name})" for path, title in explained]
@@ -156,30 +156,38 @@ def recipes(name: str) -> list[str]:
             "sense with it instead of its own loss.",
             "",
         ]
-    columns = ("method", "for", "batch", "sampler", "options of the loss", "optimizer", "rate", "D", "paper")
-    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    columns = {}
     for method in users:
         published = methods.get(method)
-        for data, recipe in {"photographs": published, **{d: methods.adapt(published, d) for d in methods.ADAPTATIONS}}.items():
-            cells = (f"`{method}`", data, *_cells(recipe), escaped(recipe.paper))
-            rows.append(f"| {' | '.join(cells)} |")
-    return [*rows, "", "{py:obj}`Method <dmlteach.methods.Method>` says what the fields mean.", ""]
+        columns[f"`{method}`"] = published
+        columns |= {f"`{method}` on `{d}`": methods.adapt(published, d) for d in methods.ADAPTATIONS}
+    rows = [_fields(recipe) for recipe in columns.values()]
+    return [
+        f"| recipe | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 1) + "|",
+        *(f"| {field} | {' | '.join(row[field] for row in rows)} |" for field in rows[0]),
+        "",
+        "{py:obj}`Method <dmlteach.methods.Method>` says what each field means, and what else a recipe holds.",
+        "",
+    ]
 
 
-def _cells(recipe: methods.Method) -> tuple[str, ...]:
+def _fields(recipe: methods.Method) -> dict[str, str]:
+    """What a recipe says, by the head of its row."""
     options = {key: value for key, value in recipe.sampler_options.items() if key != "images_per_class"}
     each = recipe.sampler_options.get("images_per_class")
-    batch = f"{recipe.batch_size}" + (f", {each} of a class" if each else "")
     group = recipe.groups.get("loss")
     own_rate = f", × {group.factor:g} for the loss" if group and group.factor != 1 else ""
-    return (
-        batch,
-        _with_options(f"`{recipe.sampler}`", options),
-        _with_options("", recipe.loss_options) or "the defaults",
-        f"`{recipe.optimizer}`, {recipe.schedule}",
-        f"{recipe.learning_rate:g}{own_rate}",
-        str(recipe.embedding_dim),
-    )
+    return {
+        "paper": escaped(recipe.paper),
+        "batch": f"{recipe.batch_size}" + (f", {each} images of a class" if each else ""),
+        "sampler": _with_options(f"`{recipe.sampler}`", options),
+        "options of the loss": _with_options("", recipe.loss_options) or "the defaults",
+        "optimizer": f"`{recipe.optimizer}`, schedule `{recipe.schedule}`",
+        "learning rate": f"{recipe.learning_rate:g}{own_rate}",
+        "D": str(recipe.embedding_dim),
+        "backbone": f"`{recipe.backbone}`",
+    }
 
 
 def _with_options(what: str, options: dict[str, Any]) -> str:

@@ -66,16 +66,14 @@ def docstring(doc: Docstring, link: Link) -> list[str]:
         link: as for `prose`.
     """
     lines = blocks(doc.body, link)
-    for heading, items in doc.lists.items():
-        if heading in ("Raises", "Warns"):
-            points = [f"{prose(f'`{names}`', link)}: {prose(text, link)}" for names, text in items]
-        else:
-            points = [f"{_in_code(names)}: {prose(text, link)}" for names, text in items]
-        lines += [f":{heading}:", *(f"  - {point}" for point in points)]
-        lines.append("")
-    for heading, parts in doc.texts.items():
-        inner = blocks(parts, link)
-        lines += [f":{heading}:", *(f"  {line}" if line else "" for line in inner)]
+    for heading in ("Arguments", "Attributes", "Returns", "Yields", "Raises", "Warns"):
+        points = []
+        for written, text in doc.lists.get(heading, []):
+            named = prose(f"`{written}`", link) if heading in ("Raises", "Warns") else _in_code(written)
+            points.append(f"- {named}: {prose(text, link)}")
+        inner = points or blocks(doc.texts.get(heading, []), link)
+        if inner:
+            lines += [f":{heading}:", *(f"  {line}" if line else "" for line in inner), ""]
     if doc.source:
         lines += [":Source:", f"  {prose(doc.source, link)}", ""]
     return lines

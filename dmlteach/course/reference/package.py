@@ -307,10 +307,10 @@ class Names:
     def __init__(self, modules: list[Module]):
         self.entries: dict[str, Entry | Module] = {}
         self.by_end: dict[str, dict[int, Entry | Module]] = {}
-        self.words: set[str] = set()  # that also name an argument somewhere
+        self.words = {"fit"}  # that mean something else, too: a part of a data set, or arguments
         for module in modules:
             if module.name not in {entry.name for entry in module.entries}:  # else the function is meant
-                self._add(module, {module.name}, least=2)
+                self._add(module, {module.name}, least=1 if "_" in module.name else 2)
             for entry in module.entries:
                 self._add(entry, {entry.name, *entry.aliases}, least=1)
                 self.words |= entry.arguments
@@ -330,30 +330,30 @@ class Names:
 
         Args:
             text: e.g. "dmlteach.losses.create", "losses.create", "kmeans" or "kmeans(…)".
-            near: module whose names, then those of whose room, are preferred; without it, a bare word must be
-                listed as public and mean nothing else.
+            near: module whose names, then those of whose room, are preferred.
 
         Returns:
-            None where nothing is called so, or several things are.
+            None where nothing is called so, or several things are, or a word may well mean something else.
         """
         match = re.fullmatch(r"([A-Za-z_][\w.]*?)(\(.*\))?", text)
         if match is None:
             return None
-        name, called = match[1], match[2] is not None
+        name, is_called = match[1], match[2] is not None
         for alias, home in dmlteach.ALIASES.items():
             name = re.sub(rf"^(dmlteach\.)?{alias}\.", rf"\1{home}.", name)
         found = list(self.by_end.get(name, {}).values())
-        if "." not in name and not (near and any(_place(one) == near for one in found)):
-            if name in self.words and not called:
-                return None
-            if not near:
-                found = [one for one in found if isinstance(one, Entry) and one.is_public]
         for place in filter(None, (near, ".".join(near.split(".")[:2]))):
             here = [one for one in found if f"{_place(one)}.".startswith(f"{place}.")]
-            if len(here) == 1:
+            if len(here) == 1 and (is_called or "." in name or place == near or name not in self.words):
                 return here[0]
-        exact = self.entries.get(name)
-        return exact if exact is not None else found[0] if len(found) == 1 else None
+        if "." not in name and not is_called and not self._is_clear(name, found):
+            return None
+        return self.entries.get(name) or (found[0] if len(found) == 1 else None)
+
+    def _is_clear(self, word: str, found: list[Entry | Module]) -> bool:
+        """Whether a bare word is a name: no argument is called so, and it is listed, or no plain word."""
+        is_listed = any(isinstance(one, Entry) and one.is_public and one.name.count(".") <= 2 for one in found)
+        return word not in self.words and (is_listed or not re.fullmatch("[a-z]+", word))
 
 
 def _place(thing: Entry | Module) -> str:

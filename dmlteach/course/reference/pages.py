@@ -19,7 +19,8 @@ INTRODUCTION = """# Reference
 
 Everything public in the package, from the docstrings of the code this site was built with, in the order in which
 data flow through it. Shapes stand in brackets: N images in a batch, M in a data set, D numbers in an embedding, C
-classes. Names of the top rank, e.g. `dmlteach.fit`, are there after `import dmlteach`.
+classes. Names of the top rank, e.g.
+{py:obj}`dmlteach.fit`, are there after `import dmlteach`.
 """
 
 
@@ -111,4 +112,4 @@ def _short(listed: list[Entry], names: Names) -> list[str]:
         f"| {{py:obj}}`{one.name.removeprefix('dmlteach.')} <{one.name}>` | {prose(one.doc.summary, link_from(one, names))} |"
         for one in listed
     ]
-    return ["| in short | |", "|---|---|", *rows, ""]
+    return ["| name | in short |", "|---|---|", *rows, ""]
