@@ -80,7 +80,9 @@ def render(checkout: Path) -> Path:
 
 
 def assemble(checkout: Path, source: Path) -> None:
-    """Lay `docs/`, executed notebooks and figures out as in the repository, so links hold in both; add the reference.
+    """Lay `docs/`, executed notebooks and figures out as in the repository, and the reference beside them.
+
+    So links between documents hold in the repository and on the site.
 
     Raises:
         DMLTeachError: a docstring that the reference shows is missing or cannot be read.
@@ -88,7 +90,9 @@ def assemble(checkout: Path, source: Path) -> None:
     from dmlteach.course.reference.pages import pages  # loads torch and Matplotlib
 
     docs, executed = checkout / "docs", checkout / "build" / "notebooks"
-    wanted: dict[str, Path | bytes] = {p.name if p.name in ("conf.py", "index.md") else f"docs/{p.name}": p for p in _files(docs, "*")}
+    wanted: dict[str, Path | bytes] = {
+        p.name if p.name in ("conf.py", "index.md") else f"docs/{p.name}": p for p in _files(docs, "*")
+    }
     wanted |= {f"docs/{p.parent.name}/{p.name}": p for p in _files(docs, "_*/*")}
     wanted |= {f"notebooks/{p.name}": executed / p.name for p in notebooks(checkout)}
     wanted |= {f"notebooks/reports/{p.name}": p for p in _files(executed / "reports", "*.ipynb")}

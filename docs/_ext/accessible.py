@@ -1,4 +1,4 @@
-"""Sphinx extension: what the pages made by Sphinx and its theme lack for readers who use a keyboard or listen."""
+"""Sphinx extension: what Sphinx's pages lack for readers who use the keyboard alone, or listen."""
 
 import re
 from typing import Any
@@ -6,11 +6,16 @@ from typing import Any
 from sphinx.application import Sphinx
 
 _SIGNATURE = re.compile(r'<dt class="sig .*?</dt>', re.DOTALL)
-_LINES = (("<dl>", '<span class="sig-lines">'), ("</dl>", "</span>"), ("<dd>", '<span class="sig-line">'), ("</dd>", "</span>"))
+_LINES = (
+    ("<dl>", '<span class="sig-lines">'),
+    ("</dl>", "</span>"),
+    ("<dd>", '<span class="sig-line">'),
+    ("</dd>", "</span>"),
+)
 
 
 def signature_lines(match: re.Match) -> str:
-    """A signature whose arguments have a line each, which Sphinx writes as a list of definitions without terms."""
+    """Arguments with a line each, which Sphinx writes as a list of definitions that lacks the terms."""
     text = match[0]
     for old, new in _LINES:
         text = text.replace(old, new)

@@ -1,17 +1,21 @@
 """Sphinx extension: a public name in code font links to its entry in the reference.
 
-In the chapters and documents the first time a page uses it; the pages of the reference bring their own links.
+In the chapters and documents that is the first time a page uses it; the pages of the reference bring their
+own links. Below a chapter stands what its code takes from the package.
 """
 
 from typing import Any
 
 from docutils import nodes
-from dmlteach.course.reference.package import Names, modules
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
 
-REFERENCE = "docs/api"
+from dmlteach.course.reference.chapters import names_in_code
+from dmlteach.course.reference.names import Names
+from dmlteach.course.reference.package import modules
+
+REFERENCE, CHAPTERS = "docs/api", "notebooks/"
 NO_LINK = (nodes.reference, nodes.title, nodes.raw)  # what holds no link: another one, a heading
 
 
@@ -41,6 +45,24 @@ def link_first_uses(app: Sphinx, doctree: nodes.document, page: str) -> None:
         linked.add(place[2])
         link = make_refnode(app.builder, page, place[0], place[1], literal.deepcopy(), place[2])
         literal.replace_self(link)
+    if page.startswith(CHAPTERS):
+        add_what_code_uses(app, doctree, page)
+
+
+def add_what_code_uses(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Below a chapter, links to what its code takes from the package."""
+    cells = [node for node in doctree.findall(nodes.container) if "cell_input" in node["classes"]]
+    links: dict[str, nodes.reference] = {}
+    for name in names_in_code([cell.astext() for cell in cells]):
+        if place := place_of(app, name):
+            shown = nodes.literal("", place[2].removeprefix("dmlteach."))
+            links[place[2]] = make_refnode(app.builder, page, place[0], place[1], shown, place[2])
+    if links:
+        line = nodes.paragraph("", "The code of this chapter, in the reference: ", classes=["used"])
+        for i, link in enumerate(links.values()):
+            line += [nodes.Text(", "), link] if i else [link]
+        last = next(iter(doctree.findall(nodes.section)), doctree)
+        last += line
 
 
 def _is_inside(node: nodes.Node, kinds: tuple[type, ...]) -> bool:

@@ -1,8 +1,8 @@
 """How strongly a loss moves an image, against its distance: measured by autograd, for every loss alike.
 
-An anchor, a positive and a negative stand at a right angle, seen from the anchor. One of the two moves away while
-the other stays. The part of the anchor's gradient that lies along the way to the moving one is due to this pair
-alone: it is how hard the two pull together or push apart.
+Seen from an anchor, a positive and a negative stand at a right angle. One of the two moves away while the other
+stays. The part of the anchor's gradient along the way to the moving one is what passes through the distance of
+this pair: it is how hard the two pull together or push apart.
 """
 
 import math
@@ -41,7 +41,7 @@ class Weights(NamedTuple):
 
 
 def has_weight_curve(name: str) -> bool:
-    """Whether pairs have a weight of their own: not where an ensemble's parts are each compared by themselves.
+    """Whether a pair has one weight: not where the parts of an ensemble are each compared by themselves.
 
     Args:
         name: of the loss.
@@ -56,8 +56,9 @@ def has_weight_curve(name: str) -> bool:
 def weight_curve(name: str, distance: np.ndarray | None = None, **options: Any) -> Weights:
     """How hard a positive pulls its anchor, and a negative pushes it, at each distance.
 
-    Losses of plain distances are measured in the plane, losses of cosines and inner products on the unit sphere.
-    Where a loss compares with learned class vectors, these stand for the examples: the own class's for the positive.
+    Losses of plain distances are measured in the plane, losses of cosines and inner products on the unit
+    sphere. Where a loss compares with learned class vectors, the own class's stands for the positive, another
+    class's for the negative.
 
     Args:
         name: of the loss.
@@ -72,8 +73,8 @@ def weight_curve(name: str, distance: np.ndarray | None = None, **options: Any) 
     """
     if not has_weight_curve(name):
         raise DMLTeachError(
-            f"the {name} loss compares each part of an ensemble's embedding by itself, with weights that depend on "
-            "the parts before it; choose another loss."
+            f"the {name} loss compares each part of an ensemble's embedding by itself, with weights that "
+            "depend on the parts before it; choose another loss."
         )
     loss = _create(name, options)
     on_sphere = _needs_sphere(loss)
@@ -97,7 +98,7 @@ def _create(name: str, options: dict[str, Any]) -> Loss:
 
 
 def _needs_sphere(loss: Loss) -> bool:
-    """Whether a loss compares directions or inner products: then shifting all embeddings changes its value."""
+    """Whether a loss compares directions or inner products: then a shift of all embeddings changes it."""
     if loss.geometry == "sphere" or loss.compares == "learned class vectors":
         return True
     generator = torch.Generator().manual_seed(0)
@@ -106,7 +107,9 @@ def _needs_sphere(loss: Loss) -> bool:
     return not torch.isclose(loss(z, labels), loss(z + 1, labels))
 
 
-def _pulls(loss: Loss, to_positive: float, to_negative: float, on_sphere: bool, copies: int) -> tuple[float, float]:
+def _pulls(
+    loss: Loss, to_positive: float, to_negative: float, on_sphere: bool, copies: int
+) -> tuple[float, float]:
     """How far the negative gradient moves the anchor towards the positive, and towards the negative."""
     positions = scene(to_positive, to_negative, on_sphere)
     if loss.compares == "learned class vectors":
@@ -169,13 +172,15 @@ def weights_against_distance(name: str, **options: Any) -> Picture:
     own, other = (f"own {kind}", f"other {kind}") if kind else ("positive", "negative")
     axes.axhline(0, color="#4d4d4d", linewidth=0.8)
     axes.plot(curve.distance, curve.positive, color=POSITIVE, label=f"pull of the {own}")
-    axes.plot(curve.distance, curve.negative, color=NEGATIVE, linestyle=(0, (5, 2)), label=f"push of the {other}")
+    axes.plot(
+        curve.distance, curve.negative, color=NEGATIVE, linestyle=(0, (5, 2)), label=f"push of the {other}"
+    )
     where = "on the unit sphere" if curve.on_sphere else "in the plane"
     axes.set(xlabel=f"distance to the anchor, {where}", ylabel="gradient on the anchor", xlim=(0, FARTHEST))
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     figure.alt = (
-        f"Gradient on an anchor against the distance of the example that moves, {where}, for the {name} loss; the "
-        f"other stays at distance 1. {_in_words(f'Pull of the {own}', curve.distance, curve.positive)} "
+        f"Gradient on an anchor against the distance of the example that moves, {where}, for the "
+        f"{name} loss; the other stays at distance 1. {_in_words(f'Pull of the {own}', curve.distance, curve.positive)} "
         f"{_in_words(f'Push of the {other}', curve.distance, curve.negative)}"
     )
     return figure

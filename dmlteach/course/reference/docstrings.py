@@ -11,7 +11,9 @@ CODE = ("Example", "Examples")
 _HEADING = re.compile(r"([A-Z]\w+):")
 _ITEM = re.compile(r"(\S[^:]*): +(\S.*)")
 # A line that is meant as a heading but is none of ours.
-_MISSPELT = re.compile(r"(Arg|Argument|Arguments|Param|Params|Parameters|Return|Raise|Attribute|Yield|Notes?):\s*")
+_MISSPELT = re.compile(
+    r"(Arg|Argument|Arguments|Param|Params|Parameters|Return|Raise|Attribute|Yield|Notes?):\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,13 @@ def parse(text: str, name: str, arguments: set[str] | None = None) -> Docstring:
             found.source = " ".join(" ".join(lines).split())
         else:
             found.body += _blocks(lines)
-    unknown = {n for names, _ in found.lists.get("Arguments", []) for n in _names(names)} - (arguments or set())
+    unknown = {n for names, _ in found.lists.get("Arguments", []) for n in _names(names)} - (
+        arguments or set()
+    )
     if arguments is not None and unknown:
-        raise _broken(name, f"describes {', '.join(sorted(unknown))}, which it does not take", "name its arguments")
+        raise _broken(
+            name, f"describes {', '.join(sorted(unknown))}, which it does not take", "name its arguments"
+        )
     return found
 
 
@@ -94,16 +100,21 @@ def _sections(text: str, name: str) -> list[tuple[str, list[str]]]:
     """Heading ("" for the text before) and lines of each section."""
     sections: list[tuple[str, list[str]]] = [("", [])]
     for line in text.expandtabs().splitlines():
-        if heading := _HEADING.fullmatch(line.rstrip()):
-            if heading[1] not in {*LISTS, *TEXTS, *CODE}:
+        if title := _HEADING.fullmatch(line.rstrip()):
+            if title[1] not in {*LISTS, *TEXTS, *CODE}:
                 known = ", ".join([*LISTS, *TEXTS, *CODE])
-                raise _broken(name, f"has a section {heading[1]!r}", f"sections are {known} and Source")
-            sections.append((heading[1], []))
+                raise _broken(name, f"has a section {title[1]!r}", f"sections are {known} and Source")
+            sections.append((title[1], []))
         elif _MISSPELT.match(line):
             raise _broken(name, f"has the line {line.strip()!r}", "write what it tells on lines of their own")
         elif line.startswith("Source: "):
             sections.append(("Source", [line.removeprefix("Source: ")]))
-        elif line and not line.startswith(" ") and sections[-1][0] and not (sections[-1][0] == "Source" and sections[-1][1][-1]):
+        elif (
+            line
+            and not line.startswith(" ")
+            and sections[-1][0]
+            and not (sections[-1][0] == "Source" and sections[-1][1][-1])
+        ):
             sections.append(("", [line]))
         else:
             sections[-1][1].append(line)
@@ -156,4 +167,7 @@ def _blocks(lines: list[str]) -> list[Block]:
         else:
             blocks.append(Block("text", line.strip()))
             open_block = True
-    return [Block(b.kind, "\n".join(_without_margin(b.text.splitlines()))) if b.kind == "code" else b for b in blocks]
+    return [
+        Block(b.kind, "\n".join(_without_margin(b.text.splitlines()))) if b.kind == "code" else b
+        for b in blocks
+    ]

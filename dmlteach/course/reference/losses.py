@@ -8,13 +8,14 @@ from dmlteach import losses, methods
 from dmlteach.course.execute import notebooks
 from dmlteach.course.plots.weights import has_weight_curve, weights_against_distance
 from dmlteach.course.reference.markdown import blocks, declared, entry, escaped, link_from, prose
-from dmlteach.course.reference.package import Module, Names
+from dmlteach.course.reference.names import Names
+from dmlteach.course.reference.package import Module
 from dmlteach.files import read_json
 
 GEOMETRY = {"euclidean": "embeddings as they are", "sphere": "embeddings scaled to length 1"}
 NO_CURVE = (
-    "This loss compares each part of an ensemble's embedding by itself, and what comes before a part decides how "
-    "much a pair weighs there; so a pair has no single weight, and no curve is drawn."
+    "This loss compares each part of an ensemble's embedding by itself, and what comes before a part decides "
+    "how much a pair weighs there; so a pair has no single weight, and no curve is drawn."
 )
 
 
@@ -52,13 +53,13 @@ def loss_table(of_losses: dict[str, Module]) -> list[str]:
     Args:
         of_losses: of `loss_pages`.
     """
-    by_name = {name_of(module): module for module in of_losses.values()}
+    titles = {name_of(module): escaped(title_of(module)) for module in of_losses.values()}
     rows = [
-        f"| [`{name}`](losses/{name}.md) | {escaped(title_of(by_name[name]))} | {losses.LOSSES[name].compares} |"
-        for name in sorted(by_name)
+        f"| [`{name}`](losses/{name}.md) | {titles[name]} | {losses.LOSSES[name].compares} |"
+        for name in sorted(titles)
     ]
-    tree = ["```{toctree}", ":hidden:", "", *(f"losses/{name}" for name in sorted(by_name)), "```", ""]
-    return ["| loss | | compares |", "|---|---|---|", *rows, "", *tree]
+    tree = ["```{toctree}", ":hidden:", "", *(f"losses/{name}" for name in sorted(titles)), "```", ""]
+    return ["| loss | what it is called | compares |", "|---|---|---|", *rows, "", *tree]
 
 
 def loss_page(module: Module, names: Names, checkout: Path) -> tuple[str, list[str], bytes]:
@@ -117,7 +118,9 @@ def chapters(name: str, checkout: Path) -> list[tuple[Path, str]]:
         checkout: the folder with `notebooks/`.
     """
     kind = losses.LOSSES[name].__name__
-    used = re.compile(rf"\b{name}_loss\b|\blosses\.{kind}\b|\bloss(es\.create\(|=|: |_name=)[\"']{name}[\"']|`{name}`")
+    used = re.compile(
+        rf"\b{name}_loss\b|\blosses\.{kind}\b|\bloss(es\.create\(|=|: |_name=)[\"']{name}[\"']|`{name}`"
+    )
     found = []
     for path in notebooks(checkout):
         if path.parent.name != "notebooks":
@@ -134,9 +137,9 @@ def _curve(name: str) -> tuple[list[str], bytes]:
         return [NO_CURVE, ""], b""
     picture = weights_against_distance(name)
     text = (
-        "How hard a positive pulls its anchor and a negative pushes it, at each distance, while the other one stays at "
-        "distance 1: the part of the anchor's gradient along the way to it, by autograd, with the default options (see "
-        "{py:obj}`weight_curve <dmlteach.course.plots.weights.weight_curve>`)."
+        "How hard a positive pulls its anchor and a negative pushes it, at each distance, while the other "
+        "one stays at distance 1: the part of the anchor's gradient along the way to it, by autograd, with the "
+        "default options (see {py:obj}`weight_curve <dmlteach.course.plots.weights.weight_curve>`)."
     )
     if losses.LOSSES[name].compares == "learned class vectors":
         text += " The own class's vector stands for the positive, another class's for the negative."
@@ -144,7 +147,7 @@ def _curve(name: str) -> tuple[list[str], bytes]:
 
 
 def recipes(name: str) -> list[str]:
-    """Methods that train with a loss, as a table: as published for photographs, and as a data set adapts them.
+    """Methods that train with a loss, as a table: as published, and as a data set adapts them.
 
     Args:
         name: of the loss.
@@ -152,8 +155,8 @@ def recipes(name: str) -> list[str]:
     users = [method for method in methods.names() if methods.get(method).loss == name]
     if not users:
         return [
-            f"No method is made of it; `dmlteach train --method METHOD --loss {name}` trains any method that makes "
-            "sense with it instead of its own loss.",
+            f"No method is made of it; `dmlteach train --method METHOD --loss {name}` trains a method with "
+            "it instead of its own loss.",
             "",
         ]
     columns = {}
@@ -167,7 +170,7 @@ def recipes(name: str) -> list[str]:
         "|---" * (len(columns) + 1) + "|",
         *(f"| {field} | {' | '.join(row[field] for row in rows)} |" for field in rows[0]),
         "",
-        "{py:obj}`Method <dmlteach.methods.Method>` says what each field means, and what else a recipe holds.",
+        "{py:obj}`Method <dmlteach.methods.Method>` says what the fields mean, and what else a recipe holds.",
         "",
     ]
 

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable
 
+from dmlteach.course.reference.definitions import Entry
 from dmlteach.course.reference.docstrings import Block, Docstring
-from dmlteach.course.reference.package import Entry, Module, Names
+from dmlteach.course.reference.names import Names
+from dmlteach.course.reference.package import Module
 
 Link = Callable[[str], str | None]  # a text in code font → the whole name of what it means
 _SPECIAL = re.compile(r"([\\*_\[\]<>${}|~&#^!])")
@@ -86,7 +88,11 @@ def declared(module: Module, names: Names) -> list[str]:
         module: the module.
         names: of everything.
     """
-    return [] if isinstance(names.entries.get(module.name), Entry) else [f"```{{py:module}} {module.name}", "```", ""]
+    return (
+        []
+        if isinstance(names.entries.get(module.name), Entry)
+        else [f"```{{py:module}} {module.name}", "```", ""]
+    )
 
 
 def _in_code(names: str) -> str:

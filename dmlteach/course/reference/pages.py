@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from dmlteach.course.reference.definitions import Entry
 from dmlteach.course.reference.losses import loss_page, loss_pages, loss_table
 from dmlteach.course.reference.markdown import blocks, declared, entry, link_from, prose
-from dmlteach.course.reference.package import Entry, Module, Names, modules
+from dmlteach.course.reference.names import Names
+from dmlteach.course.reference.package import Module, modules
 
 FLOW = {
     "From images to a trained network": (
@@ -17,10 +19,10 @@ GROUND = "What all of it stands on"
 COURSE = "The course"
 INTRODUCTION = """# Reference
 
-Everything public in the package, from the docstrings of the code this site was built with, in the order in which
-data flow through it. Shapes stand in brackets: N images in a batch, M in a data set, D numbers in an embedding, C
-classes. Names of the top rank, e.g.
-{py:obj}`dmlteach.fit`, are there after `import dmlteach`.
+Everything public in the package, from the docstrings of the code this site was built with, in the order in
+which data flow through it. Shapes stand in brackets: N images in a batch, M in a data set, D numbers in an
+embedding, C classes. What has one dot in its name, e.g. {py:obj}`dmlteach.fit`, is there after
+`import dmlteach`.
 """
 
 
@@ -46,8 +48,10 @@ def pages(checkout: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for room, inside in rooms.items():
         rest = [module for module in inside if module.name not in of_losses]
-        texts[f"docs/api/{room}.md"] = room_page(room, rest, names, loss_table(of_losses) if room == "losses" else [])
-    for name, module in of_losses.items():
+        texts[f"docs/api/{room}.md"] = room_page(
+            room, rest, names, loss_table(of_losses) if room == "losses" else []
+        )
+    for module in of_losses.values():
         loss, lines, picture = loss_page(module, names, checkout)
         texts[f"docs/api/losses/{loss}.md"] = lines
         if picture:
@@ -74,10 +78,21 @@ def _first_page(rooms: dict[str, list[Module]], names: Names) -> list[str]:
         lines += [f"## {caption}", "", "| module | what it holds |", "|---|---|"]
         for room in inside:
             first = rooms[room][0]
-            lines.append(f"| [`dmlteach.{room}`](api/{room}.md) | {prose(first.doc.body[0].text, lambda _: None)} |")
+            lines.append(
+                f"| [`dmlteach.{room}`](api/{room}.md) | {prose(first.doc.body[0].text, lambda _: None)} |"
+            )
         lines.append("")
     order = [room for inside in groups(rooms).values() for room in inside]
-    return [*lines, "```{toctree}", ":hidden:", ":maxdepth: 2", "", *(f"api/{room}" for room in order), "```", ""]
+    return [
+        *lines,
+        "```{toctree}",
+        ":hidden:",
+        ":maxdepth: 2",
+        "",
+        *(f"api/{room}" for room in order),
+        "```",
+        "",
+    ]
 
 
 def room_page(room: str, inside: list[Module], names: Names, table: list[str]) -> list[str]:
@@ -108,8 +123,8 @@ def _short(listed: list[Entry], names: Names) -> list[str]:
     """A table of entries with their first sentence."""
     if len(listed) < 2:
         return []
-    rows = [
-        f"| {{py:obj}}`{one.name.removeprefix('dmlteach.')} <{one.name}>` | {prose(one.doc.summary, link_from(one, names))} |"
-        for one in listed
-    ]
+    rows = []
+    for one in listed:
+        name = f"{{py:obj}}`{one.name.removeprefix('dmlteach.')} <{one.name}>`"
+        rows.append(f"| {name} | {prose(one.doc.summary, link_from(one, names))} |")
     return ["| name | in short |", "|---|---|", *rows, ""]
