@@ -1,8 +1,8 @@
 """How strongly a loss moves an image, against its distance: measured by autograd, for every loss alike.
 
-Seen from an anchor, a positive and a negative stand at a right angle. One of the two moves away while the other
-stays. The part of the anchor's gradient along the way to the moving one is what passes through the distance of
-this pair: it is how hard the two pull together or push apart.
+Seen from an anchor, a positive and a negative stand at a right angle. One of the two moves away while the
+other stays. The part of the anchor's gradient along the way to the moving one is what passes through the
+distance of this pair: it is how hard the two pull together or push apart.
 """
 
 import math
@@ -78,16 +78,17 @@ def weight_curve(name: str, distance: np.ndarray | None = None, **options: Any) 
         )
     loss = _create(name, options)
     on_sphere = _needs_sphere(loss)
-    d = np.linspace(FARTHEST / STEPS, FARTHEST, STEPS) if distance is None else np.asarray(distance, float)
+    grid = np.linspace(FARTHEST / STEPS, FARTHEST, STEPS)
+    d = grid if distance is None else np.asarray(distance, float)
     if not ((d > 0) & (d <= (FARTHEST if on_sphere else math.inf))).all():
         raise DMLTeachError(
             f"distances must lie above 0{' and up to 2, the diameter of the sphere' if on_sphere else ''}."
         )
-    for copies in (1, 2):
-        pull = np.array([_pulls(loss, x, FIXED, on_sphere, copies)[0] for x in d]) + 0.0  # no -0
-        push = np.array([-_pulls(loss, FIXED, x, on_sphere, copies)[1] for x in d]) + 0.0
-        if pull.any() or push.any():
-            break  # else it compares whole pairs of other classes: there must be two negatives
+    # One that compares whole pairs of other classes needs two negatives, which then lie in one place.
+    scenes = ((x, FIXED) for x in grid)
+    copies = 1 if any(any(_pulls(loss, *one, on_sphere, 1)) for one in scenes) else 2
+    pull = np.array([_pulls(loss, x, FIXED, on_sphere, copies)[0] for x in d]) + 0.0  # no -0
+    push = np.array([-_pulls(loss, FIXED, x, on_sphere, copies)[1] for x in d]) + 0.0
     return Weights(d, pull, push, on_sphere)
 
 
@@ -178,10 +179,11 @@ def weights_against_distance(name: str, **options: Any) -> Picture:
     where = "on the unit sphere" if curve.on_sphere else "in the plane"
     axes.set(xlabel=f"distance to the anchor, {where}", ylabel="gradient on the anchor", xlim=(0, FARTHEST))
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    pull = _in_words(f"Pull of the {own}", curve.distance, curve.positive)
+    push = _in_words(f"Push of the {other}", curve.distance, curve.negative)
     figure.alt = (
-        f"Gradient on an anchor against the distance of the example that moves, {where}, for the "
-        f"{name} loss; the other stays at distance 1. {_in_words(f'Pull of the {own}', curve.distance, curve.positive)} "
-        f"{_in_words(f'Push of the {other}', curve.distance, curve.negative)}"
+        f"The {name} loss: gradient on an anchor against the distance of the example that moves, {where}; "
+        f"the other stays at distance 1. {pull} {push}"
     )
     return figure
 

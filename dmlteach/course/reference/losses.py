@@ -138,8 +138,8 @@ def _curve(name: str) -> tuple[list[str], bytes]:
     picture = weights_against_distance(name)
     text = (
         "How hard a positive pulls its anchor and a negative pushes it, at each distance, while the other "
-        "one stays at distance 1: the part of the anchor's gradient along the way to it, by autograd, with the "
-        "default options (see {py:obj}`weight_curve <dmlteach.course.plots.weights.weight_curve>`)."
+        "one stays at distance 1: the part of the anchor's gradient along the way to it, by autograd, with "
+        "the default options (see {py:obj}`weight_curve <dmlteach.course.plots.weights.weight_curve>`)."
     )
     if losses.LOSSES[name].compares == "learned class vectors":
         text += " The own class's vector stands for the positive, another class's for the negative."
