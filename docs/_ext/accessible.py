@@ -28,7 +28,8 @@ def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
         context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
     if body := context.get("body"):
         body = body.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
-        context["body"] = _SIGNATURE.sub(signature_lines, body)
+        # Sphinx marks the words of a search inside this, or else everywhere, and fails at titles of icons.
+        context["body"] = f'<div class="body">{_SIGNATURE.sub(signature_lines, body)}</div>'
 
 
 def setup(app: Sphinx) -> dict:

@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from dmlteach.course.widgets.explorable import Explorable
+from tests.browser import small_course
 
 FLAGS = [
     "--no-sandbox",
@@ -30,6 +32,12 @@ def browser() -> Iterator:
         chromium = driver.chromium.launch(executable_path=path, args=FLAGS, headless=True)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """A small course, rendered: the folder of the site."""
+    return small_course.build(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture

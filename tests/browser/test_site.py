@@ -7,46 +7,20 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from dmlteach import course
 from dmlteach.course import execute, exercises
 from dmlteach.course import site as pages
+from tests.browser.small_course import EXERCISE, SENTENCE
 
-SENTENCE = "An embedding is a list of numbers"
-MARKDOWN = f"""# A chapter
-
-{SENTENCE}, with distance $d(i, j) = \\lVert z_i - z_j \\rVert$, and the loss is
-
-$$\\ell = [\\,m + d^2(a, p) - d^2(a, n)\\,]_+ .$$
-
-Go to [the glossary](../docs/glossary.md#anchor).
-"""
-EXERCISE = "before.squared_distance"
-ASKED = f'from dmlteach.course.exercises import check\nanswer = ...\ncheck("{EXERCISE}", answer)'
-PICTURE = "from dmlteach.plots.style import Picture\nPicture(3, 2, 'An empty figure')"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
-    """A small course: the real configuration and style, one chapter, one first page."""
-    checkout = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(course.CHECKOUT / "docs", checkout / "docs")
-    (checkout / "docs" / "index.md").write_text(
-        "# Home\n\n```{toctree}\n:glob:\n\nnotebooks/*\ndocs/*\n```\n"
-    )
-    cells = [
-        nbformat.v4.new_markdown_cell(MARKDOWN),
-        nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell(PICTURE),
-        nbformat.v4.new_code_cell("from dmlteach.course import covered, look_inside\nlook_inside(covered)"),
-        nbformat.v4.new_code_cell(ASKED, metadata={"tags": ["exercise"]}),
-    ]
-    path = checkout / "notebooks" / "00_chapter.ipynb"
-    path.parent.mkdir()
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    return pages.build(jobs=1, checkout=checkout, say=lambda line: None).parent
+# A page of each kind, and the widest.
+REFERENCE = (
+    "docs/api/losses/triplet.html",
+    "docs/api/losses/bier.html",
+    "docs/api/train.html",
+    "docs/api/data.html",
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +79,8 @@ def test_every_page_of_the_course_opens_from_disk_without_the_network(whole_cour
         offline.wait_for_load_state("networkidle")
         # A living figure may leave a picture to the name of its control; axe looks at those (test_access.py).
         assert offline.locator("img:not([alt]), img[alt='']:not(.dml-explorable img)").count() == 0
-        assert "$" not in "".join(offline.locator("article p, article li").all_inner_texts())
+        text = "".join(offline.locator("article p, article li").all_inner_texts())
+        assert "$" not in text.replace("$DMLTEACH_CACHE", "")  # a variable of the system, not an equation
 
 
 def test_the_site_is_alive_over_http_and_asks_nobody_else(site, page):
@@ -173,6 +148,60 @@ def test_search_finds_a_chapter_by_its_words(site, offline):
     assert SENTENCE in offline.locator("article").inner_text()
 
 
+@pytest.mark.parametrize(
+    "words, target",
+    [
+        ("triplet_hinges", "docs/api/losses/triplet.html#dmlteach.losses.triplet.triplet_hinges"),
+        ("Recall@K", "docs/api/metrics.html"),
+        ("kmeans", "docs/api/neighbors.html#dmlteach.neighbors.kmeans"),
+    ],
+)
+def test_search_finds_the_reference_by_a_name_and_by_a_word(site, offline, words, target):
+    offline.goto((site / "index.html").as_uri())
+    offline.locator("input.sidebar-search").first.fill(words)
+    offline.keyboard.press("Enter")
+    offline.wait_for_url("**/search.html*")
+    link = offline.locator(f'#search-results a[href^="{target}"]').first
+    link.click()
+    offline.wait_for_url(f"**/{target}*")
+    assert "dmlteach" in offline.locator("article").inner_text()
+
+
+def test_a_public_name_in_a_chapter_leads_to_its_entry_where_it_is_first_used(site, offline):
+    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    text = offline.locator("article p", has_text="Neighbourhoods come from")
+    assert text.locator("a", has=offline.locator("code")).all_inner_texts() == ["kmeans", "samplers.create"]
+    text.get_by_role("link", name="kmeans").click()
+    offline.wait_for_url("**/docs/api/neighbors.html#dmlteach.neighbors.kmeans")
+    entry = offline.locator('[id="dmlteach.neighbors.kmeans"]')
+    assert entry.is_visible() and "kmeans(" in entry.inner_text()
+
+
+def test_below_a_chapter_stands_what_its_code_takes_from_the_package(site, offline):
+    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    used = offline.locator("article p.used").inner_text()
+    for name in ("plots.style.Picture", "course.covered", "course.look_inside", "course.exercises.check"):
+        assert name in used
+
+
+def test_the_page_of_a_loss_shows_its_curve_and_its_types_are_links(site, offline):
+    offline.goto((site / "docs" / "api" / "losses" / "triplet.html").as_uri())
+    curve = offline.locator("article img")
+    assert "pull of the positive" in curve.get_attribute("alt").lower()
+    assert curve.evaluate("image => image.complete && image.naturalWidth > 400")
+    assert "[m + d²(a,p) − d²(a,n)]₊" in offline.locator(".formula").inner_text()
+    offline.get_by_role("link", name="DMLTeachError").first.click()
+    offline.wait_for_url("**/docs/api/errors.html#dmlteach.DMLTeachError")
+
+
+def test_pages_of_the_reference_show_every_section_and_no_markup(site, offline):
+    for path in sorted((site / "docs" / "api").rglob("*.html")):
+        offline.goto(path.as_uri())
+        text = offline.locator("article").inner_text()
+        for raw in ("Args:", "Raises:\n    ", "{py:", "```", "\\_", ":module:"):
+            assert raw not in text, (path.name, raw)
+
+
 def test_links_between_chapter_and_glossary_hold(site, offline):
     offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
     offline.get_by_role("link", name="the glossary").click()
@@ -201,7 +230,13 @@ def test_dark_mode_follows_the_reader(site, browser, scheme):
 def test_page_does_not_scroll_sideways_on_a_phone(site, browser):
     context = browser.new_context(offline=True, viewport={"width": 360, "height": 740})
     page = context.new_page()
-    for name in ("index.html", "notebooks/00_chapter.html", "docs/conventions.html"):
+    for name in (
+        "index.html",
+        "notebooks/00_chapter.html",
+        "docs/conventions.html",
+        "docs/api.html",
+        *REFERENCE,
+    ):
         page.goto((site / name).as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
     context.close()

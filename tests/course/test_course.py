@@ -184,7 +184,8 @@ def test_missing_tool_names_what_to_install(checkout, monkeypatch):
 @pytest.fixture
 def small_site(checkout):
     """A checkout with one chapter and the real configuration, but a first page of its own."""
-    shutil.copytree(course.CHECKOUT / "docs", checkout / "docs")
+    for folder in ("docs", "figures"):
+        shutil.copytree(course.CHECKOUT / folder, checkout / folder)
     (checkout / "docs" / "index.md").write_text(
         "# Home\n\n```{toctree}\n:glob:\n\nnotebooks/*\ndocs/*\n```\n"
     )

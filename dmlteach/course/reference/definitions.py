@@ -24,6 +24,7 @@ class Entry:
         is_public: whether the package or one of its rooms lists it.
         aliases: further names that it answers to.
         kinds_of_method: "staticmethod" and "classmethod", where it is one.
+        original: its first name, where it is defined.
     """
 
     name: str
@@ -36,6 +37,10 @@ class Entry:
     is_public: bool = False
     aliases: set[str] = field(default_factory=set)
     kinds_of_method: tuple[str, ...] = ()
+    original: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.original = self.name
 
 
 def constant(body: list[ast.stmt], source: str, home: str, name: str) -> Entry | None:

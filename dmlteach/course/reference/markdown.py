@@ -109,12 +109,10 @@ def entry(one: Entry, names: Names, fence: int = 5, is_formula: bool = False) ->
         is_formula: whether its first paragraph is an equation.
     """
     module, _, name = one.name.rpartition(".")
-    if one.kind in ("method", "property"):
-        module = module.rpartition(".")[0]
-    options = [f":module: {module}"]
-    home = f"{one.home}.{name}"
-    if one.kind not in ("method", "property") and home != one.name:
-        options.append(f":canonical: {home}")
+    is_member = one.kind in ("method", "property")
+    options = [f":module: {module.rpartition('.')[0] if is_member else module}"]
+    if not is_member and one.original != one.name:
+        options.append(f":canonical: {one.original}")
     options += [f":{kind}:" for kind in one.kinds_of_method]
     signature = one.signature
     if one.kind in ("property", "data"):

@@ -183,11 +183,7 @@ def _home(module: str, name: str, package: Path) -> tuple[str, str]:
 def _entry(modules: dict[str, Module], home: str, name: str) -> Entry | None:
     entries = modules[home].entries if home in modules else []
     return next(
-        (
-            e
-            for e in entries
-            if e.home == home and (e.name.split(".")[-1] == name or f"{home}.{name}" in e.aliases)
-        ),
+        (e for e in entries if e.original == f"{home}.{name}"),
         None,
     )
 

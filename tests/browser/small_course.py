@@ -1,0 +1,43 @@
+"""A small course for the tests of the site: the real documents and reference, one chapter, one first page."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+
+from dmlteach import course
+from dmlteach.course import site as pages
+
+SENTENCE = "An embedding is a list of numbers"
+MARKDOWN = f"""# A chapter
+
+{SENTENCE}, with distance $d(i, j) = \\lVert z_i - z_j \\rVert$, and the loss is
+
+$$\\ell = [\\,m + d^2(a, p) - d^2(a, n)\\,]_+ .$$
+
+Go to [the glossary](../docs/glossary.md#anchor). Neighbourhoods come from `kmeans`, as `kmeans` draws them,
+and `samplers.create` makes batches of them; `fit` and `val` are parts of the training classes.
+"""
+EXERCISE = "before.squared_distance"
+ASKED = f'from dmlteach.course.exercises import check\nanswer = ...\ncheck("{EXERCISE}", answer)'
+PICTURE = "from dmlteach.plots.style import Picture\nPicture(3, 2, 'An empty figure')"
+
+
+def build(checkout: Path) -> Path:
+    """Write the course to an empty folder and render it; returns the folder of the site."""
+    for folder in ("docs", "figures"):
+        shutil.copytree(course.CHECKOUT / folder, checkout / folder)
+    (checkout / "docs" / "index.md").write_text(
+        "# Home\n\n```{toctree}\n:glob:\n\nnotebooks/*\ndocs/*\n```\n"
+    )
+    cells = [
+        nbformat.v4.new_markdown_cell(MARKDOWN),
+        nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(PICTURE),
+        nbformat.v4.new_code_cell("from dmlteach.course import covered, look_inside\nlook_inside(covered)"),
+        nbformat.v4.new_code_cell(ASKED, metadata={"tags": ["exercise"]}),
+    ]
+    path = checkout / "notebooks" / "00_chapter.ipynb"
+    path.parent.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return pages.build(jobs=1, checkout=checkout, say=lambda line: None).parent
