@@ -81,13 +81,14 @@ def _comment(lines: list[str], node: ast.stmt) -> str:
     return " ".join(above)
 
 
-def definition(node: Definition, home: str, name: str) -> Entry:
+def definition(node: Definition, home: str, name: str, lines: list[str]) -> Entry:
     """A function or class with its documented members.
 
     Args:
         node: its definition.
         home: module that has it.
         name: its whole name.
+        lines: of the file, whose comments say what a field is where no docstring does.
 
     Raises:
         DMLTeachError: it has no docstring, or one that cannot be read.
@@ -108,9 +109,12 @@ def definition(node: Definition, home: str, name: str) -> Entry:
     fields = [n for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
     arguments, shown = _arguments(constructor.args) if constructor else _fields(fields)
     entry = Entry(name, home, "class", f"({shown})", parse(text, name, arguments), arguments)
+    about = [(ast.unparse(one.target), _comment(lines, one)) for one in fields]
+    if "Attributes" not in entry.doc.lists and any(text for _, text in about):
+        entry.doc.lists["Attributes"] = [(named, text) for named, text in about if text]
     for inner in node.body:
         if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_") and ast.get_docstring(inner):
-            member = definition(inner, home, f"{name}.{inner.name}")
+            member = definition(inner, home, f"{name}.{inner.name}", lines)
             member.kind = "property" if member.kind == "property" else "method"
             entry.members.append(member)
     return entry

@@ -110,9 +110,9 @@ def listed(file: Path) -> list[str] | None:
 
 
 def _read(name: str, file: Path) -> Module:
-    body = tree(file).body
+    body, lines = tree(file).body, file.read_text(encoding="utf-8").splitlines()
     entries = [
-        definition(node, name, f"{name}.{node.name}")
+        definition(node, name, f"{name}.{node.name}", lines)
         for node in body
         if isinstance(node, Definition) and not node.name.startswith("_")
     ]

@@ -225,6 +225,11 @@ def test_names_in_docstrings_are_links_and_arguments_are_not(site):
     assert "{py:obj}`num_targets" not in page
 
 
+def test_fields_are_explained_by_the_comments_beside_them_where_no_docstring_does(site):
+    page = site["docs/api/interfaces.md"].replace("\\", "")
+    assert "- `embeddings`: (M, D) fp32" in page and "- `labels`: (M,) 0 … C-1" in page
+
+
 def test_text_is_shown_as_it_stands_in_the_docstring():
     text = "w_{m+1} = [x]₊ * <y> of |P⁺|, $5 #1 ~ `a_*b` and **c**"
     made = prose(text, lambda _: None)
