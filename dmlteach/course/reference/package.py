@@ -162,17 +162,25 @@ def _imported(module: str, package: Path) -> list[tuple[str, str]]:
         return []
     return [
         (alias.asname or alias.name, alias.name)
-        for node in tree(file).body
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{module}.")
+        for node in _import_statements(file)
+        if (node.module or "").startswith(f"{module}.")
         for alias in node.names
     ]
+
+
+def _import_statements(file: Path) -> Iterator[ast.ImportFrom]:
+    """Statements `from … import …` of a file, those for the type checker among them."""
+    for node in tree(file).body:
+        for inner in node.body if isinstance(node, ast.If) else [node]:
+            if isinstance(inner, ast.ImportFrom):
+                yield inner
 
 
 def _home(module: str, name: str, package: Path) -> tuple[str, str]:
     """Module that defines what `module` calls `name`, and its name there; modules are their own home."""
     file = file_of(module, package)
-    for node in tree(file).body if file else []:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dmlteach"):
+    for node in _import_statements(file) if file else ():
+        if (node.module or "").startswith("dmlteach"):
             for alias in node.names:
                 is_module = file_of(f"{node.module}.{alias.name}", package) is not None
                 if (alias.asname or alias.name) == name and not is_module:
