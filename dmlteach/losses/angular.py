@@ -12,7 +12,7 @@ from dmlteach.losses.pairs import pair_masks
 from dmlteach.losses.tuples import as_numbers, masked_mean
 from dmlteach.options import at_least, between
 
-STEEPEST = 65.0  # e^(8 tan² α) must be a number in fp32
+STEEPEST = 65.0  # sums of e^(8 tan² α), times their factor, are well within fp32
 
 
 def angular_sums(embeddings: Tensor, labels: Tensor, alpha: float = 45.0) -> tuple[Tensor, Tensor]:
@@ -42,9 +42,9 @@ def angular_loss(
 ) -> Tensor:
     """Mean over positive pairs (a, p) of log(1 + Σ_n exp(4 tan²α (x_a + x_p)·x_n − 2 (1 + tan²α) x_a·x_p)).
 
-    x is the embedding on the unit sphere, n any image of another class. In the triangle of a, p and n, the
-    loss makes the angle at n less than α: it does not change with the triangle's size, as a margin would.
-    The paper tries 36° to 55°, and reports the sum with the N-pair loss too.
+    x is the embedding on the unit sphere, n any image of another class. The exponent grows with
+    ‖x_a − x_p‖² − 4 tan²α ‖x_n − c‖², c the midpoint of a and p: seen from n, half of their distance should
+    take an angle less than α, however large the triangle is. The paper adds the N-pair loss, too.
 
     Args:
         embeddings: (N, D); normalised here, but for the N-pair loss.

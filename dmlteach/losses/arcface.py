@@ -41,6 +41,18 @@ def with_margin(cosine: Tensor, margin: float, form: str) -> Tensor:
     return torch.where(within, cosine * cos(margin) - sine * sin(margin), cosine - margin * sin(margin))
 
 
+def margin_of(form: str, margin: float | None) -> float:
+    """The margin that is used: the given one if the form can have it, or that of the form's paper."""
+    one_of("form", form, MARGINS)
+    if margin is None:
+        return MARGINS[form]
+    if form == "arcface":
+        between("margin", margin, 0, 1.5, because="it is an angle in radians")
+    else:
+        at_least("margin", margin, 0)
+    return margin
+
+
 @loss_function
 def arcface_loss(
     embeddings: Tensor,
@@ -71,14 +83,14 @@ def arcface_loss(
         Scalar.
 
     Raises:
-        DMLTeachError: shapes or dtypes do not fit, no such form, or a label (looked at on the CPU only) is
-            no class.
+        DMLTeachError: shapes or dtypes do not fit, no such form, its margin is out of range, or a label
+            (looked at on the CPU only) is no class.
     """
-    one_of("form", form, MARGINS)
+    margin = margin_of(form, margin)
     check_classes(labels, len(centers))
     cosine = class_cosines(embeddings, centers)  # (N, C)
     own = cosine.gather(1, labels[:, None])
-    own = with_margin(own, MARGINS[form] if margin is None else margin, form)
+    own = with_margin(own, margin, form)
     return cross_entropy(scale * cosine.scatter(1, labels[:, None], own), labels)
 
 
@@ -98,16 +110,10 @@ class ArcFace(Loss):
         scale: float = 64.0,
     ):
         super().__init__()
-        one_of("form", form, MARGINS)
+        self.margin = margin_of(form, margin)
         at_least("sub_centers", sub_centers, 1)
         positive("scale", scale)
-        margin = MARGINS[form] if margin is None else margin
-        if form == "arcface":
-            between("margin", margin, 0, 1.5, because="it is an angle in radians")
-        else:
-            at_least("margin", margin, 0)
         self.form = form
-        self.margin = margin
         self.scale = scale
         bound = embedding_dim**-0.5
         shape = (num_classes, sub_centers, embedding_dim)

@@ -111,7 +111,8 @@ def smooth_ap_loss(embeddings: Tensor, labels: Tensor, temperature: float = 0.01
     rank among all. As τ shrinks, AP becomes that of the ranking. Queries without a positive are left out.
 
     On a CPU time is O(N² P), P the positives of a query; a GPU would have to wait for P, and takes N in
-    its place. Memory is O(N²) and a block of some million numbers in both cases.
+    its place. Memory is O(N²): comparisons are made in blocks of at most 2¹⁸ numbers (elsewhere than on a
+    CPU 2²⁴), or of one query where it has more.
 
     Args:
         embeddings: (N, D); normalised here.

@@ -140,3 +140,8 @@ def test_the_margin_of_each_form_is_its_papers():
 def test_an_option_out_of_range_is_one_sentence(options, message):
     with pytest.raises(DMLTeachError, match=message):
         ArcFace(3, 4, **options)
+
+
+def test_a_margin_in_degrees_is_refused_by_the_function_too():
+    with pytest.raises(DMLTeachError, match="not 28.6: it is an angle in radians"):
+        arcface_loss(torch.randn(2, 4), torch.tensor([0, 1]), torch.randn(3, 4), margin=28.6)
