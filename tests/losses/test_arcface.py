@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
-from dmlteach.losses.arcface import ArcFace, arcface_loss
+from dmlteach.losses.arcface import ArcFace, arcface_loss, class_cosines
 from dmlteach.losses.normalized_softmax import normalized_softmax_loss
 from tests.losses.brute_force import mean
 from tests.losses.test_circle import unit
@@ -98,6 +98,16 @@ def test_the_margin_is_added_to_the_angle_and_a_larger_angle_always_costs_more()
 def test_at_angles_of_0_and_180_degrees_the_gradient_is_finite(theta):
     _, gradient = own_logit(theta)
     assert torch.isfinite(gradient).all() and gradient.norm() < 2
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_embeddings_on_their_centers_or_opposite_have_finite_gradients_in_fp32(sign):
+    """Their cosines are 1 but for rounding, which takes some of them beyond."""
+    centers = torch.randn(500, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    z = (sign * centers).detach().requires_grad_()
+    assert (class_cosines(z, centers[:, None]).diagonal().abs() > 1).any()
+    arcface_loss(z, torch.arange(500), centers).backward()
+    assert torch.isfinite(z.grad).all() and torch.isfinite(centers.grad).all()
 
 
 def test_an_image_belongs_to_the_nearest_center_of_its_class():

@@ -89,17 +89,24 @@ def test_it_estimates_how_often_a_negative_is_more_similar_than_a_positive():
     assert histogram_loss(z, y, 2001).item() == pytest.approx(wrong, abs=0.002)
 
 
-def test_active_pairs_are_those_with_a_gradient():
-    z, y = on_a_circle(0, 60, 61, 180), torch.tensor([0, 0, 1, 1])
+@pytest.mark.parametrize(
+    ("degrees", "labels", "nodes"),
+    [
+        ((0, 62, 63, 179), (0, 0, 1, 1), 101),
+        ((0, 10, 95, 200, 111, 300), (0, 0, 1, 1, 2, 2), 41),
+        # a positive pair between the nodes at 0.02 and 0.04, a negative one between those at 0.00 and 0.02
+        ((0, 88.28, 180, 89.43), (0, 0, 1, 2), 101),
+    ],
+)
+def test_active_pairs_are_those_with_a_gradient(degrees, labels, nodes):
+    z, y = on_a_circle(*degrees), torch.tensor(labels)
     cosine = (z @ z.T).requires_grad_()
-    position = (cosine + 1) * 50
     kinds = (y[:, None] != y[None, :]).long().fill_diagonal_(2)
-    h = soft_histograms(position, kinds, 2, 101).sum(0)
-    h = h / h.sum(1, keepdim=True).detach()
+    h = soft_histograms((cosine + 1) * ((nodes - 1) / 2), kinds, 2, nodes).sum(0)
     (gradient,) = torch.autograd.grad((h[1] * h[0].cumsum(0)).sum(), cosine)
-    share = (gradient != 0).double().sum() / 12
-    assert 0 < share < 1
-    assert Histogram().active_tuples(z, y).item() == pytest.approx(share.item())
+    share = (gradient.abs() > 1e-9).double().sum() / (len(z) * (len(z) - 1))
+    assert 0.2 < share < 0.7
+    assert Histogram(nodes).active_tuples(z, y).item() == pytest.approx(share.item())
 
 
 def test_counting_is_exact_and_what_is_left_out_does_not_count():
