@@ -89,7 +89,8 @@ def run_sweep(
         raise DMLTeachError("a sweep trains each run in a process of its own; start it without torchrun.")
     check_place(folder / "index.sqlite")
     runs = grid.plan(tables)
-    jobs = jobs or min(workers.usual_jobs(run.config.device) for run in runs)
+    usual = min(map(workers.usual_jobs, {run.config.device for run in runs}))
+    jobs = jobs or usual
     with _shown(jobs) as show:
         overview = driver.sweep(runs, folder, jobs, retry_failed, show)
     for name, reason in overview.failed.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dmlteach.errors import DMLTeachError, counted
 from dmlteach.sweep.grid import Planned, check_data
-from dmlteach.sweep.index import Index, Row, config_of
+from dmlteach.sweep.index import FILE, Index, Row, config_of
 from dmlteach.sweep.one import Outcome
 from dmlteach.sweep.overview import Overview
 from dmlteach.sweep.workers import run_all
@@ -43,11 +43,14 @@ def sweep(
         KeyboardInterrupt: after Ctrl-C, once all that was running is saved.
     """
     asked = {run.hash: run for run in runs}
+    if new := not (folder / FILE).is_file():
+        check_data(runs)  # before anything is written
     with Index(folder) as index, stop_on_signal(threading.Event()) as stop:
         index.want(runs, retry_failed)
         _wait_for_workers(index, stop)
         overview = Overview(index.rows(), jobs)
-        check_data(asked[row.hash] for row in overview.open())
+        if not new:
+            check_data(asked[row.hash] for row in overview.open())
 
         def take() -> tuple[Row, TrainConfig] | None:
             index.release_abandoned()

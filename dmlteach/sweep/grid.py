@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from dmlteach import losses, models
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluation import recall
-from dmlteach.methods import ENSEMBLES, Method
+from dmlteach.methods import ENSEMBLES, Group, Method
 from dmlteach.models import Model
 from dmlteach.objective import das
 from dmlteach.options import check_options, check_seed
@@ -29,6 +29,7 @@ from dmlteach.train.recipe import check_values, resolve
 
 # What changes nothing of the result; a limit on the minutes does, though a second start may have another.
 ASIDE = frozenset(FREE) - {"max_minutes"}
+USUAL = vars(TrainConfig())
 LONGEST_NAME = 120  # of a run's folder, without its seed and hash
 
 
@@ -60,7 +61,7 @@ def plan(tables: Iterable[Mapping[str, Any]]) -> list[Planned]:
         DMLTeachError: an option that is none, or a run that could not begin, and which.
     """
     read = [choices(table) for table in tables]
-    several, starts = varied(read), dict[str, Model]()
+    several, checks = varied(read), _Checks()
     runs: dict[str, tuple[int, Planned]] = {}
     for found in read:
         seeds = list(dict.fromkeys(found.pop(("seed",), [TrainConfig.seed])))
@@ -68,7 +69,7 @@ def plan(tables: Iterable[Mapping[str, Any]]) -> list[Planned]:
             raise DMLTeachError(f"these values make more than {MOST:,} runs; sweep over fewer of them.")
         for setting in product(*found.values()):
             values = dict(zip(found, setting, strict=True))
-            for place, run in enumerate(_over_seeds(values, seeds, several, starts)):
+            for place, run in enumerate(_over_seeds(values, seeds, several, checks)):
                 runs.setdefault(run.hash, (place, run))
     return [run for _, run in sorted(runs.values(), key=lambda pair: pair[0])]
 
@@ -130,36 +131,62 @@ def hash_of(config: TrainConfig, recipe: Method) -> str:
         config: of the run.
         recipe: what it comes to.
     """
-    own = {k: v for k, v in asdict(config).items() if k not in ASIDE} | asdict(recipe)
+    return _hash(_decisive(config, recipe))
+
+
+def _decisive(config: TrainConfig, recipe: Method) -> dict[str, Any]:
+    """What decides a result, as JSON holds it."""
+    own = {k: v for k, v in vars(config).items() if k not in ASIDE} | vars(recipe)
     if config.recall_at is not None:  # "1,2" and (1, 2) are the same
         own["recall_at"] = recall.parse(config.recall_at)
     own |= {"paper": None, "checkpoint": _content(config.checkpoint), "weights": _content(config.weights)}
-    text = json.dumps(_plain({name: value for name, value in own.items() if value}), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {name: _plain(value) for name, value in own.items() if value}
+
+
+def _hash(own: dict[str, Any]) -> str:
+    known = {name: value for name, value in own.items() if value}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+class _Checks:
+    """Resolves settings. What several of them share is looked at once: networks to start from, parts."""
+
+    def __init__(self) -> None:
+        self.starts: dict[str, Model] = {}
+        self.parts: set[str] = set()
+
+    def recipe(self, config: TrainConfig) -> Method:
+        if config.checkpoint:
+            check_values(config)
+            if config.checkpoint not in self.starts:
+                self.starts[config.checkpoint] = models.load(config.checkpoint)
+        recipe = resolve(config, self.starts.get(config.checkpoint or ""))
+        asked = [recipe.loss, recipe.loss_options, recipe.das, recipe.das_options, recipe.embedding_dim]
+        asked += [recipe.schedule, recipe.schedule_options]
+        if (key := json.dumps(asked, default=str)) not in self.parts:
+            _check_parts(recipe)
+            self.parts.add(key)
+        return recipe
 
 
 def _over_seeds(
     values: Mapping[tuple[str, ...], Any],
     seeds: Sequence[int],
     several: Sequence[tuple[str, ...]],
-    starts: dict[str, Model],
+    checks: _Checks,
 ) -> Iterator[Planned]:
-    """One setting with each seed; it is resolved once. `starts` keeps the networks that runs start from."""
+    """One setting with each seed."""
     config = config_of(values)
     with _naming(config):
-        check_values(config)
-        if config.checkpoint and config.checkpoint not in starts:
-            starts[config.checkpoint] = models.load(config.checkpoint)
-        recipe = resolve(config, starts.get(config.checkpoint or ""))
-        _check_parts(recipe)
+        recipe = checks.recipe(config)
         for seed in seeds:
             check_seed(seed)
     shown = [f"{key[-1]}={short(values[key])}" for key in several if values.get(key) is not None]
     name = re.sub(r"[^\w.+=-]", "_", "-".join([config.method, config.dataset, *shown]))[:LONGEST_NAME]
+    own = _decisive(config, recipe)
     for seed in seeds:
-        run = replace(config, seed=seed)
-        hash = hash_of(run, recipe)
-        yield Planned(hash, f"{name}-{seed}-{hash[:8]}", run, recipe)
+        hash = _hash(own | {"seed": seed})
+        yield Planned(hash, f"{name}-{seed}-{hash[:8]}", replace(config, seed=seed), recipe)
 
 
 @contextmanager
@@ -187,8 +214,7 @@ def given_of(config: TrainConfig) -> dict[str, Any]:
     Args:
         config: of the run.
     """
-    usual = asdict(TrainConfig())
-    return {name: value for name, value in asdict(config).items() if value != usual[name]}
+    return {name: value for name, value in vars(config).items() if value != USUAL[name]}
 
 
 def _check_parts(recipe: Method) -> None:
@@ -241,6 +267,8 @@ def _plain(value: Any) -> Any:
     """The same as JSON holds it; 1.0 and 1 are one number."""
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, Group):
+        return _plain(vars(value))
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

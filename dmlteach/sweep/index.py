@@ -77,11 +77,15 @@ class Index:
         self._lock = Lock(self._place(self.driver))
         if make:
             self._lock.take()
-        with self._in_one_sentence():
-            self.connection = sqlite3.connect(self.file, timeout=PATIENCE, isolation_level=None)
-            if make:
-                self._prepare()
-            self._check_version()
+        try:
+            with self._in_one_sentence():
+                self.connection = sqlite3.connect(self.file, timeout=PATIENCE, isolation_level=None)
+                if make:
+                    self._prepare()
+                self._check_version()
+        except BaseException:
+            self._lock.release()
+            raise
 
     def close(self) -> None:
         """Give the file and the claims free."""
@@ -103,11 +107,18 @@ class Index:
             runs: of this sweep; others may stand in the same file.
             retry_failed: whether those that have failed are to be tried again.
         """
-        new = [(run.hash, run.folder, json.dumps(given_of(run.config))) for run in runs]
+        by_hash = {run.hash: run for run in runs}
         with self._transaction() as rows:
             rows.execute("CREATE TEMP TABLE wanted (hash TEXT PRIMARY KEY)")
-            rows.executemany("INSERT INTO wanted VALUES (?)", [(hash,) for hash, *_ in new])
-            rows.executemany("INSERT OR IGNORE INTO runs (hash, folder, config) VALUES (?, ?, ?)", new)
+            rows.executemany("INSERT INTO wanted VALUES (?)", [(hash,) for hash in by_hash])
+            missing = rows.execute(
+                "SELECT hash FROM wanted WHERE hash NOT IN (SELECT hash FROM runs) ORDER BY wanted.rowid"
+            ).fetchall()
+            new = [by_hash[hash] for (hash,) in missing]
+            rows.executemany(
+                "INSERT INTO runs (hash, folder, config) VALUES (?, ?, ?)",
+                [(run.hash, run.folder, json.dumps(given_of(run.config))) for run in new],
+            )
             if retry_failed:
                 rows.execute(
                     "UPDATE runs SET state = 'interrupted', deaths = 0, error = NULL "

@@ -46,10 +46,7 @@ def train_one(config: dict[str, Any], stop: threading.Event) -> Outcome:
     started = time.perf_counter()
     state, error, metrics = "done", None, None
     try:
-        if not stop.is_set():
-            metrics = _train(config, stop)
-        else:
-            state = "interrupted"
+        metrics = _train(config, stop)
     except DMLTeachError as refused:
         elsewhere = not is_free(Path(config["output"]))  # the worker of a killed sweep is still saving it
         state, error = "died" if elsewhere else "failed", str(refused)
@@ -66,6 +63,8 @@ def _train(config: dict[str, Any], stop: threading.Event) -> dict[str, Any]:
     from dmlteach.device import choose_device, environment
     from dmlteach.train import fit
 
+    if stop.is_set():  # while torch was imported
+        raise KeyboardInterrupt("stopped before it had begun")
     metrics = fit(TrainConfig(**config), stop=stop).metrics
     last = metrics["epochs"][-1].get("val") if metrics["epochs"] else None
     kept = {"untrained": metrics.get("untrained"), "val": last, "final": metrics["final"]}

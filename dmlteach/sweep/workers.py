@@ -18,6 +18,7 @@ from dmlteach.device import choose_device
 from dmlteach.sweep.one import Outcome
 from dmlteach.train.config import TrainConfig
 
+PROGRAM = (sys.executable, "-m", "dmlteach.sweep.one")
 LOG = "log.txt"
 LAST_LINES = 5  # of it are told where a worker died
 PAUSE = 0.5  # seconds after which a driver looks whether it is to stop, or whether a run has become free
@@ -68,7 +69,7 @@ class Worker:
         folder = Path(config.output or ".")
         folder.mkdir(parents=True, exist_ok=True)
         self.log, self.started, self._stopped = folder / LOG, time.perf_counter(), False
-        command = [sys.executable, "-m", "dmlteach.sweep.one", json.dumps(asdict(config))]
+        command = [*PROGRAM, json.dumps(asdict(config))]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
