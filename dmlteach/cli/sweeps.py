@@ -217,7 +217,7 @@ def _print(table: "Table", against: str | None) -> None:
     for setting in table.settings:
         told = "" if setting is reference else room.difference(setting, reference).in_words(table.measure)
         rows.append([setting.name, str(len(setting.values)), setting.in_words(table.measure), told])
-    print_table(["runs", "seeds", table.measure, f"minus {reference.name}"], rows)
+    print_table(["runs", "seeds", table.called(), f"minus {reference.name}"], rows)
     typer.echo("")
 
 
@@ -226,7 +226,7 @@ def _pictures(table: "Table", path: Path) -> Iterator[tuple[Any, Path]]:
     from dmlteach.plots import comparison, curves
 
     values = {setting.name: [*setting.values.values()] for setting in table.settings}
-    what, before = f"{table.measure} on {table.on}", table.untrained()
+    what, before = f"{table.called()} on {table.num_classes:,} {table.on} classes", table.untrained()
     if table.is_share():
         yield comparison.ranking(values, what, {"untrained": before} if before is not None else None), path
     if (grid := table.grid()) and table.is_share():

@@ -108,10 +108,14 @@ class Table:
         """Whether the measure is a fraction, as Recall@1 is."""
         return is_share(self.measure)
 
+    def called(self) -> str:
+        """The measure as it is written in texts: Recall@1, MAP@R."""
+        return {"map@r": "MAP@R"}.get(self.measure, self.measure.replace("recall@", "Recall@"))
+
     def title(self) -> str:
         """What was measured, among how many classes, and what the untrained network has there."""
         among = f"{self.num_queries:,} images of {self.num_classes:,} {self.on} classes"
-        text = f"{self.measure} on {self.dataset}, {among}"
+        text = f"{self.called()} on {self.dataset}, {among}"
         before = self.untrained()
         return text + (f"; untrained {before:.3f}" if before is not None else "")
 

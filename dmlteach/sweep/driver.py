@@ -48,7 +48,7 @@ def sweep(
     with Index(folder) as index, stop_on_signal(threading.Event()) as stop:
         index.want(runs, retry_failed)
         _wait_for_workers(index, stop)
-        overview = Overview(index.rows(), jobs)
+        overview = Overview(index.rows(), jobs, stop)
         if not new:
             check_data(asked[row.hash] for row in overview.open())
 

@@ -1,5 +1,6 @@
 """Where a sweep stands: how much is done, the best so far, and how long the rest will take, in words."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ class Overview:
     Args:
         rows: of the index, as the sweep found it.
         jobs: processes side by side.
+        stop: set where the sweep is to end.
 
     Attributes:
         states: state of each run, by its hash.
@@ -25,8 +27,8 @@ class Overview:
         failed: why runs have failed, by their folder.
     """
 
-    def __init__(self, rows: Iterable[Row], jobs: int):
-        self.jobs = jobs
+    def __init__(self, rows: Iterable[Row], jobs: int, stop: threading.Event | None = None):
+        self.jobs, self.stop = jobs, stop
         self.states: dict[str, str] = {}
         self.running: dict[str, float] = {}
         self.failed: dict[str, str] = {}
@@ -92,7 +94,9 @@ class Overview:
             name, value, on = self.best
             parts.append(f"best so far {name}, Recall@1 {value:.3f} on {on} classes")
         left = self.seconds_left()
-        if left is not None:
+        if self.stop and self.stop.is_set() and self.running:
+            parts.append("stopping, once what runs is saved")
+        elif left is not None:
             parts.append(f"about {duration(left)} left")
         return "; ".join(parts)
 

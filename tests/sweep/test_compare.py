@@ -79,14 +79,15 @@ def test_the_command_prints_each_number_beside_classes_and_the_untrained_network
     done = CliRunner().invoke(app, ["compare", str(sweep), "--against", "triplet learning_rate=0.001"])
     assert done.exit_code == 0, done.output
     words = " ".join(done.stdout.split())
-    assert "recall@1 on omniglot, 13,180 images of 659 test classes; untrained 0.250" in words
+    assert "Recall@1 on omniglot, 13,180 images of 659 test classes; untrained 0.250" in words
     assert "sst learning_rate=0.001 3 0.810 ± 0.066" in words
     assert "1 run of these sweeps" in done.stderr
     assert {path.name for path in sweep.glob("*.alt.txt")} == {
         "comparison.alt.txt",
         "comparison-table.alt.txt",
     }
-    assert "Untrained: 0.250" in (sweep / "comparison.alt.txt").read_text()
+    drawn = (sweep / "comparison.alt.txt").read_text()
+    assert drawn.startswith("Recall@1 on 659 test classes, mean") and "Untrained: 0.250" in drawn
     assert "method and learning_rate" in (sweep / "comparison-table.alt.txt").read_text()
 
 

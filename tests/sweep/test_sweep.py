@@ -17,7 +17,7 @@ from dmlteach.cli import app
 from dmlteach.errors import DMLTeachError
 from dmlteach.sweep import driver
 from dmlteach.sweep.grid import plan
-from dmlteach.sweep.index import DEATHS, FILE, Index
+from dmlteach.sweep.index import DEATHS, FILE, Index, Row
 from dmlteach.train import TrainConfig, fit
 from tests.sweep.runs import QUICK, worker
 from tests.train.runs import ENVIRONMENT, TINY, assert_equal_runs, saved_position
@@ -100,36 +100,44 @@ def test_a_sweep_that_is_hit_in_every_way_ends_in_the_weights_of_single_training
     assert overview.line().startswith("4 of 4 runs done; best so far ")
 
     for run in runs:
-        truth = tmp_path / f"truth-{run.folder}"
-        fit(
-            TrainConfig(
-                **{**SIZE, "method": run.config.method, "seed": run.config.seed},
-                output=str(truth),
-                progress=False,
-            )
-        )
-        assert_equal_runs(folder / run.folder, truth)
+        config = {**TINY, "method": run.config.method, "seed": run.config.seed}
+        fit(TrainConfig(**config, output=str(tmp_path / "truth" / run.folder)))
+        assert_equal_runs(folder / run.folder, tmp_path / "truth" / run.folder)
     with Index(folder, make=False) as index:
         rows = index.rows()
     assert sorted(row.deaths for row in rows) == [0, 0, 0, 1]
     for row in rows:
-        metrics = json.loads((folder / row.folder / "metrics.json").read_text())
-        assert row.metrics and row.metrics["final"] == metrics["final"]
-        assert row.metrics["untrained"] == metrics["untrained"]
-        assert row.metrics["made_with"]["threads"] == 1
-        assert row.seconds > 0 and row.host
-        assert row.peak_memory is None or row.peak_memory > 100e6  # torch alone is more
+        check_row(row, folder)
     assert not list((folder / "drivers").glob("*"))
 
-    # once more: nothing is trained; and the runs stand beside each other
     worker(tmp_path / "d.py", monkeypatch, "raise SystemExit('nothing is left to train')")
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("metrics.json")}
     assert driver.sweep(runs, folder, 2).line() == overview.line()
     assert {file: file.stat().st_mtime_ns for file in before} == before
+
     told = CliRunner().invoke(app, ["compare", str(folder)])
     assert told.exit_code == 0, told.output
     assert "480 images of 24 test classes; untrained 0." in told.stdout
     assert (folder / "comparison.png").stat().st_size > 5000
+
+    # an index that is lost is made anew: what is finished is measured again, and not trained
+    monkeypatch.undo()
+    (folder / FILE).unlink()
+    saved = (folder / runs[0].folder / "checkpoint.pt").stat().st_mtime_ns
+    driver.sweep(runs[:1], folder, 1)
+    assert states(folder) == {"contrastive-omniglot-0": "done"}
+    assert (folder / runs[0].folder / "checkpoint.pt").stat().st_mtime_ns == saved
+    assert_equal_runs(folder / runs[0].folder, tmp_path / "truth" / runs[0].folder)
+
+
+def check_row(row: Row, folder: Path) -> None:
+    """A run's row says what its folder says, and what its training took."""
+    metrics = json.loads((folder / row.folder / "metrics.json").read_text())
+    assert row.metrics and row.metrics["final"] == metrics["final"]
+    assert row.metrics["untrained"] == metrics["untrained"]
+    assert row.metrics["made_with"]["threads"] == 1
+    assert row.seconds > 0 and row.host
+    assert row.peak_memory is None or row.peak_memory > 100e6  # torch alone is more
 
 
 def test_two_sweeps_on_one_index_train_each_run_once(tmp_path, monkeypatch):
