@@ -87,8 +87,11 @@ CHOSEN = [
 DIVERGED = ("not finite", "the loss became")  # said after the first steps, so the run's folder is there
 
 
+COMMAND = typer.main.get_command(app)  # made once, and not for each of a thousand lines
+
+
 def commands() -> dict[str, typer.core.TyperCommand]:
-    top = dict(typer.main.get_command(app).commands)
+    top = dict(COMMAND.commands)
     inner = top.pop("data").commands
     return top | {f"data {name}": command for name, command in inner.items()}
 
@@ -138,6 +141,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise DMLTeachError("it would start now.")
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("typer.testing._get_command", lambda app: COMMAND)
     monkeypatch.setattr(execute, "execute", started)
     monkeypatch.setattr(execute, "execute_all", started)
     monkeypatch.setattr("dmlteach.data.download.fetch", started)
