@@ -78,7 +78,7 @@ def configured_by(kind: type) -> Callable[[Callable], Callable]:
             }
             return function(kind(**values), **given)
 
-        return _with_parameters(command, parameters, function)
+        return _with_parameters(command, [*parameters, *_beside(function)])
 
     return command_of
 
@@ -116,19 +116,20 @@ def swept_over(choices: Mapping[str, Field]) -> Callable[[Callable], Callable]:
             }
             return function(asked, **given)
 
-        return _with_parameters(command, parameters, function)
+        return _with_parameters(command, [*_beside(function), *parameters])
 
     return command_of
 
 
-def _with_parameters(command: Callable, parameters: list[inspect.Parameter], function: Callable) -> Callable:
-    """The command with these options, and those that the function takes beside its first argument."""
+def _beside(function: Callable) -> list[inspect.Parameter]:
+    """Options of its own that the function of a command takes beside its first argument."""
     _, *own = inspect.signature(function).parameters.values()
-    every = [*own, *parameters]
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in every]
-    )
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
+    return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+
+
+def _with_parameters(command: Callable, parameters: list[inspect.Parameter]) -> Callable:
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
 
 

@@ -32,6 +32,7 @@ def sweep(
     file: Annotated[
         str | None,
         typer.Argument(
+            metavar="FILE",
             help="YAML file of options and their values, e.g. methods: [sst, triplet]; what is "
             "given beside it takes the place of its own.",
             show_default="none",

@@ -16,7 +16,11 @@ def train(
     config: TrainConfig,
     seeds: Annotated[
         str | None,
-        option("A run for each of these seeds, then their mean: a short `dmlteach sweep`.", "0-4", "one run"),
+        option(
+            "A run for each of these seeds, then their mean: a short `dmlteach sweep`.",
+            "SEEDS",
+            "one run, with --seed",
+        ),
     ] = None,
 ) -> None:
     """Train a model and write a run folder: config, metrics, weights, checkpoint and curve.
