@@ -166,7 +166,7 @@ def compare(
     ] = None,
     output: Annotated[
         str | None,
-        option("Figures to write, without the ending.", "FILE", "comparison, in the first folder of a sweep"),
+        option("Figures to write, without the ending.", "FILE", "comparison, in the folder of the sweep"),
     ] = None,
 ) -> None:
     """Runs beside each other: mean over seeds, 95 % interval, and differences seed by seed, with a figure.
@@ -182,7 +182,7 @@ def compare(
     """
     from dmlteach.sweep import compare as room
 
-    place = Path(output) if output else _usual_place(runs)
+    place = Path(output) if output else _usual_place(runs, measure, on)
     check_place(place.with_name(f"{place.name}.png"))
     found, missing = room.read(runs)
     tables = room.tables(found, measure, on)
@@ -198,11 +198,13 @@ def compare(
             typer.echo(f"figure: {path}.png")
 
 
-def _usual_place(runs: Sequence[str]) -> Path:
+def _usual_place(runs: Sequence[str], measure: str, on: str) -> Path:
+    """Where figures go: into the first sweep, or where one stands; by what is not usual in them."""
     from dmlteach.sweep.index import FILE
 
     sweeps = [Path(run) for run in runs if (Path(run) / FILE).is_file()]
-    return (sweeps[0] if sweeps else Path()) / "comparison"
+    other = [one for one, usual in ((on, "test"), (measure, "recall@1")) if one != usual]
+    return (sweeps[0] if sweeps else Path()) / "-".join(["comparison", *other])
 
 
 def _print(table: "Table", against: str | None) -> None:

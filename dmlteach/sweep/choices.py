@@ -153,7 +153,7 @@ def _of_field(field: Field, value: Any) -> list[Any]:
 
     def read(text: str) -> Any:
         if not {bool, int, float} & {*kinds}:
-            return text
+            return value_of(text) if text.startswith('"') else text
         found = value_of(text)
         return float(found) if float in kinds and type(found) is int else found
 

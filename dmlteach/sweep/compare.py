@@ -116,8 +116,10 @@ class Table:
         """What was measured, among how many classes, and what the untrained network has there."""
         among = f"{self.num_queries:,} images of {self.num_classes:,} {self.on} classes"
         text = f"{self.called()} on {self.dataset}, {among}"
+        if not self.is_share():
+            return text
         before = self.untrained()
-        return text + (f"; untrained {before:.3f}" if before is not None else "")
+        return f"{text}; untrained " + ("was not measured" if before is None else f"{before:.3f}")
 
     def grid(self) -> tuple[str, str, dict[tuple[str, str], list[float]]] | None:
         """The values by two options, where exactly two are not the same in all settings."""

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from dmlteach.errors import counted
 from dmlteach.sweep.index import Row
@@ -23,7 +24,7 @@ class Overview:
     Attributes:
         states: state of each run, by its hash.
         running: when each run that this sweep trains was begun, by its folder.
-        best: name of the best run so far, its Recall@1, and on which classes that was measured.
+        best: name of the best run so far, the classes it was measured on (val or test), its numbers there.
         failed: why runs have failed, by their folder.
     """
 
@@ -32,7 +33,7 @@ class Overview:
         self.states: dict[str, str] = {}
         self.running: dict[str, float] = {}
         self.failed: dict[str, str] = {}
-        self.best: tuple[str, float, str] | None = None
+        self.best: tuple[str, str, dict[str, Any]] | None = None
         self._seconds: dict[str, float] = {}
         self._rows: dict[str, Row] = {}
         self.update(rows)
@@ -74,8 +75,8 @@ class Overview:
         self.running.pop(row.folder, None)
         self._enter(row, state, outcome.error, outcome.metrics, row.seconds + outcome.seconds)
         if state == "done" and outcome.metrics:
-            value, on = measured(outcome.metrics)
-            return f"{row.folder} is done: Recall@1 {value:.3f} on {on} classes"
+            on, numbers = measured(outcome.metrics)
+            return f"{row.folder} is done: Recall@1 {numbers[MEASURE]:.3f} {_among(on, numbers)}"
         if state == "failed":
             return f"{row.folder} has failed: {outcome.error}"
         again = f"; it is tried again: {outcome.error}" if outcome.state == "died" else ""
@@ -91,8 +92,8 @@ class Overview:
         if elsewhere > 0:
             parts.append(f"{elsewhere:,} running elsewhere")
         if self.best:
-            name, value, on = self.best
-            parts.append(f"best so far {name}, Recall@1 {value:.3f} on {on} classes")
+            name, on, numbers = self.best
+            parts.append(f"best so far {name}, Recall@1 {numbers[MEASURE]:.3f} {_among(on, numbers)}")
         left = self.seconds_left()
         if self.stop and self.stop.is_set() and self.running:
             parts.append("stopping, once what runs is saved")
@@ -114,26 +115,36 @@ class Overview:
         spent = sum(min(now - begun, each) for begun in self.running.values())
         return max(left * each - spent, 0.0) / max(min(self.jobs, left), 1)
 
-    def _enter(self, row: Row, state: str, error: str | None, metrics: dict | None, seconds: float) -> None:
+    def _enter(
+        self, row: Row, state: str, error: str | None, metrics: dict[str, Any] | None, seconds: float
+    ) -> None:
         self.states[row.hash] = state
         if state == "failed":
             self.failed[row.folder] = error or "no reason is known."
         if state == "done" and metrics:
             self._seconds[row.hash] = seconds
-            value, on = measured(metrics)
+            on, numbers = measured(metrics)
             # One chooses on val; where no classes were held out there, the best on test is only named.
-            if self.best is None or (on == "val", value) > (self.best[2] == "val", self.best[1]):
-                self.best = row.folder, value, on
+            if self.best is None or _rank(on, numbers) > _rank(*self.best[1:]):
+                self.best = row.folder, on, numbers
 
 
-def measured(metrics: dict) -> tuple[float, str]:
-    """Recall@1 by which runs may be chosen, and on which classes it was measured: val, or else test.
+def measured(metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The classes on which runs may be chosen, val or else test, and the numbers there.
 
     Args:
         metrics: of a run that is done.
     """
     on = "val" if metrics.get("val") else "test"
-    return metrics["val" if on == "val" else "final"][MEASURE], on
+    return on, metrics["val" if on == "val" else "final"]
+
+
+def _rank(on: str, numbers: dict[str, Any]) -> tuple[bool, float]:
+    return on == "val", numbers[MEASURE]
+
+
+def _among(on: str, numbers: dict[str, Any]) -> str:
+    return f"among {numbers['num_classes']:,} {on} classes"
 
 
 def duration(seconds: float) -> str:

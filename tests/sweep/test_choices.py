@@ -19,10 +19,16 @@ def test_values_have_the_type_of_their_option_and_commas_between_them():
 
 
 def test_commas_in_brackets_and_those_of_an_option_of_its_own_stay():
-    found = choices({"das_options": {"scale_range": "[0.5,2],[1,2]", "copies": "2,3"}, "recall_at": "1,2,4"})
+    found = choices(
+        {
+            "das_options": {"scale_range": "[0.5,2],[1,2]", "copies": "2,3"},
+            "recall_at": "1,2,4",
+            "root": '"a,b",c',
+        }
+    )
     assert found == {
         ("das_options", "scale_range"): [[0.5, 2], [1, 2]], ("das_options", "copies"): [2, 3],
-        ("recall_at",): ["1,2,4"],
+        ("recall_at",): ["1,2,4"], ("root",): ["a,b", "c"],
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import threading
 from collections import Counter
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,7 +20,7 @@ from dmlteach.sweep.one import Outcome
 from dmlteach.sweep.overview import Overview
 from dmlteach.train import TrainConfig
 
-DONE = {"untrained": {"recall@1": 0.2}, "val": None, "final": {"recall@1": 0.5, "map@r": 0.25}}
+DONE = {"untrained": {"recall@1": 0.2}, "val": None, "final": {"recall@1": 0.5, "num_classes": 659}}
 
 
 def some(count: int) -> list[Planned]:
@@ -55,7 +56,10 @@ def test_ten_thousand_finished_runs_are_opened_with_a_handful_of_queries_and_no_
     monkeypatch.setattr(index, "is_free", looked)
     monkeypatch.setattr(driver, "check_data", lambda rows: [looked(row) for row in rows])
     overview = driver.sweep(runs, tmp_path, 2)
-    assert overview.line() == "10,000 of 10,000 runs done; best so far run-0, Recall@1 0.500 on test classes"
+    assert (
+        overview.line()
+        == "10,000 of 10,000 runs done; best so far run-0, Recall@1 0.500 among 659 test classes"
+    )
     asked = Counter(statements)
     assert asked.pop("INSERT") == len(runs)  # into a table in memory
     assert asked["UPDATE"] == 0 and sum(asked.values()) < 30
@@ -189,10 +193,13 @@ def test_the_best_so_far_is_chosen_on_val_where_any_run_was_measured_there(tmp_p
         for final, val in ((0.9, None), (0.2, 0.6), (0.8, 0.5)):
             row = rows.claim()
             assert row is not None
-            numbers = {"final": {"recall@1": final}, "val": val and {"recall@1": val}}
+            numbers = {
+                "final": {"recall@1": final, "num_classes": 659},
+                "val": val and {"recall@1": val, "num_classes": 9},
+            }
             rows.ended(row.hash, Outcome("done", metrics=numbers, seconds=1.0))
         overview = Overview(rows.rows(), 1)
-    assert overview.line() == "3 of 3 runs done; best so far run-1, Recall@1 0.600 on val classes"
+    assert overview.line() == "3 of 3 runs done; best so far run-1, Recall@1 0.600 among 9 val classes"
 
 
 def test_time_left_is_that_of_the_runs_that_are_done_shared_by_the_processes(tmp_path):
@@ -207,3 +214,17 @@ def test_time_left_is_that_of_the_runs_that_are_done_shared_by_the_processes(tmp
     assert Overview(found, 4).seconds_left() == 2 * 90
     assert Overview(found, 4).line().endswith("about 3 min left")
     assert Overview(found[2:], 4).seconds_left() is None
+
+
+def test_a_sweep_that_is_asked_to_stop_says_so_and_which_runs_are_at_work(tmp_path):
+    stop = threading.Event()
+    with Index(tmp_path) as rows:
+        rows.want(some(2))
+        overview = Overview(rows.rows(), 1, stop)
+        row = rows.claim()
+        assert row is not None
+        overview.begun(row)
+    assert overview.line() == "0 of 2 runs done"
+    assert overview.at_work() == ["run-0, 0 s"]
+    stop.set()
+    assert overview.line() == "0 of 2 runs done; stopping, once what runs is saved"
