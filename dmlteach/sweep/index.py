@@ -160,8 +160,8 @@ class Index:
             (state,) = rows.execute(
                 "UPDATE runs SET deaths = deaths + ?, state = CASE WHEN ? THEN "
                 "CASE WHEN deaths + 1 < ? THEN 'interrupted' ELSE 'failed' END ELSE ? END, error = ?, "
-                "metrics = ?, seconds = seconds + ?, peak_memory = COALESCE(?, peak_memory), host = COALESCE(?, host), driver = NULL "
-                "WHERE hash = ? RETURNING state",
+                "metrics = ?, seconds = seconds + ?, peak_memory = COALESCE(?, peak_memory), "
+                "host = COALESCE(?, host), driver = NULL WHERE hash = ? RETURNING state",
                 (
                     died, died, DEATHS, outcome.state, outcome.error,
                     outcome.metrics and json.dumps(outcome.metrics), outcome.seconds, outcome.peak_memory,
