@@ -8,7 +8,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from dmlteach.errors import DMLTeachError, need, unknown_name
-from dmlteach.options import value_of
+from dmlteach.options import check_seed, value_of
 from dmlteach.train.config import TrainConfig
 
 MOST = 100_000  # runs of a sweep
@@ -147,7 +147,10 @@ def _of_field(field: Field, value: Any) -> list[Any]:
     kinds = get_args(field.type) if get_origin(field.type) in (Union, UnionType) else (field.type,)
     if field.name == "seed":
         several = value if isinstance(value, list) else [value]
-        return [s for one in several for s in (seeds(one) if isinstance(one, str) else [one])]
+        found = [seed for one in several for seed in (seeds(one) if isinstance(one, str) else [one])]
+        for seed in found:
+            check_seed(seed)
+        return found
     if any(get_origin(kind) is tuple for kind in kinds):  # its commas are its own
         return value if isinstance(value, list) else [value]
 

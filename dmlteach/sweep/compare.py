@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +11,9 @@ import numpy as np
 from dmlteach.errors import DMLTeachError, counted, unknown_name
 from dmlteach.files import damaged, read_json
 from dmlteach.metrics import mean_and_interval
-from dmlteach.sweep.grid import ASIDE, short
+from dmlteach.sweep.grid import ASIDE, USUAL, short
 from dmlteach.sweep.index import FILE, Index
+from dmlteach.sweep.kept import check_metrics, check_options
 from dmlteach.train.config import TrainConfig
 from dmlteach.train.option import RECIPE
 
@@ -233,19 +234,16 @@ def _run(path: Path) -> Finished:
         )
     config = read_json(path / "config.json", RESUME)
     metrics = read_json(path / "metrics.json", RESUME)
-    if not isinstance(metrics, dict) or not isinstance(config, dict):
-        raise damaged(path / "metrics.json", "it holds no numbers of a run", RESUME)
-    if not metrics.get("final"):
+    if isinstance(metrics, dict) and not metrics.get("final"):
         raise DMLTeachError(f"the run in {path} has not come to an end; continue it with --resume.")
     try:
-        usual = {f.name: f.default for f in fields(TrainConfig)}
-        options = {k: v for k, v in config["config"].items() if v != {} and v != usual.get(k)}
+        given = config["config"]
+        options = check_options({name: value for name, value in given.items() if value != USUAL.get(name)})
         last = metrics["epochs"][-1].get("val") if metrics["epochs"] else None
-        return Finished(
-            path, options, {"final": metrics["final"], "untrained": metrics.get("untrained"), "val": last}
-        )
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise damaged(path / "metrics.json", f"{type(error).__name__}: {error}", RESUME) from error
+        kept = {"final": metrics["final"], "untrained": metrics.get("untrained"), "val": last}
+        return Finished(path, options, check_metrics(kept))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise damaged(path, f"its config.json or metrics.json: {error}", RESUME) from error
 
 
 def _told(options: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

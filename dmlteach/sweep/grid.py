@@ -20,7 +20,7 @@ from dmlteach.evaluation import recall
 from dmlteach.methods import ENSEMBLES, Group, Method
 from dmlteach.models import Model
 from dmlteach.objective import das
-from dmlteach.options import check_options, check_seed
+from dmlteach.options import check_options
 from dmlteach.sweep.choices import MOST, Choices, choices
 from dmlteach.train.config import FREE, TrainConfig
 from dmlteach.train.load import load
@@ -179,8 +179,6 @@ def _over_seeds(
     config = config_of(values)
     with _naming(config):
         recipe = checks.recipe(config)
-        for seed in seeds:
-            check_seed(seed)
     shown = [f"{key[-1]}={short(values[key])}" for key in several if values.get(key) is not None]
     name = re.sub(r"[^\w.+=-]", "_", "-".join([config.method, config.dataset, *shown]))[:LONGEST_NAME]
     own = _decisive(config, recipe)

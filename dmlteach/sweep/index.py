@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dmlteach.errors import DMLTeachError
-from dmlteach.files import Lock, is_free
+from dmlteach.files import Lock, damaged, is_free, is_number
 from dmlteach.sweep.grid import ASIDE, Planned, given_of
+from dmlteach.sweep.kept import check_metrics, check_options
 from dmlteach.sweep.one import Outcome
 from dmlteach.train.config import TrainConfig
 
@@ -21,6 +22,10 @@ FILE = "index.sqlite"
 VERSION = 1
 PATIENCE = 60.0  # seconds for which another driver may keep the file
 DEATHS = 3  # of its worker, after which a run has failed
+
+STATES = ("waiting", "running", "interrupted", "done", "failed")
+CURE = "Remove it and start the sweep again: runs that are finished are measured anew, and not trained."
+DAMAGE = ("malformed", "UTF-8", "no such", "corrupt")  # in what SQLite says where it calls the error another
 
 SCHEMA = """
 CREATE TABLE runs (
@@ -129,7 +134,7 @@ class Index:
         """All rows, in the order in which they were entered; after `want`, only those."""
         with self._in_one_sentence():
             found = self.connection.execute(f"SELECT {COLUMNS} FROM runs {self._only()} ORDER BY rowid")
-            return [_row(values) for values in found]
+            return [_row(values, self.file) for values in found]
 
     def claim(self) -> Row | None:
         """Take the next run that waits or was interrupted: nobody else gets it. None where none is left."""
@@ -143,7 +148,7 @@ class Index:
                 f"WHERE rowid = ({open_} ORDER BY rowid LIMIT 1) RETURNING {COLUMNS}",
                 (self.driver, platform.node()),
             ).fetchone()
-        return found and _row(found)
+        return found and _row(found, self.file)
 
     def ended(self, hash: str, outcome: Outcome) -> str:
         """Enter what has become of a run.
@@ -245,7 +250,7 @@ class Index:
     def _in_one_sentence(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where SQLite quotes what is damaged
             raise DMLTeachError(_sentence(self.file, error)) from error
 
 
@@ -263,18 +268,26 @@ def config_of(row: Row, now: TrainConfig | None, folder: Path) -> TrainConfig:
     return TrainConfig(**{k: v for k, v in row.config.items() if k in known} | aside | own)
 
 
-def _row(values: tuple) -> Row:
+def _row(values: tuple, file: Path) -> Row:
+    """A row as the file holds it, if that is one."""
     row = Row(*values)
-    return row._replace(config=json.loads(values[2]), metrics=values[6] and json.loads(values[6]))
+    try:
+        if row.state not in STATES or not (is_number(row.deaths) and is_number(row.seconds)):
+            raise ValueError("its state is none")
+        if not isinstance(row.folder, str) or Path(row.folder).name != row.folder:
+            raise ValueError("its folder is none")
+        metrics = None if values[6] is None else check_metrics(json.loads(values[6]))
+        if metrics is None and row.state == "done":
+            raise ValueError("it has no numbers")
+        return row._replace(config=check_options(json.loads(values[2])), metrics=metrics)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise damaged(file, f"the row of {row.hash!r}: {error}", CURE) from error
 
 
-def _sentence(file: Path, error: sqlite3.Error) -> str:
+def _sentence(file: Path, error: Exception) -> str:
     said = str(error)
     if "locked" in said or "busy" in said:
         return f"{file} was kept by another program for {PATIENCE:.0f} seconds; end that, and try again."
-    if isinstance(error, sqlite3.OperationalError) and "malformed" not in said:
+    if isinstance(error, sqlite3.OperationalError) and not any(word in said for word in DAMAGE):
         return f"{file} cannot be used ({said}); look whether its disk is full or not to be written in."
-    return (
-        f"{file} is damaged ({said}). Remove it and start the sweep again: runs that are finished are "
-        "measured anew, and not trained."
-    )
+    return str(damaged(file, said, CURE))

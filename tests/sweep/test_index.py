@@ -20,7 +20,8 @@ from dmlteach.sweep.one import Outcome
 from dmlteach.sweep.overview import Overview
 from dmlteach.train import TrainConfig
 
-DONE = {"untrained": {"recall@1": 0.2}, "val": None, "final": {"recall@1": 0.5, "num_classes": 659}}
+TEST = {"num_classes": 659, "num_queries": 13180}
+DONE = {"untrained": {"recall@1": 0.2, **TEST}, "val": None, "final": {"recall@1": 0.5, **TEST}}
 
 
 def some(count: int) -> list[Planned]:
@@ -194,8 +195,8 @@ def test_the_best_so_far_is_chosen_on_val_where_any_run_was_measured_there(tmp_p
             row = rows.claim()
             assert row is not None
             numbers = {
-                "final": {"recall@1": final, "num_classes": 659},
-                "val": val and {"recall@1": val, "num_classes": 9},
+                "final": {"recall@1": final, **TEST},
+                "val": val and {"recall@1": val, "num_classes": 9, "num_queries": 180},
             }
             rows.ended(row.hash, Outcome("done", metrics=numbers, seconds=1.0))
         overview = Overview(rows.rows(), 1)
