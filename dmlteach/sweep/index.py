@@ -79,7 +79,7 @@ class Index:
         if not make and not self.file.is_file():
             raise DMLTeachError(f"{folder} is no folder of a sweep: it has no {FILE}.")
         self.driver = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._lock = Lock(self._place(self.driver))
+        self._lock, self._wants = Lock(self._place(self.driver)), False
         if make:
             self._lock.take()
         try:
@@ -129,6 +129,7 @@ class Index:
                     "UPDATE runs SET state = 'interrupted', deaths = 0, error = NULL "
                     "WHERE state = 'failed' AND hash IN (SELECT hash FROM wanted)"
                 )
+        self._wants = True
 
     def rows(self) -> list[Row]:
         """All rows, in the order in which they were entered; after `want`, only those."""
@@ -213,8 +214,7 @@ class Index:
         return self.folder / "drivers" / driver
 
     def _only(self) -> str:
-        wanted = self.connection.execute("SELECT 1 FROM temp.sqlite_master WHERE name = 'wanted'").fetchone()
-        return "WHERE hash IN (SELECT hash FROM wanted)" if wanted else "WHERE 1"
+        return "WHERE hash IN (SELECT hash FROM wanted)" if self._wants else "WHERE 1"
 
     # ── the file ──────────────────────────────────────────────────────────────────────────────────────
 
