@@ -284,6 +284,20 @@ class Lock:
         self._file = None
 
 
+def is_free(folder: Path) -> bool:
+    """Whether no process works in a folder at this moment, as far as its lock tells.
+
+    Args:
+        folder: may be missing; it is not made.
+    """
+    if not folder.is_dir():
+        return True
+    lock = Lock(folder)
+    free = lock.take()
+    lock.release()
+    return free
+
+
 def try_lock(handle: int) -> bool:
     """Lock an open file without waiting; closing it, or the end of the process, frees it.
 

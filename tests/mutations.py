@@ -44,8 +44,15 @@ from dmlteach.device import choose_device
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
 from dmlteach.plots.curves import read_curve, training_curves
+from dmlteach.sweep import compare
+from dmlteach.sweep.choices import read_file
+from dmlteach.sweep.grid import plan
+from dmlteach.sweep.index import FILE, Index
+from dmlteach.sweep.one import Outcome
+from dmlteach.sweep.overview import Overview
 from dmlteach.train import Run, TrainConfig, checkpoint, fit
 from tests.data import miniatures
+from tests.sweep import runs
 
 CHECKOUT = Path(__file__).parent.parent
 MOST_BYTES = 2_000_000_000  # of private memory, the interpreter with torch included
@@ -157,7 +164,7 @@ def shuffle_lines(content: bytes, rng: Rng) -> bytes:
 def damage(path: Path, rng: Rng) -> None:
     """Damage a file once, or sometimes twice."""
     content = path.read_bytes()
-    is_text = path.suffix in (".txt", ".json", ".ipynb")
+    is_text = path.suffix in (".txt", ".json", ".ipynb", ".yaml")
     for _ in range(1 + int(rng.random() < 0.2)):
         if not content:
             break
@@ -472,6 +479,33 @@ def read_progress(folder: Path, path: Path) -> None:
         aside.unlink()
 
 
+def make_sweep(folder: Path) -> list[Path]:
+    """A file that asks for a sweep, its index, and a run beside it."""
+    (folder / "sweep.yaml").write_text("methods: [triplet, nca]\nseeds: 0-1\nloss_options: {}\ndas: false\n")
+    with Index(folder) as index:
+        index.want(plan(read_file(folder / "sweep.yaml")))
+        for _ in range(3):
+            row = index.claim()
+            assert row is not None
+            index.ended(row.hash, Outcome("done", None, runs.metrics_of(0.5, row.config.get("seed", 0))))
+    runs.a_run(folder / "run", 0.6)
+    return [folder / name for name in (FILE, FILE, "sweep.yaml", "run/metrics.json", "run/config.json")]
+
+
+def read_sweep(folder: Path, path: Path) -> None:
+    if path.suffix == ".yaml":
+        plan(read_file(path))
+        return
+    if path.name == FILE:
+        with Index(folder) as index:
+            Overview(index.rows(), 1).line()
+            index.release_abandoned()
+    found, _ = compare.read([folder, folder / "run"])
+    for table in compare.tables(found):
+        told = [compare.difference(one, table.settings[0]).in_words(table.measure) for one in table.settings]
+        assert table.title() and told and table.grid() is not False
+
+
 SOP = "Stanford_Online_Products"
 KINDS: dict[str, Kind] = {
     "images": Kind(make_images, read_image),
@@ -494,6 +528,7 @@ KINDS: dict[str, Kind] = {
     "metrics and settings of runs": Kind(make_run, read_run),
     "hashes and notebooks": Kind(make_course, read_course),
     "progress": Kind(make_progress, read_progress),
+    "sweeps": Kind(make_sweep, read_sweep),
 }
 SHARES = {
     "images": 5,

@@ -21,8 +21,8 @@ from dmlteach import models
 from dmlteach.cli import app
 
 COMMANDS = [
-    "train", "evaluate", "embed", "search", "export", "report", "figures", "methods", "doctor", "course",
-    "lab", "progress",
+    "train", "sweep", "compare", "evaluate", "embed", "search", "export", "report", "figures", "methods",
+    "doctor", "course", "lab", "progress",
 ]  # fmt: skip
 DATA_COMMANDS = ["data list", "data check", "data get"]
 SMALL = ["--dataset-option", "rotations=false", "--classes", "20", "--batch-size", "40", "--no-progress"]
@@ -70,7 +70,20 @@ def test_each_help_shows_an_example(command):
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "evaluate", "embed", "search", "export", "report", "course", "lab", "figures"]
+    "command",
+    [
+        "train",
+        "sweep",
+        "compare",
+        "evaluate",
+        "embed",
+        "search",
+        "export",
+        "report",
+        "course",
+        "lab",
+        "figures",
+    ],
 )
 def test_every_option_shows_its_default_or_is_repeatable_or_required(command):
     for block in run(command, "--help").output.partition("Options:")[2].split("\n  --")[1:]:
@@ -117,7 +130,8 @@ def test_train_has_every_field_of_the_configuration_with_the_same_default():
         else:
             assert field.default is not MISSING
             assert options[field.name].default == field.default, field.name
-    assert len(options) == len(fields(TrainConfig))
+    assert len(options) == len(fields(TrainConfig)) + 1
+    assert "seeds" in options  # which makes several configurations of one
 
 
 def test_values_of_options_arrive_as_numbers_truths_and_text():

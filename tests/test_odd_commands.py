@@ -18,6 +18,7 @@ from dmlteach import models
 from dmlteach.cli import app
 from dmlteach.course import execute
 from dmlteach.errors import DMLTeachError
+from tests.sweep.runs import QUICK, a_run, worker
 
 NUMBERS = ["-1", "0", "18446744073709551616", "nan", "inf", "", "two", "1e9", "1,2"]
 WORDS = ["", "sts", "none", "../..", "a" * 300, "é\u202eb", "-", "0"]
@@ -33,6 +34,11 @@ SMALL = {
         "--method triplet --sampler class_balanced --classes 8 --batch-size 16 --epochs 1 "
         "--batches-per-epoch 1 --dataset-option rotations=false --device cpu --no-progress --output run"
     ),
+    "sweep": (
+        "mine.yaml --sampler class_balanced --classes 8 --batch-size 16 --epochs 1 "
+        "--batches-per-epoch 1 --dataset-option rotations=false --device cpu --output run"
+    ),
+    "compare": "trained --output compared",
     "evaluate": "--checkpoint model.safetensors --classes 4 --device cpu",
     "embed": "--checkpoint model.safetensors --classes 4 --device cpu --output z.npz",
     "search": "images/a/0.png --gallery images --checkpoint model.safetensors --device cpu",
@@ -72,14 +78,20 @@ CHOSEN = [
     "train --output /dev/null", "train --output /proc/x", "train --device cuda:1",
     "evaluate --across sideways", "evaluate --backbone resnet18", "evaluate --recall-at 0",
     "evaluate --split val", "embed --images images", "embed --output z.txt", "search --k 0",
+    "sweep nowhere.yaml", "sweep junk.bin", "sweep --seeds 3-1", "sweep --methods sst,sts",
+    "sweep --learning-rate 1e-3,,3e-3", "sweep --loss-option margin=0.1,x", "sweep --dataset cub200",
+    "sweep --jobs 0", "train --seeds 3-1", "train --seeds 1 --seed 1", "compare images",
     "export --output model.txt", "data check omniglot --root images", "data get omniglot --root images",
     "lab 77", "figures nothing",
 ]  # fmt: skip
 DIVERGED = ("not finite", "the loss became")  # said after the first steps, so the run's folder is there
 
 
+COMMAND = typer.main.get_command(app)  # made once, and not for each of a thousand lines
+
+
 def commands() -> dict[str, typer.core.TyperCommand]:
-    top = dict(typer.main.get_command(app).commands)
+    top = dict(COMMAND.commands)
     inner = top.pop("data").commands
     return top | {f"data {name}": command for name, command in inner.items()}
 
@@ -121,11 +133,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             Image.fromarray(pixels).save(tmp_path / "images" / c / f"{i}.png")
     (tmp_path / "junk.bin").write_bytes(rng.bytes(1000))
     models.save(models.pretrained("untrained"), tmp_path / "model.safetensors")
+    (tmp_path / "mine.yaml").write_text("methods: triplet")
+    a_run(tmp_path / "trained", 0.5)
+    worker(tmp_path / "quick.py", monkeypatch, QUICK.format(log=str(tmp_path / "log")))
 
     def started(*_, **__):
         raise DMLTeachError("it would start now.")
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("typer.testing._get_command", lambda app: COMMAND)
     monkeypatch.setattr(execute, "execute", started)
     monkeypatch.setattr(execute, "execute_all", started)
     monkeypatch.setattr("dmlteach.data.download.fetch", started)

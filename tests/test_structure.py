@@ -27,12 +27,13 @@ LIBRARY: dict[str, set[str]] = {
     "evaluation": {"data", "models", "embeddings", "metrics"},
     "methods": {"data", "samplers", "losses", "objective", "models"},
 }
-BELOW_THE_SURFACE = GROUND | {*LIBRARY, "train"}
+BELOW_THE_SURFACE = GROUND | {*LIBRARY, "train", "sweep"}
 SURFACE = {"plots", "search", "export"}
 MAY_IMPORT = {
     **{room: GROUND for room in GROUND},
     **{room: GROUND | others for room, others in LIBRARY.items()},
     "train": GROUND | {*LIBRARY},
+    "sweep": GROUND | {*LIBRARY, "train"},
     **{room: BELOW_THE_SURFACE | SURFACE for room in SURFACE},
     "course": BELOW_THE_SURFACE | SURFACE,
     "doctor": set(),

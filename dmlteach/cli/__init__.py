@@ -5,12 +5,14 @@ from io import TextIOWrapper
 
 import typer
 
-from dmlteach.cli import course, data, doctor, networks, training
+from dmlteach.cli import course, data, doctor, networks, sweeps, training
 from dmlteach.cli.app import Commands
 
 # In the order in which `dmlteach --help` lists them.
 COMMANDS = (
     training.train,
+    sweeps.sweep,
+    sweeps.compare,
     networks.evaluate,
     networks.embed,
     networks.search,

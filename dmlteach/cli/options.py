@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import wraps
 from types import NoneType, UnionType
@@ -73,26 +73,80 @@ def configured_by(kind: type) -> Callable[[Callable], Callable]:
         @wraps(function)
         def command(**given: Any) -> Any:
             values = {
-                field.name: pairs(given[name]) if _is_repeated(field) else given[name]
+                field.name: pairs(given.pop(name)) if _is_repeated(field) else given.pop(name)
                 for name, field in options.items()
             }
-            return function(kind(**values))
+            return function(kind(**values), **given)
 
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return command
+        return _with_parameters(command, [*parameters, *_beside(function)])
 
     return command_of
 
 
-def _shown(field: Field, names: Collection[str], of: str = "") -> Any:
-    """The option of a field: what the field says, with the names of other options as a shell has them."""
+def swept_over(choices: Mapping[str, Field]) -> Callable[[Callable], Callable]:
+    """Make a command of a function that takes the values to run through: an option for each of the fields.
+
+    Args:
+        choices: fields of a configuration, as `configured_by` takes them, by the name of the option; what is
+            given arrives by these names as text, and NAME=VALUE,VALUE as such by name.
+    """
+
+    def command_of(function: Callable) -> Callable:
+        options = {name.removesuffix("s") if _is_repeated(f) else name: name for name, f in choices.items()}
+        names = {field.name: name for name, field in choices.items()}
+        parameters = []
+        for name, written in options.items():
+            field, repeated = choices[written], _is_repeated(choices[written])
+            kind = list[str] if repeated else str | None
+            shown = Annotated[kind, _shown(field, names, several=True)]  # type: ignore[valid-type]
+            default: Any = [] if repeated else None
+            parameters.append(
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=shown)
+            )
+
+        @wraps(function)
+        def command(**given: Any) -> Any:
+            texts = {written: given.pop(name) for name, written in options.items()}
+            asked = {
+                written: dict(pair(one, "options", "num_targets=3,5") for one in text)
+                if isinstance(text, list)
+                else text
+                for written, text in texts.items()
+                if text
+            }
+            return function(asked, **given)
+
+        return _with_parameters(command, [*_beside(function), *parameters])
+
+    return command_of
+
+
+def _beside(function: Callable) -> list[inspect.Parameter]:
+    """Options of its own that the function of a command takes beside its first argument."""
+    _, *own = inspect.signature(function).parameters.values()
+    return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+
+
+def _with_parameters(command: Callable, parameters: list[inspect.Parameter]) -> Callable:
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _shown(field: Field, names: Collection[str], of: str = "", several: bool = False) -> Any:
+    """The option of a field: what the field says, with the names of other options as a shell has them.
+
+    With `several`, it takes values with commas between them.
+    """
     said = about(field)
     help = re.sub("`(\\w+)`", lambda m: _in_a_shell(m[1]) if m[1] in names else m[0], said.help)
     if of:
         help = f"Of {_in_a_shell(of)}: {help[0].lower()}{help[1:]}"
     if _is_repeated(field):
         return option(f"{help.rstrip('.')}; repeatable.", said.metavar, False)
+    if several:
+        default = said.unset if field.default is None else str(field.default).lower()
+        return option(help, f"{said.metavar or 'true,false'}", default)
     return option(help, said.metavar, said.unset if field.default is None else True)
 
 

@@ -1,25 +1,40 @@
 """Commands of training: train, and the methods there are."""
 
 import os
+from typing import Annotated
 
 import typer
 
-from dmlteach.cli.options import configured_by
+from dmlteach.cli.options import configured_by, option
+from dmlteach.cli.sweeps import train_over_seeds
 from dmlteach.cli.tables import print_metrics, print_table
 from dmlteach.train.config import TrainConfig
 
 
 @configured_by(TrainConfig)
-def train(config: TrainConfig) -> None:
+def train(
+    config: TrainConfig,
+    seeds: Annotated[
+        str | None,
+        option(
+            "A run for each of these seeds, then their mean: a short `dmlteach sweep`.",
+            "SEEDS",
+            "one run, with --seed",
+        ),
+    ] = None,
+) -> None:
     """Train a model and write a run folder: config, metrics, weights, checkpoint and curve.
 
     \b
     Example:
         dmlteach train --method semihard --classes 200 --epochs 2
         dmlteach train --method sst --dataset omniglot --seed 0 --max-minutes 30
+        dmlteach train --method sst --seeds 0-4 --epochs 2
         dmlteach train --dataset cub200 --root ~/data/cub --backbone timm/tf_efficientnet_lite0 \\
             --weights tf_efficientnet_lite0.safetensors --image-size 128 --precision bf16
     """
+    if seeds is not None:
+        return train_over_seeds(config, seeds)
     from dmlteach.train import fit
 
     result = fit(config)
