@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from dmlteach import losses, models
+from dmlteach import foreign, losses, models
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluation import recall
 from dmlteach.methods import ENSEMBLES, Group, Method
@@ -23,6 +23,7 @@ from dmlteach.objective import das
 from dmlteach.options import check_options
 from dmlteach.sweep.choices import MOST, Choices, choices
 from dmlteach.train.config import FREE, TrainConfig
+from dmlteach.train.given import sources
 from dmlteach.train.load import load
 from dmlteach.train.optim import Schedule
 from dmlteach.train.recipe import check_values, resolve
@@ -140,6 +141,10 @@ def _decisive(config: TrainConfig, recipe: Method) -> dict[str, Any]:
     if config.recall_at is not None:  # "1,2" and (1, 2) are the same
         own["recall_at"] = recall.parse(config.recall_at)
     own |= {"paper": None, "checkpoint": _content(config.checkpoint), "weights": _content(config.weights)}
+    for part, source in sources(config).items():  # wherever the file lies, its content decides
+        own |= {f"source of the {part}": source["sha256"]}
+        if part in own:
+            own[part] = foreign.called(source["name"])
     return {name: _plain(value) for name, value in own.items() if value}
 
 

@@ -118,3 +118,14 @@ def test_a_run_that_could_not_begin_is_named_before_any_has_begun(table, said):
     with pytest.raises(DMLTeachError, match=said) as error:
         plan([table])
     assert "\n" not in str(error.value)
+
+
+def test_a_loss_of_ones_own_is_told_apart_by_what_its_file_holds_wherever_it_lies(tmp_path):
+    code = "def mine(embeddings, labels):\n    return embeddings.square().sum()\n"
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(code)
+    first = hash_with(loss=f"{tmp_path / 'a' / 'mine.py'}:mine")
+    assert hash_with(loss=f"{tmp_path / 'b' / 'mine.py'}:mine") == first
+    (tmp_path / "a" / "mine.py").write_text(code.replace("square", "abs"))
+    assert hash_with(loss=f"{tmp_path / 'a' / 'mine.py'}:mine") != first

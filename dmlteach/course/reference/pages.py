@@ -12,7 +12,7 @@ FLOW = {
     "From images to a trained network": (
         "data", "samplers", "models", "losses", "objective", "methods", "train",
     ),
-    "What it is worth": ("embeddings", "evaluation", "metrics"),
+    "What it is worth": ("embeddings", "evaluation", "metrics", "sweep"),
     "A trained network at work": ("search", "export", "plots"),
 }  # fmt: skip
 GROUND = "What all of it stands on"
