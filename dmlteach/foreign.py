@@ -83,7 +83,15 @@ def find(name: str, what: str) -> Any:
         raise DMLTeachError(f"{name} is a file: say which {what} in it, {name}:NAME.")
     module = _of_file(place, what) if place.endswith(".py") else _of_package(place, name)
     if not hasattr(module, attribute):
-        own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        own = [
+            key
+            for key, value in vars(module).items()
+            if callable(value)
+            and not key.startswith("_")
+            and getattr(value, "__module__", None) == module.__name__
+        ]
+        if not own:
+            raise DMLTeachError(f"{place} holds no class or function of its own, so no {what} {attribute!r}.")
         raise unknown_name(f"{what} in {place}", attribute, own)
     found = getattr(module, attribute)
     if not callable(found):
@@ -118,10 +126,16 @@ def failed(sentence: str, error: Exception) -> DMLTeachError:
         sentence: its beginning, e.g. "mine.py:MyLoss fails".
         error: what was raised.
     """
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    package = Path(__file__).parent  # the line to mend is not one of ours
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not Path(frame.filename).is_relative_to(package)
+    ]
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     reason = (str(error).strip().splitlines() or [""])[0].rstrip(".")
-    return DMLTeachError(f"{sentence}: {type(error).__name__}: {reason}{where}.")
+    said = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    return DMLTeachError(f"{sentence}: {said}{where}.")
 
 
 def sources(parts: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -187,6 +201,11 @@ def _of_file(place: str, what: str) -> ModuleType:
             exec(compile(content, str(path), "exec"), vars(module))
     except SyntaxError as error:
         raise DMLTeachError(f"{place}, line {error.lineno}: {error.msg}.") from None
+    except SystemExit:
+        raise DMLTeachError(
+            f"{place} ends the program when it is imported; what it does as a program belongs under "
+            "if __name__ == '__main__':"
+        ) from None
     except Exception as error:
         raise failed(f"{place} fails when it is imported", error) from error
     _FILES[path] = digest, module

@@ -1,7 +1,8 @@
 """The few signatures that hold every method: what samplers, losses and the trainer say to each other."""
 
+import json
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -101,7 +102,7 @@ class Sampler:
         if self.needs_space and space is None:
             raise DMLTeachError(self._how_to_plan())
         rng = np.random.default_rng([self.seed, epoch])
-        rows, chosen, report = self._compose(rng, space, last_loss)
+        rows, chosen, report = _checked_plan(self._compose(rng, space, last_loss), self)
         tuples: Sequence[Tuples | None] = chosen or [None] * len(rows)
         self._batches = [
             Batch(r, derive_seed(self.seed, epoch, step), t)
@@ -171,6 +172,33 @@ class Sampler:
             Batch(rows.tolist(), seed, Tuples(t, p) if t is not None or p is not None else None)
             for rows, seed, t, p in parts
         ]
+
+
+def _checked_plan(made: Any, sampler: Sampler) -> tuple[list, list | None, dict]:
+    """What a sampler composed, which may be somebody's own: batches of images that there are, and a report.
+
+    Raises:
+        DMLTeachError: something else.
+    """
+
+    def wrong(what: str) -> DMLTeachError:
+        return DMLTeachError(f"the {type(sampler).__name__} sampler {what}; see Sampler._compose.")
+
+    if not (isinstance(made, tuple) and len(made) == 3):
+        raise wrong("must compose three things: batches, their tuples or None, and a report")
+    rows, chosen, report = made
+    if not (isinstance(rows, list | tuple) and (not chosen or len(chosen) == len(rows))):
+        raise wrong("must give its batches as a list, and tuples for each or None")
+    for batch in map(np.asarray, rows):
+        if batch.ndim != 1 or not len(batch) or batch.dtype.kind not in "iu":
+            raise wrong("must give each batch as whole numbers, the rows of its images, at least one")
+        if batch.min() < 0 or batch.max() >= len(sampler.labels):
+            raise wrong(f"chose an image that is not there: rows go from 0 to {len(sampler.labels) - 1}")
+    try:
+        json.dumps(report)
+    except (TypeError, ValueError):
+        raise wrong("must report plain numbers, texts and lists") from None
+    return list(rows), chosen, report
 
 
 def _fits(rows: Tensor, targets: Tensor | None, triplets: Tensor | None, num_images: int) -> bool:

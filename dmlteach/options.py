@@ -18,6 +18,7 @@ WORDS: dict[Any, str] = {
     bool: "true or false",
     str: "a text",
     NoneType: "none",
+    dict: "names with their values",
 }
 
 

@@ -227,12 +227,16 @@ def _trained_or_backbone(
 ) -> "Model":
     from dmlteach import foreign, models
 
-    if checkpoint is not None and backbone is not None and foreign.is_foreign(backbone):
-        return models.load(checkpoint, backbone)
-    if (checkpoint is None) == (backbone is None):
+    if checkpoint is None and backbone is None:
         raise DMLTeachError("name the network: give either --checkpoint PATH or --backbone NAME.")
     if checkpoint is not None:
-        return models.load(checkpoint)
+        own = backbone if foreign.is_foreign(backbone) else None
+        if backbone is not None and own is None:
+            raise DMLTeachError(f"{checkpoint} decides which network it is: leave out --backbone {backbone}.")
+        for option, given in (("--weights", weights), ("--image-size", image_size)):
+            if given is not None:
+                raise DMLTeachError(f"{option} is of --backbone; {checkpoint} brings its own: leave it out.")
+        return models.load(checkpoint, own)
     if weights in (None, "cached"):
         weights = models.usual_weights(str(backbone))
     # scaled to length 1: without training, directions tell more than lengths

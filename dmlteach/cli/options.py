@@ -189,7 +189,13 @@ DatasetOption = Annotated[list[str], of_training("dataset_options")]
 Split = Annotated[str, option("train, test, fit, val, query or gallery.", "NAME")]
 Trained = Annotated[str | None, option("Run folder or model file.", "PATH", "none")]
 Backbone = Annotated[
-    str | None, option("Instead of a checkpoint: this network's own features.", "NAME", "none")
+    str | None,
+    option(
+        "Instead of a checkpoint: this network's own features. Beside one: the source of a network of your "
+        "own, FILE.py:NAME.",
+        "NAME",
+        "none",
+    ),
 ]
 BackboneWeights = Annotated[str | None, of_training("weights", of="backbone")]
 BackboneSize = Annotated[int | None, of_training("image_size", of="backbone")]

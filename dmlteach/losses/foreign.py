@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dmlteach import foreign
+from dmlteach.distances import normalize
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Loss, Tuples
 from dmlteach.options import one_of
@@ -27,6 +28,7 @@ class Foreign(Loss):
 
     Args:
         function: the loss; a module's parameters are learned with the network's.
+        name: to call it by where it fails.
         takes_tuples: it also takes pytorch-metric-learning's `indices_tuple`, which is then what the miner
             chooses, or else the triplets of the sampler.
         miner: `miner(embeddings, labels)` chooses tuples in every batch.
@@ -36,14 +38,25 @@ class Foreign(Loss):
     """
 
     def __init__(
-        self, function: Callable[..., Tensor], takes_tuples: bool = False, miner: Callable | None = None
+        self,
+        function: Callable[..., Tensor],
+        name: str,
+        takes_tuples: bool = False,
+        miner: Callable | None = None,
     ):
         super().__init__()
-        self.function, self.takes_tuples, self.miner = function, takes_tuples, miner
+        self.function, self.name, self.takes_tuples, self.miner = function, name, takes_tuples, miner
 
     def forward(self, embeddings, labels, *, tuples=None, reference=None, generator=None) -> Tensor:
-        with _global_draws_by(generator):
-            return self.function(embeddings, labels, **self._chosen(embeddings, labels, tuples))
+        try:
+            with _global_draws_by(generator):
+                value = self.function(embeddings, labels, **self._chosen(embeddings, labels, tuples))
+        except DMLTeachError:
+            raise
+        except Exception as error:
+            batch = f"a batch of {len(labels)} embeddings"
+            raise foreign.failed(f"{self.name} fails on {batch}", error) from error
+        return _one_number(value, embeddings, self.name)
 
     def _chosen(self, embeddings: Tensor, labels: Tensor, tuples: Tuples | None) -> dict[str, Any]:
         if self.miner is not None:
@@ -88,7 +101,8 @@ class Maker:
                 for n, kind in zip(_OF_A_MINER, kinds, strict=True)
             ]
             rest = [p for p in known if p.kind == p.VAR_KEYWORD]
-            known = [*(p for p in known if p not in rest), *miner, *rest]
+            own = {p.name for p in known}
+            known = [*(p for p in known if p not in rest), *(p for p in miner if p.name not in own), *rest]
         return inspect.Signature(known)
 
     def __call__(
@@ -97,10 +111,16 @@ class Maker:
         make = self.found if isinstance(self.found, type) else partial(partial, self.found)
         chooses = None
         if miner is not None:
+            if not foreign.is_foreign(miner):
+                raise DMLTeachError(
+                    f"a miner is named by its source, package.module:NAME or FILE.py:NAME, not {miner!r}."
+                )
             chooses = foreign.made(miner, foreign.find(miner, "miner"), **(miner_options or {}))
         elif miner_options:
             raise DMLTeachError(f"miner_options={miner_options} were given without a miner.")
-        return Foreign(make(**options), self.takes_tuples, chooses)
+        loss = Foreign(make(**options), self.name, self.takes_tuples, chooses)
+        loss.geometry, loss.compares, loss.uses = self.geometry, self.compares, self.uses
+        return loss
 
 
 def as_loss(found: Any, name: str) -> "type[Loss] | Loss | Maker":
@@ -137,7 +157,7 @@ def as_loss(found: Any, name: str) -> "type[Loss] | Loss | Maker":
     )
     if not foreign.is_object(name):
         return maker
-    loss = Foreign(found, tuples)
+    loss = Foreign(found, name, tuples)
     loss.geometry, loss.compares, loss.uses = maker.geometry, maker.compares, maker.uses
     return loss
 
@@ -153,26 +173,47 @@ def check(loss: Loss, name: str, num_classes: int, embedding_dim: int, device: t
         device: where it trains.
 
     Raises:
-        DMLTeachError: it fails, or what it gives cannot be minimised.
+        DMLTeachError: it fails, or what it gives cannot be minimized.
     """
     if loss.needs_space:
         return
     draw = torch.randn(TRIED, embedding_dim, generator=torch.Generator().manual_seed(0))
+    draw = normalize(draw) if loss.geometry == "sphere" else draw
     embeddings = draw.to(device).requires_grad_()
     labels = torch.arange(TRIED, device=device) % min(4, num_classes)
     try:
         with torch.random.fork_rng(devices=[]):
             value = deepcopy(loss)(embeddings, labels, generator=torch.Generator(device).manual_seed(0))
+    except DMLTeachError:
+        raise
     except Exception as error:
         raise foreign.failed(f"{name} fails on a batch of {TRIED} embeddings", error) from error
-    if not isinstance(value, Tensor) or value.ndim:
-        shape = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise DMLTeachError(f"{name} gives {shape}, where a loss gives one number, a tensor of shape ().")
-    if not value.requires_grad:
-        raise DMLTeachError(
-            f"{name} gives a number without a gradient: compute it from the embeddings with torch, without "
-            "detach(), item() or NumPy."
+    _one_number(value, embeddings, name)
+
+
+def _one_number(value: Any, embeddings: Tensor, name: str) -> Tensor:
+    """What a loss gave, if it can be minimized; a 0 that depends on nothing has the gradient 0."""
+    if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
+        shape = (
+            f"a tensor {tuple(value.shape)} of {value.dtype}"
+            if isinstance(value, Tensor)
+            else f"a {type(value).__name__}"
         )
+        raise DMLTeachError(
+            f"{name} gives {shape}, where a loss gives one real number, a tensor of shape ()."
+        )
+    if value.device.type != embeddings.device.type:
+        raise DMLTeachError(
+            f"{name} gives a number on {value.device}, and the embeddings are on {embeddings.device}."
+        )
+    if value.requires_grad or not embeddings.requires_grad:
+        return value
+    if value.item() == 0:  # as where no pair of a batch is beyond a margin
+        return 0 * embeddings.sum()
+    raise DMLTeachError(
+        f"{name} gives a number without a gradient: compute it from the embeddings with torch, without "
+        "detach(), item() or NumPy."
+    )
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

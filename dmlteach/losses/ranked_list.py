@@ -59,13 +59,24 @@ def ranked_list_loss(
         Scalar; a differentiable 0 if no pair is beyond its bound.
 
     Raises:
-        DMLTeachError: shapes or dtypes do not fit.
+        DMLTeachError: shapes or dtypes do not fit, or an option is out of its range.
     """
+    _check(alpha, margin, temperature, lambda_)
     excess, positives, negatives = violations(embeddings, labels, alpha, margin)
     shares = as_numbers(positives, excess)
     shares = shares / shares.sum(1, keepdim=True).clamp_min(1)
     weights = sunk(temperature * excess.detach(), negatives).softmax(1) * as_numbers(negatives, excess)
     return (((1 - lambda_) * shares + lambda_ * weights) * excess).sum(1).mean()
+
+
+def _check(alpha: float, margin: float, temperature: float, lambda_: float) -> None:
+    if not 0 <= margin <= alpha:
+        raise DMLTeachError(
+            f"margin must be from 0 to alpha = {alpha}, not {margin}: "
+            "positives should lie within their difference."
+        )
+    at_least("temperature", temperature, 0)
+    between("lambda_", lambda_, 0, 1)
 
 
 class RankedList(Loss):
@@ -77,13 +88,7 @@ class RankedList(Loss):
         self, alpha: float = 1.2, margin: float = 0.4, temperature: float = 10.0, lambda_: float = 0.5
     ):
         super().__init__()
-        if not 0 <= margin <= alpha:
-            raise DMLTeachError(
-                f"margin must be from 0 to alpha = {alpha}, not {margin}: "
-                "positives should lie within their difference."
-            )
-        at_least("temperature", temperature, 0)
-        between("lambda_", lambda_, 0, 1)
+        _check(alpha, margin, temperature, lambda_)
         self.alpha = alpha
         self.margin = margin
         self.temperature = temperature

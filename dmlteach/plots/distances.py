@@ -22,9 +22,8 @@ def distance_histogram(found: Mapping[str, PairDistances]) -> Picture:
     """
     figure = Picture(4.2 * len(found), 3.0)
     parts = []
-    for axes, (name, distances) in zip(
-        figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True
-    ):
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for axes, (name, distances) in zip(panels, found.items(), strict=True):
         kinds = {"same class": distances.same, "other classes": distances.other}
         data = {
             "distance": [value for values in kinds.values() for value in values.tolist()],
@@ -32,7 +31,7 @@ def distance_histogram(found: Mapping[str, PairDistances]) -> Picture:
         }
         seaborn.histplot(
             data, x="distance", hue="to an image of", palette=[POSITIVE, NEGATIVE], element="step", bins=50,
-            stat="density", common_norm=False, alpha=0.3, linewidth=1.4, ax=axes,
+            stat="density", common_norm=False, alpha=0.3, linewidth=1.4, legend=axes is panels[0], ax=axes,
         )  # fmt: skip
         axes.set(title=name, ylabel="", yticks=[])
         axes.set_xlim(left=0)

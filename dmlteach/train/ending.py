@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dmlteach import foreign
 from dmlteach.errors import counted
 from dmlteach.methods import Method
 from dmlteach.models import Model
@@ -70,6 +71,8 @@ def no_triplet_left(recipe: Method, epochs: int) -> str:
     """
     after = f"after {counted(epochs, 'epoch')}" if epochs else "before the first step"
     size = recipe.batch_size
+    if foreign.is_foreign(recipe.sampler):
+        return f"{after} the sampler {recipe.sampler} gave no batch."
     return (
         f"{after} no batch of the {recipe.sampler} sampler held a triplet: in each neighbourhood of "
         f"about {size} images all are of one class, or no two are. A --batch-size above {size} or "

@@ -26,6 +26,8 @@ def named(config: TrainConfig, loss: Any = None, sampler: Any = None) -> Iterato
     """
     objects = {part: given for part, given in zip(PARTS, (loss, sampler), strict=True) if given is not None}
     for part, given in objects.items():
+        if isinstance(given, str):
+            raise DMLTeachError(f"{part}= takes an object; a name goes into TrainConfig({part}={given!r}).")
         if isinstance(given, type):
             raise DMLTeachError(f"{part}={given.__name__} is a class: give an object, {given.__name__}(…).")
         for option in (part, f"{part}_options"):

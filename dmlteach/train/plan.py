@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dmlteach import models
+from dmlteach import foreign, models
 from dmlteach.embeddings import embed
+from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
 from dmlteach.train.build import Parts
 
@@ -67,7 +68,13 @@ def plan(parts: Parts, epoch: int, last_loss: float | None) -> dict[str, Any]:
     sampler, world, report = parts.sampler, parts.world, {}
     space = _space(parts, epoch)
     if world.is_main:
-        report = sampler.plan(epoch, space, last_loss)
+        try:
+            report = sampler.plan(epoch, space, last_loss)
+        except Exception as error:
+            if isinstance(error, DMLTeachError) or not foreign.is_foreign(parts.recipe.sampler):
+                raise
+            what = f"the sampler {parts.recipe.sampler} fails as it plans epoch {epoch + 1}"
+            raise foreign.failed(what, error) from error
     if world.size > 1:
         sampler.load_state_dict(world.share(sampler.state_dict()))
     parts.objective.loss.plan(epoch, space)

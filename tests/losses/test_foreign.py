@@ -8,6 +8,7 @@ import torch
 from dmlteach import losses
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Tuples
+from dmlteach.losses import foreign as foreign_losses
 from tests.losses.cases import DIM, create
 from tests.losses.test_peer import CLASSES, assert_equal, batch
 
@@ -125,3 +126,18 @@ def test_where_the_peer_is_not_installed_a_sentence_says_how_to_get_it(monkeypat
         r"Loss: install its package \(pip install pytorch-metric-learning\), or give the path of a file",
     ):
         losses.create(f"{PEER}.losses:CircleLoss")
+
+
+def test_a_loss_with_a_miner_of_its_own_and_a_miner_without_a_source_are_told():
+    with pytest.raises(DMLTeachError, match="needs loss"):  # it wraps another loss
+        losses.create(f"{PEER}.losses:CrossBatchMemory")
+    with pytest.raises(DMLTeachError, match="named by its source, package.module:NAME or FILE.py:NAME, not"):
+        losses.create(f"{PEER}.losses:MultiSimilarityLoss", miner="TripletMarginMiner")
+
+
+def test_a_loss_on_the_sphere_is_tried_on_the_sphere(tmp_path):
+    source = "geometry = 'sphere'\n\nclass Unit:\n    geometry = 'sphere'\n\n    def __call__(self, z, y):\n"
+    source += "        assert ((z.norm(dim=1) - 1).abs() < 1e-5).all()\n        return z.sum()\n"
+    (tmp_path / "unit.py").write_text(source)
+    name = f"{tmp_path}/unit.py:Unit"
+    foreign_losses.check(losses.create(name), name, 4, DIM, torch.device("cpu"))

@@ -14,8 +14,10 @@ def test_a_panel_a_network_with_two_distributions_of_area_one():
     }
     figure = distance_histogram(found)
     assert [axes.get_title() for axes in figure.axes] == ["untrained", "sst"]
+    first, second = figure.axes
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["same class", "other classes"]
+    assert second.get_legend() is None
     for axes in figure.axes:
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["same class", "other classes"]
         for polygon in axes.collections:
             x, y = polygon.get_paths()[0].vertices.T
             area = abs(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2

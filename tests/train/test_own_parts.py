@@ -264,8 +264,11 @@ def test_what_objects_cannot_do_is_one_sentence(tmp_path):
 
 WRONG = {
     "def f(z): return z.sum()": ("loss", "f", "is no loss: it must be a subclass of"),
-    "def f(z, y): return z": ("loss", "f", r"gives a tensor \(16, 16\), where a loss gives one number"),
-    "def f(z, y): return 0.5": ("loss", "f", "gives float, where a loss gives one number"),
+    "def f(z, y): return z": ("loss", "f", r"gives a tensor \(16, 16\) of .*, where a loss gives one real"),
+    "def f(z, y): return 0.5": ("loss", "f", "gives a float, where a loss gives one real number"),
+    "def f(z, y): return z.sum() * 1j": ("loss", "f", r"gives a tensor \(\) of torch.complex64, where"),
+    "raise SystemExit(3)": ("loss", "f", "ends the program when it is imported; what it does as a program"),
+    "import torch": ("loss", "f", "holds no class or function of its own, so no loss 'f'"),
     "def f(z, y): return z.detach().sum()": ("loss", "f", "gives a number without a gradient: compute it"),
     "def f(z, y):\n    return z.some()": (
         "loss", "f", r"fails on a batch of 16 embeddings: AttributeError: .*'some' \(wrong\.py, line 2\)"
@@ -300,6 +303,62 @@ def test_what_is_wrong_with_a_part_is_one_sentence_and_nothing_is_written(tmp_pa
         fit(tiny(tmp_path, **SHORT, **{part: f"{tmp_path}/wrong.py:{name}"}))
     assert "\n" not in str(told.value)
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())
+
+
+LATER = {  # a loss that is as it should be on the first batch
+    "if n > 2: raise ValueError('odd')": r"fails on a batch of \d+ embeddings: ValueError: odd \(late\.py, line",
+    "if n > 2: return z": r"gives a tensor \(\d+, \d+\) of torch.float32, where a loss gives one real",
+    "if n > 2: return z.detach().sum()": "gives a number without a gradient",
+}
+
+
+@pytest.mark.parametrize(("line", "message"), LATER.items())
+def test_a_loss_that_fails_while_it_trains_is_one_sentence_that_names_it(tmp_path, line, message):
+    source = f"n = 0\n\ndef f(z, y):\n    global n\n    n += 1\n    {line}\n    return z.square().sum()\n"
+    (tmp_path / "late.py").write_text(source)
+    with pytest.raises(DMLTeachError, match=rf"late\.py:f {message}"):
+        fit(tiny(tmp_path, **SHORT, loss=f"{tmp_path}/late.py:f"))
+
+
+def test_a_zero_that_depends_on_nothing_has_the_gradient_zero(tmp_path):
+    """As of a hinge that no pair of a batch opens."""
+    (tmp_path / "zero.py").write_text("import torch\n\ndef f(z, y):\n    return torch.zeros(())\n")
+    before = []
+    options = {**SHORT, "loss": f"{tmp_path}/zero.py:f", "weight_decay": 0.0}
+    ended = fit(tiny(tmp_path, **options), after_epoch=lambda run: before.append(
+        {name: value.detach().clone() for name, value in run.model.named_parameters()}
+    ))  # fmt: skip
+    assert all(value.equal(before[0][name]) for name, value in ended.model.named_parameters())
+
+
+PLANS = {
+    "raise KeyError('rows')": "fails as it plans epoch 1: KeyError",
+    "return [[0, 1]], None": "must compose three things",
+    "return None": "must compose three things",
+    "return ([0, 1] for _ in range(2)), None, {}": "must give its batches as a list",
+    "return [[0, 10**7]], None, {}": "chose an image that is not there: rows go from 0 to",
+    "return [[-1, 0]], None, {}": "chose an image that is not there",
+    "return [[]], None, {}": "must give each batch as whole numbers, .* at least one",
+    "return [[0.5, 1.5]], None, {}": "must give each batch as whole numbers",
+    "return [[0, 1]], None, {'x': self}": "must report plain numbers",
+}
+
+
+@pytest.mark.parametrize(("line", "message"), PLANS.items())
+def test_what_a_sampler_of_ones_own_plans_is_looked_at(tmp_path, line, message):
+    source = "from dmlteach.interfaces import Sampler\n\nclass S(Sampler):\n"
+    source += f"    def _compose(self, rng, space, last_loss):\n        {line}\n"
+    (tmp_path / "plans.py").write_text(source)
+    with pytest.raises(DMLTeachError, match=message):
+        fit(tiny(tmp_path, **SHORT, sampler=f"{tmp_path}/plans.py:S"))
+
+
+def test_a_sampler_of_ones_own_that_gives_no_batch_is_told_as_that(tmp_path):
+    source = "from dmlteach.interfaces import Sampler\n\nclass S(Sampler):\n"
+    source += "    def _compose(self, rng, space, last_loss):\n        return [], None, {}\n"
+    (tmp_path / "none.py").write_text(source)
+    ended = fit(tiny(tmp_path, **SHORT, sampler=f"{tmp_path}/none.py:S")).metrics["final"]["ended"]
+    assert ended.endswith("none.py:S gave no batch.")
 
 
 def test_options_are_checked_by_the_signature(tmp_path):

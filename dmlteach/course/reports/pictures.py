@@ -198,8 +198,9 @@ def distances(rows: Sequence[Row], test: TestSet, seed: int) -> list[Text | Pict
     beside = f" ({', '.join(others)})" if others else ""
     count = len(next(iter(found.values())).same)
     said = (
-        f"From {count:,} images drawn at random: the distance to a random image of the same class, and to "
-        "one of another. The image of another class is the nearer one in "
+        f"{count:,} times an image is drawn at random (again and again, if there are fewer): its distance to "
+        "a random image of the same class, and to one of another. The image of another class is the nearer "
+        "one in "
         f"{first}{beside}; it would be 50.0 % by chance. Each network has a unit of its own."
     )
     return [Text(said), distance_histogram(found)]
