@@ -48,7 +48,7 @@ from dmlteach.sweep import compare
 from dmlteach.sweep.choices import read_file
 from dmlteach.sweep.grid import plan
 from dmlteach.sweep.index import FILE, Index
-from dmlteach.sweep.one import Outcome
+from dmlteach.sweep.one import Outcome, peak_memory
 from dmlteach.sweep.overview import Overview
 from dmlteach.train import Run, TrainConfig, checkpoint, fit
 from tests.data import miniatures
@@ -562,8 +562,8 @@ def run_kind(name: str, seed: int, numbers: Iterator[int] | range, home: Path) -
         started = time.process_time()
         counts[one_case(kind, name, seed, number, work, path)] += 1
         slowest = max(slowest, time.process_time() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"kind": name, **counts, "slowest": round(slowest, 2), "peak_gb": round(peak / 1e6, 2)}
+    peak = peak_memory() or 0  # not getrusage's, which begins with what the process that started this one had
+    return {"kind": name, **counts, "slowest": round(slowest, 2), "peak_gb": round(peak / 1e9, 2)}
 
 
 def hurt(path: Path, rng: Rng) -> None:

@@ -109,7 +109,7 @@ def definition(node: Definition, home: str, name: str, lines: list[str]) -> Entr
     fields = [n for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
     arguments, shown = _arguments(constructor.args) if constructor else _fields(fields)
     entry = Entry(name, home, "class", f"({shown})", parse(text, name, arguments), arguments)
-    about = [(ast.unparse(one.target), _comment(lines, one)) for one in fields]
+    about = [(ast.unparse(one.target), _help(one) or _comment(lines, one)) for one in fields]
     if "Attributes" not in entry.doc.lists and any(text for _, text in about):
         entry.doc.lists["Attributes"] = [(named, text) for named, text in about if text]
     for inner in node.body:
@@ -140,7 +140,28 @@ def _fields(fields: list[ast.AnnAssign]) -> tuple[set[str], str]:
     """The same of a dataclass or a named tuple."""
     parts = []
     for one in fields:
-        made = isinstance(one.value, ast.Call) and ast.unparse(one.value.func) == "field"
-        default = "" if one.value is None else " = ..." if made else f" = {ast.unparse(one.value)}"
+        default = "" if one.value is None else f" = {_default(one.value)}"
         parts.append(f"{ast.unparse(one.target)}: {_annotation(one.annotation)}{default}")
     return {ast.unparse(one.target) for one in fields}, ", ".join(parts)
+
+
+def _default(value: ast.expr) -> str:
+    """The value that a field has where nobody gives one; "..." for one that is made anew."""
+    if not isinstance(value, ast.Call):
+        return ast.unparse(value)
+    if ast.unparse(value.func) != "option":
+        return "..." if ast.unparse(value.func) == "field" else ast.unparse(value)
+    named = {keyword.arg: keyword.value for keyword in value.keywords}
+    found = named.get("default", value.args[2] if len(value.args) > 2 else ast.Constant(None))
+    return "..." if ast.unparse(found) == "dict" else ast.unparse(found)
+
+
+def _help(field: ast.AnnAssign) -> str:
+    """What a field says of itself that `dmlteach.train.option.option` makes; "" of others."""
+    value = field.value
+    if not (isinstance(value, ast.Call) and ast.unparse(value.func) == "option"):
+        return ""
+    named = {keyword.arg: keyword.value for keyword in value.keywords}
+    unset = ast.literal_eval(named["unset"]) if "unset" in named else "the recipe's"
+    words = f" Default: {unset}." if _default(value) == "None" else ""
+    return f"{ast.literal_eval(value.args[0])}{words}"

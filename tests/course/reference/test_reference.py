@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from dmlteach.course.reference.names import Names
 from dmlteach.course.reference.package import PACKAGE, modules
 from dmlteach.course.reference.pages import pages
 from dmlteach.errors import DMLTeachError
+from dmlteach.train.config import TrainConfig
+from dmlteach.train.option import about
 
 DIRECTIVE = re.compile(
     r"^`{3,}\{py:(function|class|method|property|data)\} (\w+).*\n:module: (\S+)\n(?::canonical: (\S+))?",
@@ -248,3 +251,14 @@ def test_what_the_code_of_a_chapter_takes_from_the_package_is_found():
         "dmlteach.data", "dmlteach.losses", "dmlteach.plots.style.Picture", "dmlteach.data.load",
         "dmlteach.losses.triplet_loss", "dmlteach.fit",
     ]  # fmt: skip
+
+
+def test_an_option_of_a_training_is_told_as_its_field_tells_it():
+    page = pages(course.CHECKOUT)["docs/api/train.md"].decode()
+    signature = next(line for line in page.splitlines() if "{py:class} TrainConfig(" in line)
+    assert "method: str = 'sst'" in signature and "epochs: int | None = None" in signature
+    assert "`" not in signature.partition("{py:class}")[2]  # or the fence of the directive would end there
+    for field in fields(TrainConfig):
+        first = about(field).help.partition("`")[0].partition(",")[0]
+        assert first in page.replace("\\", "")
+    assert "Epochs of training. Default: the recipe's." in page
