@@ -2,7 +2,8 @@
 
 `python -m benchmarks.record RESULT …` adds to runs.json run folders, and JSON files of
 `dmlteach evaluate --backbone … --output FILE`; what the same command gave before is replaced. Without
-arguments the results are written anew. Nothing there is typed by hand.
+arguments the results are written anew: pages, figures, and the rows that the course reads. Nothing there is
+typed by hand.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import grid, pictures
+from benchmarks import course_rows, grid, pictures
 from dmlteach.course import recordings as pretrained
 from dmlteach.data.omniglot import CHARACTERS
 from dmlteach.train import TrainConfig
@@ -143,6 +144,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, and JSON files of evaluations")
     if results := parser.parse_args().runs:
         add(results)
+    course_rows.write()
     pictures.draw_all()
     for page in PAGES:
         page.write_text(written(page.read_text()))
