@@ -15,14 +15,14 @@ from typing import Any
 
 import torch
 
-from benchmarks import course_rows, grid, pictures, sweep_files
+from benchmarks import course_rows, grid, pictures, sweep_files, tuned_page
 from benchmarks.repeat import command
 from dmlteach.course import recordings as pretrained
 from dmlteach.course import statements
 from dmlteach.data.omniglot import CHARACTERS
 
 HOME = Path(__file__).parent
-PAGES = (HOME.parent / "README.md", HOME.parent / "docs" / "results.md")
+PAGES = tuple(HOME.parent / page for page in ("README.md", "docs/results.md", "docs/protocol.md"))
 TABLES = {
     "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
     "tuned": "tuned.md", "speed": "README.md",
@@ -107,6 +107,8 @@ def section(name: str) -> str:
         return pictures.link(name)
     if name == "statements":
         return "\n".join(statements.told())
+    if name == "trials":
+        return "\n".join(tuned_page.trials())
     if name in TABLES:
         text = (HOME / TABLES[name]).read_text()
         return re.sub(r"^## ", "### ", re.sub(r"^# .*\n", "", text), flags=re.MULTILINE).strip()
