@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks
-from benchmarks import grid, pictures, record, repeat, sweep_files, tuned_page, tuning
+from benchmarks import grid, pictures, record, sweep_files, tuned_page, tuning
 from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
+from dmlteach.course.reports import commands
 from dmlteach.sweep.choices import read_file
 from dmlteach.sweep.grid import hash_of, plan
 from dmlteach.train import TrainConfig
@@ -29,7 +30,6 @@ HELPERS = (
     "measure",
     "pictures",
     "record",
-    "repeat",
     "sweep_files",
     "tuned_page",
     "tuning",
@@ -150,7 +150,7 @@ def test_the_command_of_a_row_is_read_as_the_options_it_was_trained_with(rows, m
     monkeypatch.setattr("dmlteach.train.fit", lambda config: given.append(config) or 1 / 0)
     kinds = {(*row["what"]["options"], row["what"]["stage"]): row["what"] for row in rows}
     for what in kinds.values():
-        words = shlex.split(repeat.command(tuning.training(what)))
+        words = shlex.split(commands.training(tuning.training(what)))
         CliRunner().invoke(app, words[1:])
         assert given.pop() == TrainConfig(**tuning.training(what)), words
     assert len(kinds) > 5
