@@ -42,10 +42,16 @@ def course_row(row: dict[str, Any]) -> measured.Run:
         untrained=row.get("untrained"),
         train_seconds=row.get("train_seconds"),
         plan_seconds=row.get("plan_seconds"),
-        device=row["made_with"]["device"],
+        device=device_of(row),
         side_by_side=row["side_by_side"],
         command=commands.training(training(row["what"])),
     )
+
+
+def device_of(row: dict[str, Any]) -> str:
+    """The GPU, or the processor where there was none."""
+    made = row["made_with"]
+    return made["processor"] if made["device"] == "cpu" else made["device"]
 
 
 def text() -> str:

@@ -25,7 +25,7 @@ HOME = Path(__file__).parent
 PAGES = tuple(HOME.parent / page for page in ("README.md", "docs/results.md", "docs/protocol.md"))
 TABLES = {
     "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
-    "tuned": "tuned.md", "speed": "README.md",
+    "tuned": "tuned.md", "speed": "README.md", "full_size": "full_size.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
 PLACES = {"root": "DIR", "weights": "FILE"}

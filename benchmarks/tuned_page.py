@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from benchmarks import grid
+from benchmarks.course_rows import device_of
 from benchmarks.tuning import (
     FINAL,
     OPTIONS,
@@ -24,7 +25,7 @@ MEASURED = "Recall@1 | MAP@R | seeds | training, s | of it planning"
 
 def page(rows: Rows) -> Iterator[str]:
     """The tables as Markdown."""
-    machines = sorted({row["made_with"]["device"] for row in rows.rows})
+    machines = sorted({device_of(row) for row in rows.rows})
     jobs = {row["side_by_side"] for row in rows.rows}
     tuned, final = (
         one({row["steps"] for row in rows.rows if row["what"]["stage"] == stage})

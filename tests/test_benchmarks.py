@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks
-from benchmarks import grid, pictures, record, sweep_files, tuned_page, tuning
+from benchmarks import full_size, grid, pictures, record, sweep_files, tuned_page, tuning
 from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
 from dmlteach.course.reports import commands
@@ -19,7 +19,7 @@ from dmlteach.sweep.grid import hash_of, plan
 from dmlteach.train import TrainConfig
 from dmlteach.train.recipe import resolve
 
-SCRIPTS = ("birds", "comparison", "domains", "methods", "tuned")
+SCRIPTS = ("birds", "comparison", "domains", "full_size", "methods", "tuned")
 HELPERS = (
     "__init__",
     "__main__",
@@ -127,6 +127,19 @@ def test_a_figure_of_the_results_tells_what_the_committed_rows_say(name):
     assert figure.alt == committed
     assert f"![{committed}](../figures/{name}.png)" in page
     assert (pictures.FIGURES / f"{name}.png").stat().st_size > 10_000
+
+
+def test_hours_of_full_size_follow_from_a_measured_step(run):
+    folder = run("full_size")
+    row = json.loads((folder / "full_size.json").read_text())
+    assert row["seconds"] and row["made_with"]["threads"] >= 1
+    share = (row["image_size"] / 224) ** 2  # operations of convolutions grow with the area
+    # 4.1 billion multiply-adds forward are 8.2 billion operations; backward takes twice as many.
+    assert row["operations"] / row["batch_size"] / share == pytest.approx(3 * 8.2e9, rel=0.1)
+    page = (folder / "full_size.md").read_text()
+    name, rate = full_size.on_a_gpu()
+    hours = full_size.IMAGES["sop"] * 150 / rate / 3600
+    assert f"| `sop` | 59,551 | 150 | {hours:.1f} |" in page and name in page
 
 
 @pytest.fixture(scope="module")
