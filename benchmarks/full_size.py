@@ -90,8 +90,8 @@ def page(row: dict[str, Any]) -> Iterator[str]:
     yield (
         f"On {name} the trainer has gone through {rate:,.0f} such images a second: "
         f"{rate * per_image / 1e12:.0f} trillion operations. The hours are images × epochs ÷ that rate, "
-        "without decoding, planning and evaluation; they were not run. Another GPU takes as many times longer "
-        "as it makes fewer operations a second in training.\n"
+        "without decoding, planning and evaluation; they were not run. Another GPU takes as many times "
+        "longer as it makes fewer operations a second in training.\n"
     )
     yield f"| data set | images | epochs of `{METHOD}`'s recipe | hours on {name} | hours of this CPU |"
     yield "|---|---|---|---|---|"

@@ -15,6 +15,7 @@ from benchmarks.tuning import (
     Cell,
     Rows,
     cells,
+    option_of,
     own_value,
 )
 from dmlteach import methods
@@ -119,11 +120,11 @@ def chosen(rows: Rows, cell: Cell) -> str:
     options = best["what"]["options"]
     rates = {row["what"]["options"]["learning_rate"] for row in tried}
     rate, at_end = options["learning_rate"], options["learning_rate"] in (min(rates), max(rates))
-    loss = options.get("loss_options", {})
-    if cell[1] == "" and cell[0] in OPTIONS and not loss:
+    option = option_of(best["what"])
+    if cell[1] == "" and cell[0] in OPTIONS and not option:
         name = OPTIONS[cell[0]][0]
-        loss = {name: own_value(cell[0], name)}
-    shown = ", ".join(f"{name} {value:g}{end_of(cell, value)}" for name, value in loss.items())
+        option = {name: own_value(cell[0], name)}
+    shown = ", ".join(f"{name} {value:g}{end_of(cell, value)}" for name, value in option.items())
     return f"{rate:g}{' (an end)' if at_end else ''} | {shown}"
 
 
