@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks import course_rows, grid, pictures, sweep_files, tuned_page
+from benchmarks.tuning import Rows
 from dmlteach.course import recordings as pretrained
 from dmlteach.course import statements
 from dmlteach.course.reports import commands
@@ -141,6 +142,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, and JSON files of evaluations")
     if results := parser.parse_args().runs:
         add(results)
+    (HOME / TABLES["tuned"]).write_text("\n".join(tuned_page.page(Rows(HOME / "tuned.jsonl"))) + "\n")
     course_rows.write()
     sweep_files.write()
     pictures.draw_all()
