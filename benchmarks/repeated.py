@@ -16,7 +16,7 @@ from scipy.stats import t
 
 from benchmarks.course_rows import device_of
 from benchmarks.tuned import one_thread, run
-from benchmarks.tuning import SEEDS, Rows, cells, seed_of
+from benchmarks.tuning import SEEDS, Rows, of_methods, seed_of
 from dmlteach.device import processor
 
 HOME = Path(__file__).parent
@@ -62,7 +62,7 @@ def page(rows: Rows, repeated: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"| `{name}`, seed {seed} | {first:.4%} | {again:.4%} | {same} | {row['device']['again']} |"
     yield "\n| method | seeds 0–2, prediction interval | new seeds | inside |"
     yield "|---|---|---|---|"
-    for cell, _ in cells()["methods"]:
+    for cell, _ in of_methods():
         found = {seed_of(row): row["recall@1"] for row in rows.of(cell, "final")}
         new = {seed: value for seed, value in found.items() if seed not in FIRST}
         if new and set(FIRST) <= found.keys():

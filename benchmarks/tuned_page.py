@@ -14,7 +14,7 @@ from benchmarks.tuning import (
     WITH_SAMPLERS,
     Cell,
     Rows,
-    cells,
+    of_methods,
     option_of,
     own_value,
 )
@@ -42,7 +42,7 @@ def page(rows: Rows) -> Iterator[str]:
     yield "### Methods\n"
     yield f"| method | sampler | learning rate | option | {MEASURED} |"
     yield f"|{'---|' * 10}"
-    plain = {cell: rows.of(cell, "final") for cell, _ in cells()["methods"]}
+    plain = {cell: rows.of(cell, "final") for cell, _ in of_methods()}
     for cell, found in sorted(plain.items(), key=lambda item: -mean_recall(item[1])):
         if found:
             sampler = methods.get(cell[0]).sampler
@@ -90,21 +90,22 @@ def page_of_samplers(rows: Rows) -> Iterator[str]:
 
 
 def page_of_das(rows: Rows) -> Iterator[str]:
-    """What tuning says of DAS; there are no finals yet."""
-    yield "\n### Densely-anchored sampling, on val classes\n"
+    """Methods with densely-anchored sampling beside themselves without."""
+    yield "\n### Densely-anchored sampling\n"
     yield (
-        "The best of the learning rates on val classes, one seed and few steps: what was chosen, no result. "
-        "The option was tuned without DAS only. Copies give gradients to the images they come from; detached "
-        "ones do not.\n"
+        "Each side has its own rate; the option of the loss is that chosen without DAS, and DAS's ranges are "
+        "chosen like an option. Copies give gradients to the images they come from; detached ones do not. "
+        "Recall@1 on val is of one seed and few steps: what was chosen by, no result.\n"
     )
-    yield "| method | learning rate | option | Recall@1 on val |"
-    yield "|---|---|---|---|"
+    yield f"| method | learning rate | option | Recall@1 on val | {MEASURED} |"
+    yield f"|{'---|' * 10}"
     for name, options in WITH_DAS.items():
         for about in ("on the sphere" if options else "", "with DAS", "with DAS, detached"):
-            best = rows.best((name, about))
+            best, found = rows.best((name, about)), rows.of((name, about), "final")
             if best:
                 what = f"`{name}`{', ' if about else ''}{about}"
-                yield f"| {what} | {chosen(rows, (name, about))} | {100 * best['recall@1']:.1f} % |"
+                final = numbers(found) if found else " | ".join(["not run yet", *[""] * MEASURED.count("|")])
+                yield f"| {what} | {chosen(rows, (name, about))} | {100 * best['recall@1']:.1f} % | {final} |"
 
 
 def mean_recall(found: list[dict]) -> float:
@@ -124,13 +125,13 @@ def chosen(rows: Rows, cell: Cell) -> str:
     if cell[1] == "" and cell[0] in OPTIONS and not option:
         name = OPTIONS[cell[0]][0]
         option = {name: own_value(cell[0], name)}
-    shown = ", ".join(f"{name} {value:g}{end_of(cell, value)}" for name, value in option.items())
+    shown = ", ".join(f"{name} {value:g}{end_of(cell, name, value)}" for name, value in option.items())
     return f"{rate:g}{' (an end)' if at_end else ''} | {shown}"
 
 
-def end_of(cell: Cell, value: float) -> str:
-    _, values = OPTIONS.get(cell[0], ("", ()))
-    return " (an end)" if values and value in (values[0], values[-1]) else ""
+def end_of(cell: Cell, name: str, value: float) -> str:
+    tuned, values = OPTIONS.get(cell[0], ("", ()))
+    return " (an end)" if name == tuned and value in (values[0], values[-1]) else ""
 
 
 def numbers(found: list[dict]) -> str:

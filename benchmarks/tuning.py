@@ -60,20 +60,34 @@ WITH_DAS: dict[str, dict[str, Any]] = {
     "contrastive": {},
 }
 
+# How far DAS's embeddings lie from the real ones: CUB's and Cars' ranges (the default), and SOP's two.
+DAS_RANGES: tuple[dict[str, Any], ...] = (
+    {"scale_range": [0.5, 2.0], "shift": 0.01},
+    {"scale_range": [0.5, 2.0], "shift": 0.1},
+)
+
 Cell = tuple[str, str]  # a method, and what is different about it: "" for its recipe
+Setting = tuple[Cell, dict[str, Any]]  # with options of TrainConfig
 
 
-def cells() -> dict[str, list[tuple[Cell, dict[str, Any]]]]:
-    """What is tuned, by the part of the benchmark: (name, options of TrainConfig) each."""
-    das = []
+def of_methods() -> list[Setting]:
+    """Every recipe."""
+    return [((name, ""), {"method": name}) for name in methods.names()]
+
+
+def of_das(rows: "Rows") -> list[Setting]:
+    """Methods with densely-anchored sampling; the option of the loss is that chosen without it."""
+    found: list[Setting] = []
     for name, options in WITH_DAS.items():
+        plain = {"method": name, **options}
+        best = None if options else rows.best((name, ""))
+        if best and (chosen := option_of(best["what"])):
+            plain["loss_options"] = chosen
         if options:
-            das.append(((name, "on the sphere"), options))
-        das.append(((name, "with DAS"), {**options, "das": True}))
-        das.append(((name, "with DAS, detached"), {**options, "das": True, "das_options": {"detach": True}}))
-    return {"methods": [((name, ""), {"method": name}) for name in methods.names()], "das": [
-        (cell, {"method": cell[0], **options}) for cell, options in das
-    ]}  # fmt: skip
+            found.append(((name, "on the sphere"), plain))
+        found.append(((name, "with DAS"), {**plain, "das": True}))
+        found.append(((name, "with DAS, detached"), {**plain, "das": True, "das_options": {"detach": True}}))
+    return found
 
 
 class Rows:
@@ -116,16 +130,16 @@ class Rows:
         cells = dict.fromkeys((tuple(row["what"]["cell"]), row["what"]["stage"]) for row in self.rows)
         return [row for cell, stage in cells for row in self.of(cell, stage)]
 
-    def best(self, cell: Cell, by_recipe: bool = False) -> dict[str, Any] | None:
+    def best(self, cell: Cell, among: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """The tuning run with the highest Recall@1 on val; of equals the smallest rate.
 
         Args:
             cell: what was tuned.
-            by_recipe: only among the runs with the recipe's own value of the loss's option.
+            among: only runs that have exactly these options beside rate and seed.
         """
         found = self.of(cell, "tuning")
-        if by_recipe:
-            found = [row for row in found if not option_of(row["what"])]
+        if among is not None:
+            found = [row for row in found if without_rate(row["what"]["options"]) == among]
         found.sort(key=lambda row: (-row["recall@1"], row["what"]["options"]["learning_rate"]))
         return found[0] if found else None
 
@@ -149,40 +163,64 @@ def option_of(what: dict[str, Any]) -> dict[str, Any]:
     return options.get("loss_options", {}) | options.get("head_options", {})
 
 
+def without_rate(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a run but for its learning rate and its seed.
+
+    Args:
+        options: of its row.
+    """
+    return {name: value for name, value in options.items() if name not in ("learning_rate", "seed")}
+
+
 def key(what: dict[str, Any]) -> str:
     return json.dumps(what, sort_keys=True)
 
 
-def task(cell: Cell, stage: str, options: dict[str, Any], rate: float, seed: int, **option: float) -> dict:
+def task(cell: Cell, stage: str, options: dict[str, Any], rate: float, seed: int) -> dict[str, Any]:
     """What one run is: the part of its row that is known before."""
-    options = {**options, "learning_rate": rate, "seed": seed}
-    if option:
-        options["head_options" if HEAD in option else "loss_options"] = option
-    return {"cell": list(cell), "stage": stage, "options": options}
+    return {"cell": list(cell), "stage": stage, "options": {**options, "learning_rate": rate, "seed": seed}}
 
 
 def tuning(rows: Rows) -> Iterator[list[dict]]:
-    """Rounds of runs on val classes, each chosen by those before."""
-    every = [*cells()["methods"], *cells()["das"]]
+    """Rounds of runs on val classes, each chosen by those before: methods, then DAS."""
+    yield from search(rows, of_methods())
+    yield from search(rows, of_das(rows))
+
+
+def search(rows: Rows, every: list[Setting]) -> Iterator[list[dict]]:
+    """Rates, those beyond an end, then other values of one option at the best rate.
+
+    Args:
+        rows: what has been run so far.
+        every: what is tuned.
+    """
     yield [task(cell, "tuning", options, rate, 0) for cell, options in every for rate in RATES]
     for _ in range(2):
-        further = []
-        for cell, options in every:
-            best = rows.best(cell, by_recipe=True)
-            rate = best and best["what"]["options"]["learning_rate"]
-            if rate in FURTHER:
-                further.append(task(cell, "tuning", options, FURTHER[rate], 0))
-        yield further
-    other = []
-    for cell, options in cells()["methods"]:
-        best = rows.best(cell, by_recipe=True)
-        if best and cell[0] in OPTIONS:
-            name, values = OPTIONS[cell[0]]
-            rate, own = best["what"]["options"]["learning_rate"], own_value(cell[0], name)
-            other += [
-                task(cell, "tuning", options, rate, 0, **{name: value}) for value in values if value != own
-            ]
-    yield other
+        rates = [(cell, options, best_rate(rows, cell, options)) for cell, options in every]
+        yield [task(cell, "tuning", o, FURTHER[rate], 0) for cell, o, rate in rates if rate in FURTHER]
+    yield [
+        task(cell, "tuning", other, rate, 0)
+        for cell, options in every
+        if (rate := best_rate(rows, cell, options))
+        for other in others(cell, options)
+    ]
+
+
+def best_rate(rows: Rows, cell: Cell, options: dict[str, Any]) -> float | None:
+    best = rows.best(cell, among=options)
+    return best["what"]["options"]["learning_rate"] if best else None
+
+
+def others(cell: Cell, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same options with the other values of the one that is tuned."""
+    if options.get("das"):
+        given = options.get("das_options", {})
+        return [{**options, "das_options": {**given, **ranges}} for ranges in DAS_RANGES]
+    if cell[1] or cell[0] not in OPTIONS:
+        return []
+    name, values = OPTIONS[cell[0]]
+    part, own = "head_options" if name == HEAD else "loss_options", own_value(cell[0], name)
+    return [{**options, part: {name: value}} for value in values if value != own]
 
 
 def own_value(method: str, option: str) -> Any:
@@ -209,7 +247,7 @@ def final(rows: Rows, part: str, seed: int) -> Iterator[dict]:
             if seed in SEEDS[:3] and sampler != methods.get(name).sampler
         ]
     else:
-        every = [cell for cell, _ in cells()[part]]
+        every = [cell for cell, _ in (of_methods() if part == "methods" else of_das(rows))]
     for cell in every:
         if chosen := rows.chosen(cell):
             yield {"cell": list(cell), "stage": "final", "options": {**chosen, "seed": seed}}

@@ -201,14 +201,47 @@ def test_a_row_that_is_repeated_is_trained_as_it_was_and_compared_only_on_its_ow
     assert len(repeated.read(folder / "repeated.jsonl")) == 1
 
 
+def tried(rows: tuning.Rows, cell: tuning.Cell, options: dict, rate: float, recall: float) -> None:
+    rows.add({"what": tuning.task(cell, "tuning", options, rate, 0), "recall@1": recall})
+
+
 def test_what_an_interruption_left_out_of_the_options_is_still_tried(tmp_path):
     """Also where a value that was tried is better than the recipe's own."""
-    rows = tuning.Rows(tmp_path / "rows.jsonl")
+    rows, cell, plain = tuning.Rows(tmp_path / "rows.jsonl"), ("triplet", ""), {"method": "triplet"}
     for rate in tuning.RATES:
-        row = {"what": tuning.task(("triplet", ""), "tuning", {"method": "triplet"}, rate, 0)}
-        rows.add({**row, "recall@1": 0.8 if rate == 1e-3 else 0.1})
-    tried = tuning.task(("triplet", ""), "tuning", {"method": "triplet"}, 1e-3, 0, margin=1.0)
-    rows.add({"what": tried, "recall@1": 0.9})
-    *_, last = tuning.tuning(rows)
+        tried(rows, cell, plain, rate, 0.8 if rate == 1e-3 else 0.1)
+    tried(rows, cell, {**plain, "loss_options": {"margin": 1.0}}, 1e-3, 0.9)
+    *_, last = tuning.search(rows, [(cell, plain)])
     missing = [what["options"] for what in last if tuning.key(what) not in rows.done]
     assert [(o["learning_rate"], o["loss_options"]) for o in missing] == [(1e-3, {"margin": 5.0})]
+
+
+def test_das_is_tuned_beside_the_option_chosen_without_it_and_has_as_many_trials(tmp_path):
+    rows, plain = tuning.Rows(tmp_path / "rows.jsonl"), {"method": "margin"}
+    for rate in tuning.RATES:
+        tried(rows, ("margin", ""), plain, rate, 0.8 if rate == 3e-3 else 0.1)
+    tried(rows, ("margin", ""), {**plain, "loss_options": {"alpha": 0.4}}, 3e-3, 0.9)
+    tried(rows, ("margin", ""), {**plain, "loss_options": {"alpha": 0.1}}, 3e-3, 0.5)
+    das = [setting for setting in tuning.of_das(rows) if setting[0] == ("margin", "with DAS, detached")]
+    assert das[0][1]["loss_options"] == {"alpha": 0.4}
+    rounds = tuning.search(rows, das)
+    for count in (4, 0, 0, 2):
+        asked = next(rounds)
+        assert len(asked) == count
+        for what in asked:
+            rows.add({"what": what, "recall@1": 0.7 if what["options"]["learning_rate"] == 1e-3 else 0.2})
+    best = rows.chosen(("margin", "with DAS, detached"))
+    assert best["das_options"]["detach"] and best["learning_rate"] == 1e-3
+
+
+def test_finals_count_with_what_is_chosen_today(tmp_path):
+    """A final of an option that another has overtaken is no longer in the table."""
+    rows, cell, plain = tuning.Rows(tmp_path / "rows.jsonl"), ("sst", ""), {"method": "sst"}
+    tried(rows, cell, plain, 1e-3, 0.7)
+    final = {"cell": list(cell), "stage": "final", "options": {**plain, "learning_rate": 1e-3, "seed": 0}}
+    rows.add({"what": final, "recall@1": 0.6})
+    assert len(rows.of(cell, "final")) == 1 and len(rows.of_today()) == 2
+    tried(rows, cell, {**plain, "head_options": {"feature_scale": 0.3}}, 1e-3, 0.8)
+    assert rows.of(cell, "final") == [] and len(rows.of_today()) == 2
+    assert rows.chosen(("sst", "with random"))["head_options"] == {"feature_scale": 0.3}
+    assert rows.chosen(("sst", "with random"))["sampler"] == "random"
