@@ -4,7 +4,8 @@ For each method four learning rates, a factor of about three apart, and up to tw
 at an end; then two other values of one option of its loss at the best rate. All are chosen by Recall@1 on
 val classes that no training has seen. The finals train on all training classes with the chosen values, and
 the last state is measured once on the test classes, over several seeds. Samplers are compared at the rates
-chosen for the method; densely-anchored sampling (DAS) has its own rates.
+chosen for the method; densely-anchored sampling (DAS) has its own rates. The best methods and SST train once
+more, for longer.
 
 Every run is a row of tuned.jsonl beside this file, written when it ends: repeated or interrupted, the command
 goes on with what is missing. tuned.md is written from the rows.
@@ -24,7 +25,7 @@ from typing import Any
 import torch
 
 from benchmarks.tuned_page import page
-from benchmarks.tuning import QUICK, Rows, finals, key, training, tuning
+from benchmarks.tuning import QUICK, Rows, finals, key, longest, training, tuning
 from dmlteach.device import choose_device, environment
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
@@ -109,7 +110,7 @@ def main() -> None:
     rows = Rows(args.output / "tuned.jsonl")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.jobs, context, initializer=one_thread) as pool:
-        for plan in (tuning, finals):
+        for plan in (tuning, finals, longest):
             for tasks in plan(rows):
                 wanted = [t for t in tasks if args.only is None or t["cell"][0] in args.only]
                 do([t for t in wanted if key(t) not in rows.done], rows, pool, args, end)

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from benchmarks import grid
 from benchmarks.course_rows import device_of
 from benchmarks.tuning import (
-    FINAL,
+    LENGTHS,
     OPTIONS,
     RATES,
     SAMPLERS,
-    TUNING,
     WITH_DAS,
     WITH_SAMPLERS,
     Cell,
     Rows,
+    mean_recall,
     of_methods,
     option_of,
     own_value,
@@ -43,7 +43,7 @@ def page(rows: Rows) -> Iterator[str]:
     yield f"| method | sampler | learning rate | option | {MEASURED} |"
     yield f"|{'---|' * 10}"
     plain = {cell: rows.of(cell, "final") for cell, _ in of_methods()}
-    for cell, found in sorted(plain.items(), key=lambda item: -mean_recall(item[1])):
+    for cell, found in sorted(plain.items(), key=lambda item: -mean_recall(rows, item[0])):
         if found:
             sampler = methods.get(cell[0]).sampler
             yield f"| `{cell[0]}` | {sampler} | {chosen(rows, cell)} | {numbers(found)} |"
@@ -52,15 +52,17 @@ def page(rows: Rows) -> Iterator[str]:
         yield f"\nNot tuned yet: {', '.join(without)}."
     yield from page_of_samplers(rows)
     yield from page_of_das(rows)
+    yield from page_of_long_runs(rows)
 
 
 def trials() -> Iterator[str]:
     """What is tried for each method, for the page of the protocol."""
     rates = ", ".join(f"{rate:g}" for rate in RATES)
-    yield f"1. Four learning rates, a factor of about three apart: {rates}; seed 0, {_length(TUNING)} each."
+    yield f"1. Four learning rates, a factor of about three apart: {rates}; seed 0, {_length('tuning')} each."
     yield "2. Where the best of them is the smallest or the largest, the next one beyond it, at most twice."
     yield "3. At the best rate, the other two values of one option of the method. The classifier has none."
-    yield f"4. The finals: {_length(FINAL)} with what was chosen, over several seeds.\n"
+    yield f"4. The finals: {_length('final')} with what was chosen, over several seeds."
+    yield f"5. The best three of them and SST in its best batches once more, with {_length('long')}.\n"
     yield "| method | option | values; the recipe's in bold |"
     yield "|---|---|---|"
     for name, (option, values) in OPTIONS.items():
@@ -69,8 +71,8 @@ def trials() -> Iterator[str]:
         yield f"| `{name}` | `{option}` | {shown} |"
 
 
-def _length(of: dict[str, int]) -> str:
-    return f"{of['epochs'] * of['batches_per_epoch']} steps"
+def _length(stage: str) -> str:
+    return f"{LENGTHS[stage]['epochs'] * LENGTHS[stage]['batches_per_epoch']:,} steps"
 
 
 def page_of_samplers(rows: Rows) -> Iterator[str]:
@@ -108,8 +110,24 @@ def page_of_das(rows: Rows) -> Iterator[str]:
                 yield f"| {what} | {chosen(rows, (name, about))} | {100 * best['recall@1']:.1f} % | {final} |"
 
 
-def mean_recall(found: list[dict]) -> float:
-    return sum(row["recall@1"] for row in found) / len(found) if found else 0.0
+def page_of_long_runs(rows: Rows) -> Iterator[str]:
+    """The same methods, trained for longer."""
+    cells = dict.fromkeys(tuple(row["what"]["cell"]) for row in rows.rows if row["what"]["stage"] == "long")
+    found = {cell: rows.of(cell, "long") for cell in cells}
+    if not any(found.values()):
+        return
+    yield f"\n### {_length('long')}\n"
+    yield "The best methods of the finals, and SST in its best batches, with one seed.\n"
+    yield "| method | sampler | Recall@1 | MAP@R | Recall@1 of its finals | device | training, minutes |"
+    yield f"|{'---|' * 7}"
+    for (name, about), runs in found.items():
+        sampler = about.removeprefix("with ") or methods.get(name).sampler
+        for row in runs:
+            before, minutes = mean_recall(rows, (name, about)), row["train_seconds"] / 60
+            yield (
+                f"| `{name}` | {sampler} | {row['recall@1']:.1%} | {row['map@r']:.1%} | {before:.1%} | "
+                f"{device_of(row)} | {minutes:.0f} |"
+            )
 
 
 def chosen(rows: Rows, cell: Cell) -> str:

@@ -9,8 +9,12 @@ from dmlteach import losses, methods
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 FURTHER = {3e-4: 1e-4, 1e-4: 3e-5, 1e-2: 3e-2, 3e-2: 1e-1}  # where the best lies at an end
-TUNING = {"epochs": 2, "batches_per_epoch": 100, "eval_every": 2}
-FINAL = {"epochs": 3, "batches_per_epoch": 200, "eval_every": 0}  # on all training classes
+LENGTHS = {
+    "tuning": {"epochs": 2, "batches_per_epoch": 100, "eval_every": 2},
+    "final": {"epochs": 3, "batches_per_epoch": 200, "eval_every": 0},  # on all training classes
+    "long": {"epochs": 25, "batches_per_epoch": 200, "eval_every": 0},
+}
+BEST = 3  # methods that train for long, and SST beside them
 QUICK = {"epochs": 1, "batches_per_epoch": 1, "classes": 30, "batch_size": 32}
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -112,7 +116,7 @@ class Rows:
             for row in self.rows
             if (row["what"]["cell"], row["what"]["stage"]) == (list(cell), stage) and "recall@1" in row
         ]
-        if stage == "final" and (chosen := self.chosen(cell)):
+        if stage != "tuning" and (chosen := self.chosen(cell)):
             found = [row for row in found if row["what"]["options"] == chosen | {"seed": seed_of(row)}]
         return found
 
@@ -150,7 +154,7 @@ def training(what: dict[str, Any]) -> dict[str, Any]:
     Args:
         what: of its row.
     """
-    return {**what["options"], **(TUNING if what["stage"] == "tuning" else FINAL)}
+    return {**what["options"], **LENGTHS[what["stage"]]}
 
 
 def option_of(what: dict[str, Any]) -> dict[str, Any]:
@@ -251,6 +255,31 @@ def final(rows: Rows, part: str, seed: int) -> Iterator[dict]:
     for cell in every:
         if chosen := rows.chosen(cell):
             yield {"cell": list(cell), "stage": "final", "options": {**chosen, "seed": seed}}
+
+
+def longest(rows: Rows) -> Iterator[list[dict]]:
+    """The best methods of the finals and SST in its best batches, with one seed and many steps."""
+    every: list[Cell] = [cell for cell, _ in of_methods()]
+    best = sorted(every, key=lambda cell: -mean_recall(rows, cell))[:BEST]
+    of_sst: list[Cell] = [("sst", ""), *(("sst", f"with {sampler}") for sampler in SAMPLERS)]
+    best.append(max(of_sst, key=lambda cell: mean_recall(rows, cell)))
+    chosen = {cell: rows.chosen(cell) for cell in best if mean_recall(rows, cell)}
+    yield [
+        {"cell": list(cell), "stage": "long", "options": {**options, "seed": SEEDS[0]}}
+        for cell, options in chosen.items()
+        if options
+    ]
+
+
+def mean_recall(rows: Rows, cell: Cell) -> float:
+    """Recall@1 of a cell's finals; 0 where there are none.
+
+    Args:
+        rows: what has been run.
+        cell: of them.
+    """
+    found = [row["recall@1"] for row in rows.of(cell, "final")]
+    return sum(found) / len(found) if found else 0.0
 
 
 def is_of_sampler(cell: Cell) -> bool:

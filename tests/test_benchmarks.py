@@ -149,7 +149,7 @@ def rows() -> list[dict]:
     return tuning.Rows(sweep_files.HOME / "tuned.jsonl").rows
 
 
-@pytest.mark.parametrize("name", sweep_files.STAGES)
+@pytest.mark.parametrize("name", [file.stem for file in sweep_files.FOLDER.glob("*.yaml")])
 def test_the_benchmark_as_a_sweep_makes_exactly_its_runs(rows, name):
     file = sweep_files.FOLDER / f"{name}.yaml"
     assert file.read_text(encoding="utf-8") == sweep_files.text(name)
@@ -232,6 +232,23 @@ def test_das_is_tuned_beside_the_option_chosen_without_it_and_has_as_many_trials
             rows.add({"what": what, "recall@1": 0.7 if what["options"]["learning_rate"] == 1e-3 else 0.2})
     best = rows.chosen(("margin", "with DAS, detached"))
     assert best["das_options"]["detach"] and best["learning_rate"] == 1e-3
+
+
+def test_the_best_of_the_finals_and_sst_in_its_best_batches_train_for_longer(tmp_path):
+    rows = tuning.Rows(tmp_path / "rows.jsonl")
+    recalls = {"sst": 0.5, "nca": 0.9, "lifted": 0.8, "margin": 0.7, "triplet": 0.6}
+    for name, recall in recalls.items():
+        tried(rows, (name, ""), {"method": name}, 1e-3, recall)
+    for tasks in tuning.finals(rows):
+        for what in tasks:
+            better = 0.2 if what["cell"][1] == "with local_classes" else 0.0
+            rows.add({"what": what, "recall@1": recalls[what["cell"][0]] + better})
+    (last,) = tuning.longest(rows)
+    assert [what["cell"] for what in last] == [
+        ["nca", ""], ["lifted", ""], ["margin", ""], ["sst", "with local_classes"],
+    ]  # fmt: skip
+    assert {what["options"]["seed"] for what in last} == {0}
+    assert tuning.training(last[-1])["epochs"] * tuning.training(last[-1])["batches_per_epoch"] >= 5000
 
 
 def test_finals_count_with_what_is_chosen_today(tmp_path):
