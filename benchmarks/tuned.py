@@ -26,6 +26,7 @@ import torch
 
 from benchmarks.tuned_page import page
 from benchmarks.tuning import QUICK, Rows, finals, key, longest, training, tuning
+from dmlteach import evaluate_domains
 from dmlteach.device import choose_device, environment
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
@@ -85,13 +86,19 @@ def on_val(options: dict[str, Any], device: torch.device) -> dict[str, Any]:
 
 
 def on_test(options: dict[str, Any]) -> dict[str, Any]:
-    """Train on all training classes; the numbers of the last state on the test classes."""
-    metrics = fit(TrainConfig(**options)).metrics
+    """Train on all training classes; the last state on the test classes, and on them across domains."""
+    _, metrics, model = fit(TrainConfig(**options))
     shown = ("recall@1", "map@r", "num_classes", "train_seconds", "steps", "ended")
     planned = sum(row["plan_seconds"] for row in metrics["epochs"])
     numbers = {name: metrics["final"][name] for name in shown}
     numbers["trained_steps"] = numbers.pop("steps")
-    return {**numbers, "plan_seconds": planned, "untrained": metrics["untrained"]["recall@1"]}
+    across = evaluate_domains(model, "omniglot", ks=(1,), classes=options.get("classes"))["domains"]
+    return {
+        **numbers,
+        "plan_seconds": planned,
+        "untrained": metrics["untrained"]["recall@1"],
+        "across_domains": {direction: found["recall@1"] for direction, found in across.items()},
+    }
 
 
 def one_thread() -> None:

@@ -52,6 +52,7 @@ def page(rows: Rows) -> Iterator[str]:
         yield f"\nNot tuned yet: {', '.join(without)}."
     yield from page_of_samplers(rows)
     yield from page_of_das(rows)
+    yield from page_across_domains(rows)
     yield from page_of_long_runs(rows)
 
 
@@ -108,6 +109,26 @@ def page_of_das(rows: Rows) -> Iterator[str]:
                 what = f"`{name}`{', ' if about else ''}{about}"
                 final = numbers(found) if found else " | ".join(["not run yet", *[""] * MEASURED.count("|")])
                 yield f"| {what} | {chosen(rows, (name, about))} | {100 * best['recall@1']:.1f} % | {final} |"
+
+
+def page_across_domains(rows: Rows) -> Iterator[str]:
+    """Finals that were measured on restyled drawings as well."""
+    found = {
+        cell: [row for row in rows.of(cell, "final") if "across_domains" in row] for cell, _ in of_methods()
+    }
+    directions = dict.fromkeys(d for runs in found.values() for row in runs for d in row["across_domains"])
+    if not directions:
+        return
+    yield "\n### Across domains\n"
+    yield "Recall@1 of the same finals where queries and gallery are drawn in different styles.\n"
+    yield f"| method | {' | '.join(directions)} | within drawings | seeds |"
+    yield f"|{'---|' * (len(directions) + 3)}"
+    for (name, _), runs in found.items():
+        if runs:
+            across = [[row["across_domains"][direction] for row in runs] for direction in directions]
+            within = [row["recall@1"] for row in runs]
+            cells = [grid.percent(mean_and_interval(values)) for values in (*across, within)]
+            yield f"| `{name}` | {' | '.join(cells)} | {len(runs)} |"
 
 
 def page_of_long_runs(rows: Rows) -> Iterator[str]:

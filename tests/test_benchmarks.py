@@ -106,7 +106,8 @@ def test_what_is_tuned_is_chosen_on_val_and_a_second_start_runs_only_what_is_mis
     chosen = {row["what"]["options"]["learning_rate"] for row in finals}
     assert chosen == {min(rate for rate, recall in tried.items() if recall == best)}
     assert [row["what"]["options"]["seed"] for row in finals] == [*tuning.SEEDS]
-    assert "| `softmax` | random |" in (folder / "tuned.md").read_text()
+    table = (folder / "tuned.md").read_text()
+    assert "| `softmax` | random |" in table and "| method | drawings → restyled |" in table
 
     kept = rows[:-1]  # as if the last had been interrupted
     (folder / "tuned.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
