@@ -2,7 +2,8 @@
 
 `python -m benchmarks.record RESULT …` adds to runs.json run folders, and JSON files of
 `dmlteach evaluate --backbone … --output FILE`; what the same command gave before is replaced. Without
-arguments the results are written anew. Nothing there is typed by hand.
+arguments the results are written anew: pages, figures, and the rows that the course reads. Nothing there is
+typed by hand.
 """
 
 import argparse
@@ -15,8 +16,9 @@ from typing import Any
 
 import torch
 
-from benchmarks import grid, pictures
+from benchmarks import course_rows, grid, pictures
 from dmlteach.course import recordings as pretrained
+from dmlteach.course import statements
 from dmlteach.data.omniglot import CHARACTERS
 from dmlteach.train import TrainConfig
 
@@ -118,9 +120,11 @@ def runs(dataset: str) -> Iterator[str]:
 
 
 def section(name: str) -> str:
-    """Text of a section: a figure, a table file's, the shipped networks, or the runs on a data set."""
+    """Text of a section: a figure, statements, a table file's, shipped networks, or runs on a data set."""
     if name in pictures.PICTURES:
         return pictures.link(name)
+    if name == "statements":
+        return "\n".join(statements.told())
     if name in TABLES:
         text = (HOME / TABLES[name]).read_text()
         return re.sub(r"^## ", "### ", re.sub(r"^# .*\n", "", text), flags=re.MULTILINE).strip()
@@ -143,6 +147,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, and JSON files of evaluations")
     if results := parser.parse_args().runs:
         add(results)
+    course_rows.write()
     pictures.draw_all()
     for page in PAGES:
         page.write_text(written(page.read_text()))

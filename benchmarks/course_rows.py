@@ -1,0 +1,63 @@
+"""The rows that the course, the cards of methods and reports read: `dmlteach.course.measured`."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tuning import OPTIONS, Rows, own_value
+from dmlteach import methods
+from dmlteach.course import measured
+
+HOME = Path(__file__).parent
+
+
+def course_row(row: dict[str, Any]) -> measured.Run:
+    """One row of the benchmark as the course knows it.
+
+    Args:
+        row: of tuned.jsonl, of a run that came to an end.
+    """
+    (name, variant), options = row["what"]["cell"], row["what"]["options"]
+    recipe = methods.adapt(methods.get(name), "omniglot")
+    option, value = OPTIONS[name][0] if name in OPTIONS else "", None
+    if option:
+        value = float(options.get("loss_options", {}).get(option, own_value(name, option)))
+    return measured.Run(
+        method=name,
+        variant=variant,
+        stage=row["what"]["stage"],
+        dataset="omniglot",
+        backbone=recipe.backbone,
+        sampler=options.get("sampler", recipe.sampler),
+        steps=row["steps"],
+        seed=options["seed"],
+        learning_rate=options["learning_rate"],
+        option=option,
+        value=value,
+        recall=row["recall@1"],
+        map_r=row["map@r"],
+        num_classes=row["num_classes"],
+        untrained=row.get("untrained"),
+        train_seconds=row.get("train_seconds"),
+        plan_seconds=row.get("plan_seconds"),
+        device=row["made_with"]["device"],
+        side_by_side=row["side_by_side"],
+    )
+
+
+def text() -> str:
+    """The file of the course, written from the benchmark's rows."""
+    file = io.StringIO()
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(measured.Run._fields)
+    rows = [course_row(row) for row in Rows(HOME / "tuned.jsonl").rows if "recall@1" in row]
+    table.writerows(
+        sorted(rows, key=lambda run: (run.stage, run.method, run.variant, run.learning_rate, run.seed))
+    )
+    return file.getvalue()
+
+
+def write() -> None:
+    """Write the file anew."""
+    measured.FILE.write_text(text(), encoding="utf-8")
