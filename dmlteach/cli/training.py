@@ -45,6 +45,9 @@ def train(
             style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
         start = "before" if config.checkpoint else "untrained"
         print_metrics(result.metrics["final"], result.metrics.get("untrained"), start)
+        if lowest := result.metrics.get("lowest_loss"):
+            typer.echo("\nthe network of the epoch with the lowest training loss:")
+            print_metrics(lowest)
         if not config.progress:  # with progress it stands above the numbers
             typer.echo(f"training has ended: {result.metrics['final']['ended']}")
         typer.echo(f"run: {result.path}")

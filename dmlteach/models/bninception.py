@@ -1,8 +1,8 @@
 """BN-Inception: Inception with batch normalization, Ioffe & Szegedy, ICML 2015.
 
 Layers have the names and sizes of the weights that are in wide use, which were trained with Caffe and are
-those of pretrained-models for PyTorch: a convolution, e.g. inception_3a_1x1, has a bias, and its batch norm is
-called inception_3a_1x1_bn. In modules 4c and 4d, 128 channels are projected from the pool; in the paper's
+those of pretrained-models for PyTorch: a convolution, e.g. inception_3a_1x1, has a bias, and its batch norm
+is called inception_3a_1x1_bn. In modules 4c and 4d, 128 channels are projected from the pool; in the paper's
 table they are 96.
 """
 
