@@ -5,9 +5,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tuning import OPTIONS, Rows, own_value
+from benchmarks.tuning import OPTIONS, Rows, own_value, training
 from dmlteach import methods
 from dmlteach.course import measured
+from dmlteach.course.reports import commands
 
 HOME = Path(__file__).parent
 
@@ -43,6 +44,7 @@ def course_row(row: dict[str, Any]) -> measured.Run:
         plan_seconds=row.get("plan_seconds"),
         device=row["made_with"]["device"],
         side_by_side=row["side_by_side"],
+        command=commands.training(training(row["what"])),
     )
 
 
