@@ -120,11 +120,12 @@ def create(
     head_options: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Model:
-    """A model by the name of its backbone: `omniglot_cnn`, a torchvision name, `timm/NAME`, or a source.
+    """A model by the name of its backbone: one of ours, a torchvision name, `timm/NAME`, or a source.
 
     Args:
-        backbone: e.g. "omniglot_cnn", "resnet50", "timm/tf_efficientnet_lite0"; or a class or function that
-            makes a network, images (N, C, H, W) → features (N, F): "mine.py:MyNet", "package.module:MyNet".
+        backbone: e.g. "omniglot_cnn", "bninception", "resnet50", "timm/tf_efficientnet_lite0"; or a class or
+            function that makes a network, images (N, C, H, W) → features (N, F): "mine.py:MyNet",
+            "package.module:MyNet".
         embedding_dim: D, size of the embedding; None gives the backbone's pooled features.
         weights: None for random weights; "imagenet" downloads the publisher's file unless it is there;
             "cached" uses that file and never downloads; else the path of a local file

@@ -75,7 +75,7 @@ class TrainConfig:
         "Options of the sampler, e.g. images_per_class=4.", "NAME=VALUE", dict
     )
     backbone: str | None = option(
-        "omniglot_cnn, a torchvision network, timm/NAME, or yours: FILE.py:NAME.",
+        "omniglot_cnn, bninception, a torchvision network, timm/NAME, or yours: FILE.py:NAME.",
         "NAME",
         of_the_checkpoint=True,
     )
