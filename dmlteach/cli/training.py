@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from dmlteach.cli.options import configured_by, option
+from dmlteach.cli.options import configured_by, option, was_given
 from dmlteach.cli.sweeps import train_over_seeds
 from dmlteach.cli.tables import print_card, print_metrics, print_table
+from dmlteach.errors import DMLTeachError
 from dmlteach.train.config import TrainConfig
 
 
@@ -54,6 +55,7 @@ def train(
 
 
 def methods(
+    ctx: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(metavar="NAME", help="Method whose card to print.", show_default="all, as a table"),
@@ -78,6 +80,8 @@ def methods(
         from dmlteach.course.cards import card
 
         return print_card(card(name, dataset))
+    if was_given(ctx, "dataset"):
+        raise DMLTeachError("--dataset is about the card of a method: name one, e.g. dmlteach methods sst.")
     from dmlteach import methods
 
     rows = []

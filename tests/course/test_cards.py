@@ -179,6 +179,8 @@ def test_the_command_prints_a_card_and_a_misspelt_name_is_one_sentence():
     assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1) and "did you mean 'sst'" in wrong.stderr
     wrong = CliRunner().invoke(app, ["methods", "sst", "--dataset", "cub20"])
     assert wrong.exit_code == 2 and "did you mean 'cub200'" in wrong.stderr
+    wrong = CliRunner().invoke(app, ["methods", "--dataset", "cub200"])
+    assert wrong.exit_code == 2 and "name one" in wrong.stderr
 
 
 def test_published_numbers_are_those_of_the_table():
