@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from benchmarks import course_rows, grid, pictures, sweep_files, tuned_page
+from benchmarks import course_rows, grid, pictures, repeated, sweep_files, tuned_page
+from benchmarks.tuning import Rows
 from dmlteach.course import recordings as pretrained
 from dmlteach.course import statements
 from dmlteach.course.reports import commands
@@ -25,7 +26,8 @@ HOME = Path(__file__).parent
 PAGES = tuple(HOME.parent / page for page in ("README.md", "docs/results.md", "docs/protocol.md"))
 TABLES = {
     "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
-    "tuned": "tuned.md", "speed": "README.md",
+    "tuned": "tuned.md", "speed": "README.md", "full_size": "full_size.md",
+    "repeated": "repeated.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
 PLACES = {"root": "DIR", "weights": "FILE"}
@@ -141,6 +143,10 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, and JSON files of evaluations")
     if results := parser.parse_args().runs:
         add(results)
+    rows = Rows(HOME / "tuned.jsonl")
+    again = repeated.read(HOME / "repeated.jsonl")
+    for name, lines in (("tuned", tuned_page.page(rows)), ("repeated", repeated.page(rows, again))):
+        (HOME / TABLES[name]).write_text("\n".join(lines) + "\n")
     course_rows.write()
     sweep_files.write()
     pictures.draw_all()

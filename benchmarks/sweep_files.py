@@ -43,7 +43,7 @@ def text(name: str) -> str:
     Args:
         name: of the file, without its ending.
     """
-    rows = [row for row in Rows(HOME / "tuned.jsonl").rows if row["what"]["stage"] == STAGES[name]]
+    rows = [row for row in Rows(HOME / "tuned.jsonl").of_today() if row["what"]["stage"] == STAGES[name]]
     lines = [
         f"- {yaml.safe_dump(table, default_flow_style=True, width=10_000, sort_keys=False)}"
         for table in tables(rows)

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from benchmarks.tuning import QUICK, Rows, finals, key, training, tuning
 from dmlteach.device import choose_device, environment
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
+from dmlteach.sweep.one import peak_memory
 from dmlteach.train import Run, TrainConfig, fit
 
 HOME = Path(__file__).parent
@@ -36,6 +38,7 @@ def run(what: dict[str, Any], quick: bool) -> dict[str, Any]:
     """One training in a worker, and its row."""
     device = choose_device()
     options = training(what)
+    forget_peak()
     if quick:
         options |= QUICK | {"eval_every": min(1, options["eval_every"])}
     started = time.perf_counter()
@@ -48,7 +51,21 @@ def run(what: dict[str, Any], quick: bool) -> dict[str, Any]:
     steps = options["epochs"] * options["batches_per_epoch"]
     seconds = round(time.perf_counter() - started, 2)
     row = {"what": what, "steps": steps, **measured, "wall_seconds": seconds}
-    return row | {"made_with": environment(device)}
+    return row | peak(device) | {"made_with": environment(device)}
+
+
+def forget_peak() -> None:
+    """Let the peaks of memory begin anew with this run: its process has made others."""
+    with suppress(OSError):  # Linux
+        Path("/proc/self/clear_refs").write_text("5")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak(device: torch.device) -> dict[str, int | None]:
+    """The most bytes that the process held since, and that it held on the GPU."""
+    on_gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    return {"peak_memory": peak_memory(), "gpu_peak_memory": on_gpu}
 
 
 def on_val(options: dict[str, Any], device: torch.device) -> dict[str, Any]:

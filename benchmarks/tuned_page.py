@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from benchmarks import grid
+from benchmarks.course_rows import device_of
 from benchmarks.tuning import (
     FINAL,
     OPTIONS,
@@ -14,32 +15,33 @@ from benchmarks.tuning import (
     Cell,
     Rows,
     cells,
+    option_of,
     own_value,
 )
 from dmlteach import methods
 from dmlteach.metrics import mean_and_interval
 
-MEASURED = "Recall@1 | MAP@R | seeds | training, s | of it planning"
+MEASURED = "Recall@1 | MAP@R | seeds | device | training, s | of it planning"
 
 
 def page(rows: Rows) -> Iterator[str]:
     """The tables as Markdown."""
-    machines = sorted({row["made_with"]["device"] for row in rows.rows})
-    jobs = {row["side_by_side"] for row in rows.rows}
     tuned, final = (
         one({row["steps"] for row in rows.rows if row["what"]["stage"] == stage})
         for stage in ("tuning", "final")
     )
+    jobs = {row["made_with"]["device"]: row["side_by_side"] for row in rows.rows}
+    beside = ", ".join(f"{number} on {device}" for device, number in jobs.items())
     yield (
         f"Tuned on val classes by runs of {tuned} steps, seed 0; finals of {final} steps on all training "
         "classes, measured once on the test classes: mean ± half of the 95 % interval over the seeds. "
-        f"{grid.beside()} `softmax` is the classifier. Computed on: {', '.join(machines)} (its convolutions "
-        f"in TF32), {one(jobs)} runs side by side, so the seconds compare among each other only. *An end*: "
-        "the best was the smallest or largest value tried.\n"
+        f"{grid.beside()} `softmax` is the classifier. Runs side by side: {beside}. Seconds compare among "
+        "runs of one device only; those of a CPU were taken beside other work, and are no measure of speed. "
+        "Convolutions of a GPU run in TF32. *An end*: the best was the smallest or largest value tried.\n"
     )
     yield "### Methods\n"
     yield f"| method | sampler | learning rate | option | {MEASURED} |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield f"|{'---|' * 10}"
     plain = {cell: rows.of(cell, "final") for cell, _ in cells()["methods"]}
     for cell, found in sorted(plain.items(), key=lambda item: -mean_recall(item[1])):
         if found:
@@ -57,7 +59,7 @@ def trials() -> Iterator[str]:
     rates = ", ".join(f"{rate:g}" for rate in RATES)
     yield f"1. Four learning rates, a factor of about three apart: {rates}; seed 0, {_length(TUNING)} each."
     yield "2. Where the best of them is the smallest or the largest, the next one beyond it, at most twice."
-    yield "3. At the best rate, the other two values of one option of the loss. The classifier has none."
+    yield "3. At the best rate, the other two values of one option of the method. The classifier has none."
     yield f"4. The finals: {_length(FINAL)} with what was chosen, over several seeds.\n"
     yield "| method | option | values; the recipe's in bold |"
     yield "|---|---|---|"
@@ -76,7 +78,7 @@ def page_of_samplers(rows: Rows) -> Iterator[str]:
     yield "\n### Samplers\n"
     yield "Rate and option are those chosen for the method with its own sampler, not for each.\n"
     yield f"| method | sampler | {MEASURED} | more than with random, same seeds |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield f"|{'---|' * 9}"
     for name in WITH_SAMPLERS:
         random = rows.of((name, "with random"), "final")
         for sampler in SAMPLERS:
@@ -118,11 +120,11 @@ def chosen(rows: Rows, cell: Cell) -> str:
     options = best["what"]["options"]
     rates = {row["what"]["options"]["learning_rate"] for row in tried}
     rate, at_end = options["learning_rate"], options["learning_rate"] in (min(rates), max(rates))
-    loss = options.get("loss_options", {})
-    if cell[1] == "" and cell[0] in OPTIONS and not loss:
+    option = option_of(best["what"])
+    if cell[1] == "" and cell[0] in OPTIONS and not option:
         name = OPTIONS[cell[0]][0]
-        loss = {name: own_value(cell[0], name)}
-    shown = ", ".join(f"{name} {value:g}{end_of(cell, value)}" for name, value in loss.items())
+        option = {name: own_value(cell[0], name)}
+    shown = ", ".join(f"{name} {value:g}{end_of(cell, value)}" for name, value in option.items())
     return f"{rate:g}{' (an end)' if at_end else ''} | {shown}"
 
 
@@ -137,7 +139,8 @@ def numbers(found: list[dict]) -> str:
     )
     planning = sum(row["plan_seconds"] for row in found) / sum(row["train_seconds"] for row in found)
     quality = f"{grid.percent(recall)} | {grid.percent(precision)}"
-    return f"{quality} | {len(found)} | {seconds[0]:.0f} | {planning:.0%}"
+    devices = ", ".join(sorted({device_of(row) for row in found}))
+    return f"{quality} | {len(found)} | {devices} | {seconds[0]:.0f} | {planning:.0%}"
 
 
 def paired(found: list[dict], others: list[dict]) -> tuple[float, float]:

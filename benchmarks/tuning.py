@@ -14,7 +14,9 @@ FINAL = {"epochs": 3, "batches_per_epoch": 200, "eval_every": 0}  # on all train
 QUICK = {"epochs": 1, "batches_per_epoch": 1, "classes": 30, "batch_size": 32}
 SEEDS = (0, 1, 2, 3, 4)
 
-# One option of each loss, and three values of it with the recipe's among them. The classifier has none.
+# One option of each method, and three values of it with that of its recipe among them. It is one of the loss,
+# or the factor on the features: the temperature of a loss that has none. The classifier has no option.
+HEAD = "feature_scale"
 OPTIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "abier": ("negative_cost", (1.0, 2.0, 5.0)),
     "angular": ("alpha", (36.0, 45.0, 55.0)),
@@ -42,7 +44,7 @@ OPTIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "smart_mining": ("lambda_", (0.4, 0.8, 1.6)),
     "smooth_ap": ("temperature", (0.005, 0.01, 0.02)),
     "soft_triple": ("scale", (10.0, 20.0, 40.0)),
-    "sst": ("num_targets", (2, 5, 10)),
+    "sst": (HEAD, (0.1, 0.3, 1.0)),
     "supcon": ("temperature", (0.05, 0.1, 0.2)),
     "triplet": ("margin", (0.2, 1.0, 5.0)),
     "weight": ("base", (0.3, 0.5, 0.7)),
@@ -90,12 +92,29 @@ class Rows:
         self.done.add(key(row["what"]))
 
     def of(self, cell: Cell, stage: str) -> list[dict[str, Any]]:
-        """The runs of a cell that came to an end."""
-        return [
+        """The runs of a cell that came to an end; finals only with what is chosen by the tuning of today."""
+        found = [
             row
             for row in self.rows
             if (row["what"]["cell"], row["what"]["stage"]) == (list(cell), stage) and "recall@1" in row
         ]
+        if stage == "final" and (chosen := self.chosen(cell)):
+            found = [row for row in found if row["what"]["options"] == chosen | {"seed": seed_of(row)}]
+        return found
+
+    def chosen(self, cell: Cell) -> dict[str, Any] | None:
+        """Options of a cell's finals, without the seed; None where nothing is tuned for it yet."""
+        name, about = cell
+        best = self.best((name, "") if is_of_sampler(cell) else cell)
+        if best is None:
+            return None
+        options = {key: value for key, value in best["what"]["options"].items() if key != "seed"}
+        return options | {"sampler": about.removeprefix("with ")} if is_of_sampler(cell) else options
+
+    def of_today(self) -> list[dict[str, Any]]:
+        """All runs that came to an end and still count: every tuning run, and finals of what is chosen."""
+        cells = dict.fromkeys((tuple(row["what"]["cell"]), row["what"]["stage"]) for row in self.rows)
+        return [row for cell, stage in cells for row in self.of(cell, stage)]
 
     def best(self, cell: Cell, by_recipe: bool = False) -> dict[str, Any] | None:
         """The tuning run with the highest Recall@1 on val; of equals the smallest rate.
@@ -106,7 +125,7 @@ class Rows:
         """
         found = self.of(cell, "tuning")
         if by_recipe:
-            found = [row for row in found if "loss_options" not in row["what"]["options"]]
+            found = [row for row in found if not option_of(row["what"])]
         found.sort(key=lambda row: (-row["recall@1"], row["what"]["options"]["learning_rate"]))
         return found[0] if found else None
 
@@ -120,15 +139,25 @@ def training(what: dict[str, Any]) -> dict[str, Any]:
     return {**what["options"], **(TUNING if what["stage"] == "tuning" else FINAL)}
 
 
+def option_of(what: dict[str, Any]) -> dict[str, Any]:
+    """The value of a method's option, by its name, where a run does not have the recipe's.
+
+    Args:
+        what: of its row.
+    """
+    options = what["options"]
+    return options.get("loss_options", {}) | options.get("head_options", {})
+
+
 def key(what: dict[str, Any]) -> str:
     return json.dumps(what, sort_keys=True)
 
 
-def task(cell: Cell, stage: str, options: dict[str, Any], rate: float, seed: int, **loss: float) -> dict:
+def task(cell: Cell, stage: str, options: dict[str, Any], rate: float, seed: int, **option: float) -> dict:
     """What one run is: the part of its row that is known before."""
     options = {**options, "learning_rate": rate, "seed": seed}
-    if loss:
-        options["loss_options"] = loss
+    if option:
+        options["head_options" if HEAD in option else "loss_options"] = option
     return {"cell": list(cell), "stage": stage, "options": options}
 
 
@@ -159,6 +188,8 @@ def tuning(rows: Rows) -> Iterator[list[dict]]:
 def own_value(method: str, option: str) -> Any:
     """The value of its loss's option that a method has on these drawings by its recipe."""
     recipe = methods.adapt(methods.get(method), "omniglot")
+    if option == HEAD:
+        return recipe.head_options.get(option, 1.0)  # of a network that starts from random weights
     return recipe.loss_options.get(option, losses.options(recipe.loss)[option].default)
 
 
@@ -171,20 +202,23 @@ def finals(rows: Rows) -> Iterator[list[dict]]:
 
 def final(rows: Rows, part: str, seed: int) -> Iterator[dict]:
     if part == "samplers":
-        if seed not in SEEDS[:3]:
-            return
-        for name in WITH_SAMPLERS:
-            chosen = rows.best((name, ""))
-            for sampler in SAMPLERS:
-                if chosen and sampler != methods.get(name).sampler:
-                    options = {**chosen["what"]["options"], "sampler": sampler, "seed": seed}
-                    yield {"cell": [name, f"with {sampler}"], "stage": "final", "options": options}
-        return
-    for cell, _ in cells()[part]:
-        chosen = rows.best(cell)
-        if chosen:
-            yield {
-                "cell": list(cell),
-                "stage": "final",
-                "options": {**chosen["what"]["options"], "seed": seed},
-            }
+        every: list[Cell] = [
+            (name, f"with {sampler}")
+            for name in WITH_SAMPLERS
+            for sampler in SAMPLERS
+            if seed in SEEDS[:3] and sampler != methods.get(name).sampler
+        ]
+    else:
+        every = [cell for cell, _ in cells()[part]]
+    for cell in every:
+        if chosen := rows.chosen(cell):
+            yield {"cell": list(cell), "stage": "final", "options": {**chosen, "seed": seed}}
+
+
+def is_of_sampler(cell: Cell) -> bool:
+    """Whether a cell is a method in the batches of another sampler."""
+    return cell[1].removeprefix("with ") in SAMPLERS
+
+
+def seed_of(row: dict[str, Any]) -> int:
+    return row["what"]["options"]["seed"]

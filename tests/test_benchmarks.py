@@ -6,11 +6,12 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import benchmarks
-from benchmarks import grid, pictures, record, sweep_files, tuned_page, tuning
+from benchmarks import full_size, grid, pictures, record, repeated, sweep_files, tuned_page, tuning
 from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
 from dmlteach.course.reports import commands
@@ -19,7 +20,7 @@ from dmlteach.sweep.grid import hash_of, plan
 from dmlteach.train import TrainConfig
 from dmlteach.train.recipe import resolve
 
-SCRIPTS = ("birds", "comparison", "domains", "methods", "tuned")
+SCRIPTS = ("birds", "comparison", "domains", "full_size", "methods", "repeated", "tuned")
 HELPERS = (
     "__init__",
     "__main__",
@@ -129,6 +130,19 @@ def test_a_figure_of_the_results_tells_what_the_committed_rows_say(name):
     assert (pictures.FIGURES / f"{name}.png").stat().st_size > 10_000
 
 
+def test_hours_of_full_size_follow_from_a_measured_step(run):
+    folder = run("full_size")
+    row = json.loads((folder / "full_size.json").read_text())
+    assert row["seconds"] and row["made_with"]["threads"] >= 1
+    share = (row["image_size"] / 224) ** 2  # operations of convolutions grow with the area
+    # 4.1 billion multiply-adds forward are 8.2 billion operations; backward takes twice as many.
+    assert row["operations"] / row["batch_size"] / share == pytest.approx(3 * 8.2e9, rel=0.1)
+    page = (folder / "full_size.md").read_text()
+    name, rate = full_size.on_a_gpu()
+    hours = full_size.IMAGES["sop"] * 150 / rate / 3600
+    assert f"| `sop` | 59,551 | 150 | {hours:.1f} |" in page and name in page
+
+
 @pytest.fixture(scope="module")
 def rows() -> list[dict]:
     """Committed rows of the benchmark."""
@@ -154,6 +168,37 @@ def test_the_command_of_a_row_is_read_as_the_options_it_was_trained_with(rows, m
         CliRunner().invoke(app, words[1:])
         assert given.pop() == TrainConfig(**tuning.training(what)), words
     assert len(kinds) > 5
+
+
+def test_a_prediction_interval_holds_the_next_of_so_many_values_in_95_of_100_cases():
+    random = np.random.default_rng(0)
+    draws = random.normal(0.8, 0.01, (4000, 4))
+    inside = [
+        low <= next_one <= high for *known, next_one in draws for low, high in [repeated.prediction(known)]
+    ]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.015)  # four standard errors
+
+
+def test_a_row_that_is_repeated_is_trained_as_it_was_and_compared_only_on_its_own_processor(
+    run, tmp_path, monkeypatch, rows
+):
+    finals = [row for row in rows if row["what"]["stage"] == "final" and row["what"]["cell"][1] == ""]
+    here = next((row for row in finals if row["made_with"]["device"] == "cpu"), finals[0])
+    trained = []
+    monkeypatch.setattr(repeated, "run", lambda what, quick: trained.append(what) or here)
+    method, seed = here["what"]["cell"][0], here["what"]["options"]["seed"]
+    folder = run("repeated", method, "--seed", str(seed))
+    assert trained == [here["what"]]
+    (kept,) = repeated.read(folder / "repeated.jsonl")
+    assert kept["first"] == kept["again"] == {name: here[name] for name in repeated.NUMBERS}
+    assert (
+        f"| `{method}`, seed {seed} | {here['recall@1']:.4%} | {here['recall@1']:.4%} | yes |"
+        in (folder / "repeated.md").read_text()
+    )
+
+    monkeypatch.setattr(repeated, "run", lambda what, quick: here | {"made_with": {"device": "elsewhere"}})
+    run("repeated", method, "--seed", str(seed))
+    assert len(repeated.read(folder / "repeated.jsonl")) == 1
 
 
 def test_what_an_interruption_left_out_of_the_options_is_still_tried(tmp_path):
