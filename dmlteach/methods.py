@@ -11,6 +11,8 @@ from dmlteach import losses
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.interfaces import Loss
 
+PARTS = ("backbone", "head", "loss")  # of what is trained; each may have a rate of its own
+
 
 @dataclass(frozen=True)
 class Group:
@@ -98,7 +100,7 @@ _SIX_CLASSES |= {"learning_rate": 1e-5, "weight_decay": 4e-4}
 
 METHODS: dict[str, Method] = {
     "sst": Method(_SST_PAPER, loss="sst", sampler="local", batch_size=256),
-    # As for SST, targets are those of the epoch's start; the authors' baseline chooses them at every step.
+    # As for SST, targets are those of the epoch's start; for the authors' way, see AS_PUBLISHED.
     "triplet": Method(_SST_PAPER, loss="triplet", sampler="local", batch_size=256),
     "contrastive": Method(
         "Hadsell, Chopra & LeCun, CVPR 2006",
@@ -251,6 +253,17 @@ METHODS: dict[str, Method] = {
     ),
 }  # fmt: skip
 
+# How the authors of SST ran it, by their published code, where the recipe differs: options of `TrainConfig`.
+# The new layer starts at random, on features as they are, and learns at ten times the rate.
+_AUTHORS: dict[str, Any] = {
+    "backbone": "bninception", "batch_size": 200, "head_options": {"start": "random", "feature_scale": 1.0},
+    "train_batch_norm": True, "rate_factors": {"head": 10.0}, "eval_every": 0, "keep_lowest_loss": True,
+}  # fmt: skip
+AS_PUBLISHED: dict[str, dict[str, Any]] = {
+    "sst": _AUTHORS,
+    "triplet": _AUTHORS | {"sampler_options": {"keep_targets": False}},  # chosen anew at every step
+}
+
 ENSEMBLES = {"hdc": "cascade", "bier": "bier"}  # loss → the head whose parts it compares
 
 
@@ -264,6 +277,8 @@ class Adaptation:
         groups: they replace the method's own, by the name of its loss; methods with other losses get none.
         images_per_class: the method's value → the value here.
         clip_by_norm: whether the method's bound on the entries of the gradient bounds its norm instead.
+        why: reasons, each by the field of `Method` it is about, or by the loss or the sampler whose options
+            they are.
     """
 
     changes: dict[str, Any] = field(default_factory=dict)
@@ -272,12 +287,10 @@ class Adaptation:
     groups: dict[str, dict[str, Group]] | None = None
     images_per_class: dict[int, int] = field(default_factory=dict)
     clip_by_norm: bool = False
+    why: dict[str, str] = field(default_factory=dict)
 
 
 ADAPTATIONS: dict[str, Adaptation] = {
-    # Drawings need no ImageNet network: a small one is trained from scratch in minutes, backbone and head at
-    # one rate. Learned class vectors start where the random network puts their classes: at random, they would
-    # first teach the network noise.
     "omniglot": Adaptation(
         changes={
             "backbone": "omniglot_cnn",
@@ -291,17 +304,13 @@ ADAPTATIONS: dict[str, Adaptation] = {
             "epochs": 5,
             "batch_size": 256,
             "imprint": 5,
-            "frozen_epochs": 0,  # a head cannot start from random features
+            "frozen_epochs": 0,
             "train_options": {"rotations": True},
         },
-        # A random network finds all drawings alike. At the published cost of 25, BIER would only drive them
-        # apart; and from negatives nearer than the nearest positive, Smart Mining would learn nothing. It
-        # places them 3 to 9 apart: with a margin of 1 the contrastive loss would first draw all together. On
-        # the sphere, characters are 0.4 to 0.7 rad apart, and ArcFace's margin is 0.5 as published.
         loss_options={
             "arcface": {"margin": 0.1, "scale": 16.0},
             "bier": {"negative_cost": 2.0},
-            "binomial_deviance": {"negative_cost": 10.0},  # that of CUB in Ustinova & Lempitsky, NIPS 2016
+            "binomial_deviance": {"negative_cost": 10.0},
             "contrastive": {"margin": 5.0},
         },
         sampler_options={"smart": {"kappa": 2.0}},
@@ -310,8 +319,37 @@ ADAPTATIONS: dict[str, Adaptation] = {
             "proxy_nca": {"loss": Group(factor=10)},
             "margin": {"loss": Group(factor=100, weight_decay=0, optimizer="sgd")},
         },
-        images_per_class={3: 4, 5: 4, 10: 8},  # whole groups of images fill the batch
-        clip_by_norm=True,  # Adam would long remember the huge first gradients of a random network
+        images_per_class={3: 4, 5: 4, 10: 8},
+        clip_by_norm=True,
+        why={
+            "backbone": "Drawings need no ImageNet network: a small one is trained from random weights in "
+            "minutes.",
+            "embedding_dim": "One size for all methods, which suits a small network.",
+            "transform": "A mirrored character is another one: a drawing is turned, scaled and moved a "
+            "little.",
+            "learning_rate": "A network that starts from random weights takes larger steps than one that is "
+            "fine-tuned.",
+            "optimizer": "One optimizer for all methods, which are compared on these drawings.",
+            "schedule": "The rate rises, and falls to 0 by the end of a short training.",
+            "early_stopping": "The training is short, and its rate falls to 0 anyway.",
+            "epochs": "Minutes on one thread.",
+            "batch_size": "Drawings are small, and all methods see as many of them in a step.",
+            "images_per_class": "Whole groups of images fill the batch.",
+            "groups": "Backbone and head both start from random weights, and learn at one rate.",
+            "imprint": "Learned class vectors start where the random network puts their classes: at random, "
+            "they would first teach the network noise.",
+            "frozen_epochs": "A head cannot start from random features.",
+            "clip_norm": "Adam would long remember the huge first gradients of a random network.",
+            "train_options": "A character turned by 90°, 180° or 270° is a class of its own.",
+            "arcface": "On the sphere, characters are 0.4 to 0.7 rad apart, and the published margin is 0.5.",
+            "bier": "A random network finds all drawings alike: at the published cost of 25, the loss would "
+            "only drive them apart.",
+            "binomial_deviance": "The cost of CUB in Ustinova & Lempitsky, NIPS 2016.",
+            "contrastive": "A random network places drawings 3 to 9 apart: with a margin of 1 the loss would "
+            "first draw all together.",
+            "smart": "A random network finds all drawings alike: from negatives nearer than the nearest "
+            "positive, nothing would be learned.",
+        },
     ),
 }
 

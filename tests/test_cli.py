@@ -352,7 +352,7 @@ def test_parts_of_methods_combine_from_the_command_line(tmp_path):
     words = "--method softmax --imprint 2 --head-option weights=size"
     one_error(
         run("train", "--output", str(tmp_path / "no"), *words.split(), *SMALL),
-        "the linear head has no options",
+        "unknown option of the linear head",
     )
     words = "--method bier --head-option weights=size"
     boosted = run("train", "--output", str(tmp_path / "bier"), "--epochs", "1", *words.split(), *SMALL)

@@ -260,7 +260,7 @@ def test_every_recipe_names_parts_that_exist(name):
         ({"method": "smart_mining", "das": True}, "would discard the triplets"),
         ({"method": "supcon", "sampler_options": {"images_per_class": 1}}, "leaves no positive in a batch"),
         ({"method": "bier", "head_options": {"weigths": "size"}}, "did you mean 'weights'?"),
-        ({"method": "sst", "head_options": {"weights": "size"}}, "the linear head has no options"),
+        ({"method": "sst", "head_options": {"weights": "size"}}, "unknown option of the linear head"),
         ({"method": "softmax", "imprint": -1}, "imprint must be at least 0"),
         ({"method": "sst", "imprint": 5}, "of which the sst loss has none; these losses have: "),
         ({"method": "contrastive", "memory": 0}, "memory must be positive"),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from dmlteach.course.cards import Card
     from dmlteach.data import CheckReport
 
 
@@ -46,19 +47,46 @@ def print_report(report: "CheckReport") -> None:
     Args:
         report: of a data set on disk.
     """
-    import shutil
-    import textwrap
-
-    width = shutil.get_terminal_size().columns
     typer.echo(str(report).partition("\n")[0])
     for sentence in report.sentences():
         first, *more = sentence.splitlines()
-        typer.echo(textwrap.fill(
-            first, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False,
-            break_on_hyphens=False,
-        ))  # fmt: skip
+        typer.echo(_filled(first, "  ", "    "))
         for line in more:
             typer.echo(f"    {line}")
+
+
+def print_card(card: "Card") -> None:
+    """The card of a method: parts with a heading, lines as wide as the terminal.
+
+    Args:
+        card: of the method.
+    """
+    from dmlteach.course.cards.contents import RECIPE, SOURCE
+
+    typer.echo(card.method)
+    for heading, sentences in card.sections():
+        typer.echo(f"\n{heading}")
+        for sentence in sentences:
+            typer.echo(_filled(sentence, "  ", "    "))
+        if heading == RECIPE:
+            for row in card.recipe:
+                typer.echo(_filled(f"{row.part + ':':<14} {row.published or '–'}", "  ", " " * 17))
+                if row.here != row.published:
+                    why = f" ({row.why})" if row.why else ""
+                    typer.echo(_filled(f"on {card.dataset}: {row.here or '–'}{why}", " " * 17, " " * 19))
+        if heading == SOURCE and card.command:
+            typer.echo(f"  {card.command}")  # whole, to copy it
+
+
+def _filled(text: str, first: str, others: str) -> str:
+    """A text as wide as the terminal, its lines indented."""
+    import shutil
+    import textwrap
+
+    return textwrap.fill(
+        text, shutil.get_terminal_size().columns, initial_indent=first, subsequent_indent=others,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from dmlteach.cli.options import configured_by, option
+from dmlteach.cli.options import configured_by, option, was_given
 from dmlteach.cli.sweeps import train_over_seeds
-from dmlteach.cli.tables import print_metrics, print_table
+from dmlteach.cli.tables import print_card, print_metrics, print_table
+from dmlteach.errors import DMLTeachError
 from dmlteach.train.config import TrainConfig
 
 
@@ -45,18 +46,42 @@ def train(
             style.save(curves.training_curves({result.path.name: result.path}), result.path / "curve")
         start = "before" if config.checkpoint else "untrained"
         print_metrics(result.metrics["final"], result.metrics.get("untrained"), start)
+        if lowest := result.metrics.get("lowest_loss"):
+            typer.echo("\nthe network of the epoch with the lowest training loss:")
+            print_metrics(lowest)
         if not config.progress:  # with progress it stands above the numbers
             typer.echo(f"training has ended: {result.metrics['final']['ended']}")
         typer.echo(f"run: {result.path}")
 
 
-def methods() -> None:
-    """The recipes as a table: paper, loss, batches (classes × images), size D of the embedding, optimiser.
+def methods(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Method whose card to print.", show_default="all, as a table"),
+    ] = None,
+    dataset: Annotated[
+        str, option("Data set for which the recipe on the card is adapted.", "NAME")
+    ] = TrainConfig.dataset,
+) -> None:
+    """The recipes as a table, or the card of a method.
+
+    The table: paper, loss, batches (classes × images), size D of the embedding, optimizer. The card:
+    equation, source, the recipe as published and as a data set adapts it, what to tune and in which range,
+    how it ranks here, when to use it.
 
     \b
     Example:
         dmlteach methods
+        dmlteach methods sst
+        dmlteach methods sst --dataset cub200
     """
+    if name is not None:
+        from dmlteach.course.cards import card
+
+        return print_card(card(name, dataset))
+    if was_given(ctx, "dataset"):
+        raise DMLTeachError("--dataset is about the card of a method: name one, e.g. dmlteach methods sst.")
     from dmlteach import methods
 
     rows = []
@@ -77,4 +102,5 @@ def methods() -> None:
         "\nDensely-anchored sampling (--das; Liu et al., ECCV 2022) can go before any pair or triplet loss. "
         "The paper's\nruns are on the unit sphere (--normalize), but for N-pair and generalised lifted; "
         "elsewhere made embeddings\ncarry gradients here (detach=False), or the whole embedding would drift."
+        "\n`dmlteach methods NAME` prints a method's card."
     )

@@ -13,6 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from dmlteach import foreign
 from dmlteach.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.models.bninception import BNInception
 from dmlteach.models.weights import fitting, read
 
 
@@ -44,6 +45,7 @@ class Facts:
         build: makes one of our own, which says its `num_features`; None: it is torchvision's or timm's.
         mean, std: of each channel, on pixels scaled to 0 … 1.
         published: whether there are weights trained on ImageNet.
+        file: in which they are found, where no package downloads them.
         image_size: side of the input in pixels, if nobody names another.
         sizes: sides that it can take, where they are known.
         enlarged: side to which an image is resized before it is cropped, in sides of the input.
@@ -55,6 +57,7 @@ class Facts:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     published: bool = True
+    file: str | None = None
     image_size: int = 224
     sizes: range | None = None
     enlarged: float = 256 / 224
@@ -69,6 +72,10 @@ FACTS = {
         inner_layers=("layers.6", "layers.9"), grid=3,  # after the second and the third convolution
     ),
     "googlenet": Facts(inner_layers=("inception4a", "inception4d")),  # those of HDC
+    "bninception": Facts(
+        build=BNInception, mean=(128 / 255, 117 / 255, 104 / 255), std=(1 / 255, 1 / 255, 1 / 255),
+        file="bn_inception-52deb4733.pth", inner_layers=("inception_4a_output", "inception_4d_output"),
+    ),
 }  # fmt: skip
 
 
@@ -269,10 +276,19 @@ def _published_weights(backbone: str, weights: str | Path) -> dict[str, Tensor]:
         raise DMLTeachError(f"{backbone} has no ImageNet weights: leave weights out, or --weights none.")
     if backbone.startswith("timm/"):
         return _published_timm_weights(backbone.removeprefix("timm/"), weights)
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    if name := facts(backbone).file:
+        if (cache / name).exists():
+            return read(cache / name)
+        raise DMLTeachError(
+            f"the ImageNet weights of {backbone} are not on this machine, and no package downloads them. "
+            f"Look for {name}, the file of pretrained-models for PyTorch, and give its path (--weights FILE) "
+            f"or put it into {cache}; --weights none starts from random weights."
+        )
     import torchvision.models as zoo
 
     entry = next(iter(zoo.get_model_weights(backbone)))
-    file = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
+    file = cache / entry.url.rsplit("/", 1)[-1]
     if file.exists():
         return read(file)
     cure = f"Put {file.name} into {file.parent}, or give its path as weights"

@@ -1,13 +1,16 @@
 """Heads: features of one or several depths → an embedding of one or several parts."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from dmlteach.distances import normalize
 from dmlteach.errors import DMLTeachError
-from dmlteach.options import at_least
+from dmlteach.options import at_least, one_of, positive
+
+STARTS = ("rotation", "random")
 
 
 class Head(nn.Module):
@@ -44,6 +47,10 @@ class LinearHead(Head):
         embedding_dim: D; None leaves the features as they are.
         normalize: put embeddings on the unit sphere.
         feature_scale: factor on the features.
+        start: of the layer: "rotation" of the features, cut to size, or "random", as torch starts one.
+
+    Raises:
+        DMLTeachError: a factor that is not positive, or no such start.
     """
 
     def __init__(
@@ -52,11 +59,15 @@ class LinearHead(Head):
         embedding_dim: int | None,
         normalize: bool = False,
         feature_scale: float = 1.0,
+        start: Literal["rotation", "random"] = "rotation",
     ):
         super().__init__(num_features, [embedding_dim or num_features[-1]])
+        positive("feature_scale", feature_scale)
+        one_of("start", start, STARTS)
         self.linear: nn.Module = nn.Identity()
         if embedding_dim:
-            self.linear = embedding_layer(num_features[-1], embedding_dim)
+            layer = embedding_layer if start == "rotation" else nn.Linear
+            self.linear = layer(num_features[-1], embedding_dim)
         self.to_sphere, self.feature_scale = normalize, feature_scale
 
     def forward(self, features: list[Tensor]) -> Tensor:

@@ -24,7 +24,7 @@ LARGEST_EMBEDDING = 2**16  # numbers; a larger one is a slip of the pen that wou
 IMAGENET_FEATURE_SCALE = 0.1
 
 HEADS: dict[str, Callable[..., Head]] = {"linear": LinearHead, "cascade": CascadeHead, "bier": BIERHead}
-_HEADS = Registry("head", HEADS, facts=("num_features", "embedding_dim", "normalize", "feature_scale"))
+_HEADS = Registry("head", HEADS, facts=("num_features", "embedding_dim", "normalize"))
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,12 @@ def create(
     head_options: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Model:
-    """A model by the name of its backbone: `omniglot_cnn`, a torchvision name, `timm/NAME`, or a source.
+    """A model by the name of its backbone: one of ours, a torchvision name, `timm/NAME`, or a source.
 
     Args:
-        backbone: e.g. "omniglot_cnn", "resnet50", "timm/tf_efficientnet_lite0"; or a class or function that
-            makes a network, images (N, C, H, W) → features (N, F): "mine.py:MyNet", "package.module:MyNet".
+        backbone: e.g. "omniglot_cnn", "bninception", "resnet50", "timm/tf_efficientnet_lite0"; or a class or
+            function that makes a network, images (N, C, H, W) → features (N, F): "mine.py:MyNet",
+            "package.module:MyNet".
         embedding_dim: D, size of the embedding; None gives the backbone's pooled features.
         weights: None for random weights; "imagenet" downloads the publisher's file unless it is there;
             "cached" uses that file and never downloads; else the path of a local file
@@ -134,8 +135,9 @@ def create(
         freeze_batch_norm: keep batch-norm statistics fixed; default: where weights are given.
         keep_aspect: cut the centre square out of an image, rather than squash it as the SST recipe does.
         head: "linear"; "cascade", an embedding of each of several depths (HDC); "bier", boosted learners.
-        head_options: options of that head, see `CascadeHead` and `BIERHead`; `layers` of a cascade are
-            by default two inner ones that suit the backbone.
+        head_options: options of that head, see `LinearHead`, `CascadeHead` and `BIERHead`; `layers` of a
+            cascade are by default two inner ones that suit the backbone, and `feature_scale` of a linear
+            head is 0.1 where weights are given.
         seed: of the random initial weights.
 
     Raises:
@@ -149,7 +151,10 @@ def create(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, 0))
         net, num_features, mean, std = build_backbone(backbone)
-        options = {k: list(v) if isinstance(v, tuple) else v for k, v in (head_options or {}).items()}
+        given = (head_options or {}).items()
+        options: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in given}
+        _HEADS.check(head, options)
+        scale = IMAGENET_FEATURE_SCALE if weights is not None and embedding_dim else 1.0
         if head == "cascade" and "layers" not in options:
             options["layers"] = list(inner_layers(backbone, net))
         known = facts(backbone)
@@ -167,7 +172,7 @@ def create(
             keep_aspect=keep_aspect,
             head=head,
             head_options=options,
-            feature_scale=IMAGENET_FEATURE_SCALE if weights is not None and embedding_dim else 1.0,
+            feature_scale=options.pop("feature_scale", scale),
         )
         model = assemble(net, num_features, spec)
     if image_size is not None:
@@ -216,5 +221,5 @@ def assemble(net: nn.Module, num_features: int, spec: Spec) -> Model:
         net = Depths(net, options["layers"], grid=facts(spec.backbone).grid)
         sizes = net.num_features(spec.channels, spec.image_size)
     if spec.head == "linear":
-        options = {"normalize": spec.normalize, "feature_scale": spec.feature_scale}
+        options = options | {"normalize": spec.normalize, "feature_scale": spec.feature_scale}
     return Model(net, HEADS[spec.head](sizes, spec.embedding_dim, **options), spec)

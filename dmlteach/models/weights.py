@@ -126,8 +126,15 @@ def _candidates(content: Any, own: Weights) -> Iterator[tuple[str, dict[str, Ten
             key.removesuffix(name) for name in list(own)[:_ANCHORS] for key in table if key.endswith(name)
         ]
         for prefix in dict.fromkeys(end for end in ends if not end or end.endswith(".")):
-            part = {name: table[prefix + name] for name in own if prefix + name in table}
+            part = {
+                name: _of_today(table[prefix + name], own[name]) for name in own if prefix + name in table
+            }
             yield f"{place} {prefix}".strip(), part
+
+
+def _of_today(tensor: Tensor, own: Tensor) -> Tensor:
+    """The same tensor; torch before 0.2 wrote those of a batch norm as (1, C)."""
+    return tensor[0] if tensor.shape == (1, *own.shape) and own.ndim == 1 else tensor
 
 
 def _lacking(part: Weights, own: Weights) -> tuple[list[str], list[str]]:

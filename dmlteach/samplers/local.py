@@ -29,17 +29,25 @@ class Local(Sampler):
         balance: every image exactly once per epoch, in ceil(M / batch_size) batches whose sizes
             differ by at most 1: an image that finds its cluster full goes to the nearest with room.
         num_targets: nearest same-class images of each anchor that become its targets.
+        keep_targets: give them to the loss; otherwise it chooses its own, anew at every step.
     """
 
     needs_space = True
 
     def __init__(
-        self, labels: Tensor, batch_size: int, seed: int = 0, balance: bool = False, num_targets: int = 5
+        self,
+        labels: Tensor,
+        batch_size: int,
+        seed: int = 0,
+        balance: bool = False,
+        num_targets: int = 5,
+        keep_targets: bool = True,
     ):
         super().__init__(labels, batch_size, seed)
         at_least("num_targets", num_targets, 1)
         self.balance = balance
         self.num_targets = num_targets
+        self.keep_targets = keep_targets
 
     def _compose(self, rng, space, last_loss):
         embeddings = space.embeddings.detach().cpu().float()  # (M, D)
@@ -57,7 +65,8 @@ class Local(Sampler):
         report = self._report(rows, targets, sizes, seconds)
         kept = [i for i in range(len(rows)) if self.balance or self._has_triplet(rows[i], targets[i])]
         kept = list(rng.permutation(kept)) if kept else []
-        rows, tuples = [rows[i] for i in kept], [Tuples(targets=targets[i]) for i in kept]
+        tuples = [Tuples(targets=targets[i]) for i in kept] if self.keep_targets else None
+        rows = [rows[i] for i in kept]
         seen = sum(len(r) for r in rows)  # no image is in two clusters
         return rows, tuples, report | {"batches": len(rows), "coverage": seen / len(self.labels)}
 

@@ -218,6 +218,10 @@ def build_model(started_from: Model | None, config: TrainConfig, recipe: Method,
             head_options=recipe.head_options,
             seed=config.seed,
         )
+    if config.train_batch_norm:
+        if not model.batch_norms():
+            raise DMLTeachError(f"{model.spec.backbone} has no batch norm; leave out train_batch_norm.")
+        model.spec = replace(model.spec, freeze_batch_norm=False)
     if model.spec.channels != channels:
         raise DMLTeachError(
             f"{model.spec.backbone} reads {model.spec.channels}-channel images, {config.dataset} has "
@@ -232,8 +236,8 @@ def _with_batch_statistics(model: Model, config: TrainConfig, device: torch.devi
         return model
     if config.micro_batch:
         raise DMLTeachError(
-            "micro_batch would change what batch norm sees; use weights (batch norm is frozen then) "
-            "or a backbone without batch norm."
+            "micro_batch would change what batch norm sees; use weights without train_batch_norm (batch "
+            "norm is frozen then) or a backbone without batch norm."
         )
     if world.size == 1:
         return model

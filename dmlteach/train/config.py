@@ -75,7 +75,7 @@ class TrainConfig:
         "Options of the sampler, e.g. images_per_class=4.", "NAME=VALUE", dict
     )
     backbone: str | None = option(
-        "omniglot_cnn, a torchvision network, timm/NAME, or yours: FILE.py:NAME.",
+        "omniglot_cnn, bninception, a torchvision network, timm/NAME, or yours: FILE.py:NAME.",
         "NAME",
         of_the_checkpoint=True,
     )
@@ -84,14 +84,24 @@ class TrainConfig:
         "NAME", unset="cached, or none where none are published", of_the_checkpoint=True,
     )  # fmt: skip
     head_options: dict[str, Any] = option(
-        "Options of an ensemble's head, e.g. weights=size.", "NAME=VALUE", dict, of_the_checkpoint=True
-    )
+        "Options of the head, e.g. start=random or feature_scale=1 of a linear one, weights=size of an "
+        "ensemble's.",
+        "NAME=VALUE", dict, of_the_checkpoint=True,
+    )  # fmt: skip
     embedding_dim: int | None = option("Size of the embedding.", "N", positive=True, of_the_checkpoint=True)
     normalize: bool | None = option("Put embeddings on the unit sphere.", of_the_checkpoint=True)
     image_size: int | None = option(
         "Side of the images in pixels.", "N", unset="the backbone's", positive=True, of_the_checkpoint=True
     )
+    train_batch_norm: bool = option(
+        "Let batch norm take its statistics from the batches, though weights are given; otherwise it is "
+        "frozen then.",
+        default=False,
+    )  # fmt: skip
     learning_rate: float | None = option("Of the optimizer.", "RATE", positive=True)
+    rate_factors: dict[str, Any] = option(
+        "Factor on the learning rate of a part, backbone, head or loss, e.g. head=10.", "NAME=VALUE", dict
+    )
     weight_decay: float | None = option("Of the optimizer.", "DECAY", least=0)
     schedule: str | None = option("plateau, step, cosine or constant.", "NAME")
     transform: str | None = option("crop, resized_crop, drawing or none.", "NAME")
@@ -110,6 +120,11 @@ class TrainConfig:
     early_stopping: int | None = option(
         "Stop after so many epochs without a better training loss.", "N", positive=True
     )
+    keep_lowest_loss: bool = option(
+        "Also keep the network of the epoch with the lowest training loss, and evaluate it on the test "
+        "classes beside the last one.",
+        default=False,
+    )  # fmt: skip
     save_every: float = option(
         "Seconds between checkpoints inside an epoch.", "SECONDS", 300.0, least=0, free=True
     )

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from dmlteach import files, foreign, models
 from dmlteach.data import provenance
@@ -20,6 +22,7 @@ from dmlteach.train.recipe import identity
 
 CONFIG = "config.json"
 NAN_BATCHES = "nan_batches.json"
+LOWEST_LOSS = "lowest_loss.safetensors"
 
 
 class RunFolder:
@@ -116,6 +119,11 @@ class RunFolder:
         given.check_sources(self.path, state, self.config)
         longer.check(self.path, state, own)
 
+    def lowest_loss(self) -> dict[str, Tensor] | None:
+        """Weights of the epoch with the lowest training loss; None where they are not kept."""
+        file = self.path / LOWEST_LOSS
+        return load_file(file) if file.exists() else None
+
     def record(self) -> provenance.Record | None:
         """What the run that is there kept of its data; None where it was made before runs did.
 
@@ -175,14 +183,15 @@ class RunFolder:
         checkpoint.write(self.path, about | state)
         self._outdated = False
 
-    def write_weights(self, model: Model) -> None:
+    def write_weights(self, model: Model, name: str = MODEL_FILE) -> None:
         """Write the trained network.
 
         Args:
             model: the network.
+            name: of the file.
         """
         self._hold()
-        models.save(model, self.path / MODEL_FILE)
+        models.save(model, self.path / name)
 
     def complete(self, state: dict[str, Any], model: Model) -> None:
         """Write what a finished run lacks, where somebody has removed its folder since the last epoch.

@@ -1,5 +1,6 @@
 """One readable training loop, for every method: plan the epoch, step through its batches, evaluate, save."""
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from dmlteach.interfaces import Batch
 from dmlteach.train import checkpoint, ending, given, plan
 from dmlteach.train.build import Stateful, build
 from dmlteach.train.config import TrainConfig
-from dmlteach.train.folder import RunFolder
+from dmlteach.train.folder import LOWEST_LOSS, RunFolder
 from dmlteach.train.meter import STATS_EVERY, LossReader, Meter, in_words
 from dmlteach.train.step import train_step
 from dmlteach.train.time_limit import Clock, check_time_to_plan
@@ -41,7 +42,9 @@ def fit(
         classes for the network before its first step, where an ensemble's learners are independent already
         (runs of before it was measured lack it). metrics["epochs"] has a row per epoch; metrics["final"] is
         the last state on the test classes (never the best of several), with "train_seconds", "epochs"
-        (whole ones), "steps" (in all) and "ended", a sentence that says why training ended.
+        (whole ones), "steps" (in all) and "ended", a sentence that says why training ended; with
+        keep_lowest_loss, metrics["lowest_loss"] is that network on them, after so many "epochs", and the
+        training "loss" of the last of these.
 
     Raises:
         DMLTeachError: an option, file or data set that cannot be used; nothing is written then.
@@ -203,6 +206,8 @@ class Run:
         self.history.append(row)
         self.epoch, self.step, self.planned = self.epoch + 1, 0, False
         self.ended = ending.nothing_left(parts.recipe, self.epoch, stopped_early)
+        if self.config.keep_lowest_loss and not parts.early_stopping.waiting.waited:  # before the checkpoint
+            self.world.on_main(lambda: self.output.write_weights(self.model, LOWEST_LOSS))
         self.save()
         self.world.on_main(lambda: self.output.write_metrics(self.metrics()))
         self.timed_out = self.world.share(self.clock.is_over(needed=row["plan_seconds"]))  # as the next plan
@@ -218,18 +223,33 @@ class Run:
         minutes, batches = self.config.max_minutes, len(self.batches)
         why = self.ended or ending.time_is_up(minutes, steps, self.epoch, self.step, batches)
         final = {"train_seconds": self.clock.kept, "epochs": self.epoch, "steps": steps, "ended": why}
+        lowest = None
         if self.world.is_main:
             if self.config.progress:
                 print(f"training has ended: {why}")
             self.output.write_weights(self.model)
             final |= self.parts.test.measure(self.model, self.device.type, self.config.progress)
             self.output.complete(self._state(), self.model)
-            self.output.write_metrics(self.metrics(final))
-        return ending.Result(self.folder, self.metrics(final), self.model.eval())
+            lowest = self._measure_lowest_loss() if self.config.keep_lowest_loss else None
+            self.output.write_metrics(self.metrics(final, lowest))
+        return ending.Result(self.folder, self.metrics(final, lowest), self.model.eval())
 
-    def metrics(self, final: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _measure_lowest_loss(self) -> dict[str, Any] | None:
+        """The network of the epoch with the lowest training loss on the test classes; None without one."""
+        weights = self.output.lowest_loss()
+        if not (self.history and weights):
+            return None
+        row, model = min(self.history, key=lambda row: row["loss"]), copy.deepcopy(self.model)
+        model.load_state_dict(weights)
+        numbers = self.parts.test.measure(model, self.device.type, self.config.progress)
+        return {"epochs": row["epoch"] + 1, "loss": row["loss"], **numbers}
+
+    def metrics(
+        self, final: dict[str, Any] | None = None, lowest_loss: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """What is known of the run, as in metrics.json."""
         content = {"untrained": self.untrained, "epochs": self.history, "final": final}
+        content |= {"lowest_loss": lowest_loss}
         return {part: numbers for part, numbers in content.items() if numbers is not None}
 
     def save(self) -> None:

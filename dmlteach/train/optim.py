@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dmlteach.methods import Group, Method
+from dmlteach.methods import PARTS, Group, Method
 from dmlteach.models import Model
 from dmlteach.options import at_least, one_of
 from dmlteach.registry import Registry
@@ -71,7 +71,7 @@ def build(recipe: Method, model: Model, loss: nn.Module) -> Optimizers:
     """
     parts = {"backbone": model.backbone, "head": model.head, "loss": loss}
     for name in recipe.groups:
-        one_of("parameter group", name, parts)
+        one_of("parameter group", name, PARTS)
     by_optimizer: dict[str, list[dict[str, Any]]] = {recipe.optimizer: []}
     for name, module in parts.items():
         group = recipe.groups.get(name, Group())

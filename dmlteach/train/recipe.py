@@ -6,9 +6,9 @@ from typing import Any
 from dmlteach import data, foreign, methods, samplers
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluation import recall
-from dmlteach.methods import Method
+from dmlteach.methods import PARTS, Group, Method
 from dmlteach.models import Model
-from dmlteach.options import check_seed, check_type
+from dmlteach.options import check_seed, check_type, one_of, positive
 from dmlteach.train.config import FREE, OF_THE_CHECKPOINT, TrainConfig
 from dmlteach.train.option import about
 
@@ -36,7 +36,11 @@ def resolve(config: TrainConfig, start: Model | None = None) -> Method:
         given[f"{part}_options"] = getattr(recipe, f"{part}_options") | getattr(config, f"{part}_options")
     if "schedule" in given and given["schedule"] != recipe.schedule:
         given["schedule_options"] = {}
-    recipe = replace(recipe, **given)
+    groups = {
+        part: replace(recipe.groups.get(part, Group()), factor=float(factor))
+        for part, factor in config.rate_factors.items()
+    }
+    recipe = replace(recipe, groups=recipe.groups | groups, **given)
     if config.imprint is None and not methods.has_class_vectors(recipe.loss):
         recipe = replace(recipe, imprint=0)  # another loss was chosen than the method's
     if start is not None:
@@ -56,6 +60,10 @@ def check_values(config: TrainConfig) -> None:
         check_type(option.name, option.type, getattr(config, option.name))
     for option in fields(config):
         about(option).check(option.name, getattr(config, option.name))
+    for part, factor in config.rate_factors.items():
+        one_of("part with a rate", part, PARTS)
+        check_type(f"the rate factor of {part}", float, factor)
+        positive(f"the rate factor of {part}", factor)
     check_seed(config.seed)
     if config.recall_at is not None:
         recall.parse(config.recall_at)

@@ -293,7 +293,7 @@ def test_files_written_before_there_were_heads_still_load(tmp_path):
     ("head", "dim", "options", "message"),
     [
         ("cascad", 16, {}, "did you mean 'cascade'?"),
-        ("linear", 16, {"hidden": 3}, "the linear head has no options; 'hidden' was given"),
+        ("linear", 16, {"hidden": 3}, "unknown option of the linear head 'hidden'"),
         ("cascade", 16, {"layer": ["x"]}, "did you mean 'layers'?"),
         ("cascade", 16, {"layers": ["layers.6", "layers.99"]}, "unknown layer 'layers.99'"),
         ("cascade", 16, {"layers": ["layers.14"]}, "not feature maps (N, C, H, W)"),

@@ -1,18 +1,18 @@
-"""The page of a loss: its equation, its weight against distance, its recipes, and where it is explained."""
+"""The page of a loss: its equation, its weight against distance, its methods, and where it is explained."""
 
 import re
 from pathlib import Path
-from typing import Any
 
-from dmlteach import losses, methods
+from dmlteach import losses
+from dmlteach.course.cards.contents import GEOMETRY
 from dmlteach.course.execute import notebooks
 from dmlteach.course.plots.weights import has_weight_curve, weights_against_distance
 from dmlteach.course.reference.markdown import blocks, declared, entry, escaped, link_from, prose
+from dmlteach.course.reference.methods import methods_with
 from dmlteach.course.reference.names import Names
 from dmlteach.course.reference.package import Module
 from dmlteach.files import read_json
 
-GEOMETRY = {"euclidean": "embeddings as they are", "sphere": "embeddings scaled to length 1"}
 NO_CURVE = (
     "This loss compares each part of an ensemble's embedding by itself, and what comes before a part decides "
     "how much a pair weighs there; so a pair has no single weight, and no curve is drawn."
@@ -85,7 +85,7 @@ def loss_page(module: Module, names: Names, checkout: Path) -> tuple[str, list[s
     its_module = next(one for one in module.entries if one.name.split(".")[-1] == kind)
     lines += entry(function, names, is_formula=True)
     drawn, picture = _curve(name)
-    lines += ["## Weight against distance", "", *drawn, "## Recipe", "", *recipes(name)]
+    lines += ["## Weight against distance", "", *drawn, "## Methods", "", *methods_with(name)]
     lines += ["## As a module", "", *entry(its_module, names)]
     parts = [one for one in module.entries if one not in (function, its_module)]
     if parts:
@@ -144,54 +144,3 @@ def _curve(name: str) -> tuple[list[str], bytes]:
     if losses.LOSSES[name].compares == "learned class vectors":
         text += " The own class's vector stands for the positive, another class's for the negative."
     return [text, "", f"![{escaped(picture.alt)}]({name}.png)", ""], picture.png(dpi=130)
-
-
-def recipes(name: str) -> list[str]:
-    """Methods that train with a loss, as a table: as published, and as a data set adapts them.
-
-    Args:
-        name: of the loss.
-    """
-    users = [method for method in methods.names() if methods.get(method).loss == name]
-    if not users:
-        return [
-            f"No method is made of it; `dmlteach train --method METHOD --loss {name}` trains a method with "
-            "it instead of its own loss.",
-            "",
-        ]
-    columns = {}
-    for method in users:
-        published = methods.get(method)
-        columns[f"`{method}`"] = published
-        columns |= {f"`{method}` on `{d}`": methods.adapt(published, d) for d in methods.ADAPTATIONS}
-    rows = [_fields(recipe) for recipe in columns.values()]
-    return [
-        f"| recipe | {' | '.join(columns)} |",
-        "|---" * (len(columns) + 1) + "|",
-        *(f"| {field} | {' | '.join(row[field] for row in rows)} |" for field in rows[0]),
-        "",
-        "{py:obj}`Method <dmlteach.methods.Method>` says what the fields mean, and what else a recipe holds.",
-        "",
-    ]
-
-
-def _fields(recipe: methods.Method) -> dict[str, str]:
-    """What a recipe says, by the head of its row."""
-    options = {key: value for key, value in recipe.sampler_options.items() if key != "images_per_class"}
-    each = recipe.sampler_options.get("images_per_class")
-    group = recipe.groups.get("loss")
-    own_rate = f", × {group.factor:g} for the loss" if group and group.factor != 1 else ""
-    return {
-        "paper": escaped(recipe.paper),
-        "batch": f"{recipe.batch_size}" + (f", {each} images of a class" if each else ""),
-        "sampler": _with_options(f"`{recipe.sampler}`", options),
-        "options of the loss": _with_options("", recipe.loss_options) or "the defaults",
-        "optimizer": f"`{recipe.optimizer}`, schedule `{recipe.schedule}`",
-        "learning rate": f"{recipe.learning_rate:g}{own_rate}",
-        "D": str(recipe.embedding_dim),
-        "backbone": f"`{recipe.backbone}`",
-    }
-
-
-def _with_options(what: str, options: dict[str, Any]) -> str:
-    return ", ".join(filter(None, [what, *(f"`{key}={value}`" for key, value in options.items())]))

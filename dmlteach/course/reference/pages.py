@@ -1,10 +1,12 @@
-"""The pages of the reference, by the flow of data: a page a room of the package, and one a loss."""
+"""The pages of the reference, by the flow of data: one a room of the package, one a loss, one a method."""
 
 from pathlib import Path
 
+from dmlteach import methods
 from dmlteach.course.reference.definitions import Entry
 from dmlteach.course.reference.losses import loss_page, loss_pages, loss_table
 from dmlteach.course.reference.markdown import blocks, declared, entry, link_from, prose
+from dmlteach.course.reference.methods import method_page, method_table
 from dmlteach.course.reference.names import Names
 from dmlteach.course.reference.package import Module, modules
 
@@ -48,14 +50,14 @@ def pages(checkout: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for room, inside in rooms.items():
         rest = [module for module in inside if module.name not in of_losses]
-        texts[f"docs/api/{room}.md"] = room_page(
-            room, rest, names, loss_table(of_losses) if room == "losses" else []
-        )
+        table = {"losses": loss_table(of_losses), "methods": method_table()}.get(room, [])
+        texts[f"docs/api/{room}.md"] = room_page(room, rest, names, table)
     for module in of_losses.values():
         loss, lines, picture = loss_page(module, names, checkout)
         texts[f"docs/api/losses/{loss}.md"] = lines
         if picture:
             files[f"docs/api/losses/{loss}.png"] = picture
+    texts |= {f"docs/api/methods/{name}.md": method_page(name) for name in methods.names()}
     return files | {path: "\n".join(lines).encode() for path, lines in texts.items()}
 
 

@@ -16,6 +16,7 @@ import pytest
 
 import dmlteach
 from dmlteach import course, losses, methods
+from dmlteach.course.cards import card
 from dmlteach.course.plots.weights import weights_against_distance
 from dmlteach.course.reference.chapters import names_in_code
 from dmlteach.course.reference.losses import NO_CURVE, chapters
@@ -99,7 +100,7 @@ def test_whatever_a_package_lists_is_there_by_a_name_that_can_be_imported(site, 
 
 
 @pytest.mark.parametrize("name", losses.names())
-def test_the_page_of_a_loss_has_equation_curve_and_recipe(site, name):
+def test_the_page_of_a_loss_has_equation_curve_and_methods(site, name):
     page = site[f"docs/api/losses/{name}.md"]
     equation = " ".join(inspect.getdoc(getattr(losses, f"{name}_loss")).partition("\n\n")[0].split())
     assert prose(equation, lambda _: None) in re.sub(r"\{py:obj\}`(\S+) <\S+>`", r"`\1`", page)
@@ -109,19 +110,32 @@ def test_the_page_of_a_loss_has_equation_curve_and_recipe(site, name):
     else:
         assert picture.startswith(b"\x89PNG")
         assert f"![{escaped(weights_against_distance(name).alt)}]({name}.png)" in page
-    recipe = page.split("## Recipe")[1].split("## ")[0]
+    listed = page.split("## Methods")[1].split("## ")[0]
     users = [method for method in methods.names() if methods.get(method).loss == name]
     for method in users:
-        assert f"| `{method}` |" in recipe and f"{methods.get(method).learning_rate:g}" in recipe
-    assert users or "No method is made of it" in recipe
+        assert f"[`{method}`](../methods/{method}.md)" in listed
+    assert users or "No method is made of it" in listed
     for option in losses.options(name):
         assert option in page
 
 
-def test_a_recipe_is_shown_as_published_and_as_the_data_set_changes_it(site):
-    recipe = site["docs/api/losses/multi_similarity.md"].split("## Recipe")[1]
+def test_a_recipe_is_shown_as_published_and_as_the_data_set_changes_it_and_why(site):
+    recipe = site["docs/api/methods/multi_similarity.md"].split("## Recipe")[1]
     row = next(line for line in recipe.splitlines() if line.startswith("| batch"))
-    assert row == "| batch | 80, 5 images of a class | 256, 4 images of a class |"
+    assert row.startswith("| batch | 80 images, 5 of a class | 256 images, 4 of a class | Drawings are small")
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_the_page_of_a_method_is_its_card_with_a_link_to_its_loss(site, name):
+    page, shown = site[f"docs/api/methods/{name}.md"], card(name)
+    for heading, sentences in shown.sections():
+        assert f"\n## {heading}\n" in page
+        for sentence in sentences:
+            assert prose(sentence, lambda _: None) in page
+    loss = methods.get(name).loss
+    assert f"](../losses/{loss}.md)" in page and f"docs/api/losses/{loss}.md" in site
+    assert f"[`{name}`](methods/{name}.md)" in site["docs/api/methods.md"]
+    assert f"\nmethods/{name}\n" in site["docs/api/methods.md"]
 
 
 def test_a_loss_names_the_chapters_that_use_it():
