@@ -8,7 +8,7 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-from dmlteach.errors import unknown_name
+from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.metrics import mean_and_interval
 
 FILE = Path(__file__).with_name("measured.csv")
@@ -172,7 +172,10 @@ def of(method: str, variant: str = RECIPE) -> Ranked:
     Raises:
         DMLTeachError: it was not run.
     """
-    return Ranked(method, variant, {run.seed: run for run in runs(method, variant)})
+    found = {run.seed: run for run in runs(method, variant)}
+    if not found:
+        raise DMLTeachError(f"{method} {variant} has no finals in the benchmark yet.")
+    return Ranked(method, variant, found)
 
 
 def in_batches_of(method: str, sampler: str) -> Ranked:

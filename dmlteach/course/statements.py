@@ -143,7 +143,10 @@ def seconds(method: str, sampler: str, other: str) -> tuple[float, float, str] |
         Mean seconds of either, on the one device where both were run, and the device; None where there is
         none.
     """
-    one, two = (measured.in_batches_of(method, name).runs.values() for name in (sampler, other))
+    try:
+        one, two = (measured.in_batches_of(method, name).runs.values() for name in (sampler, other))
+    except DMLTeachError:  # not run yet
+        return None
     shared = sorted({run.device for run in one} & {run.device for run in two})
     if not shared:
         return None
