@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
+from benchmarks import grid
 from benchmarks.course_rows import device_of
 from benchmarks.tuned import one_thread, run
 from benchmarks.tuning import SEEDS, Rows, of_methods, seed_of
@@ -53,6 +54,7 @@ def prediction(values: Sequence[float]) -> tuple[float, float]:
 
 def page(rows: Rows, repeated: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Both kinds of repetition as Markdown."""
+    yield f"{grid.beside()}\n"
     yield "| final | Recall@1 | once more, same seed | the same bits | processor |"
     yield "|---|---|---|---|---|"
     for row in repeated:

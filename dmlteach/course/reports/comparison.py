@@ -147,7 +147,7 @@ def table(found: Comparison, against: str | None) -> Text:
             lines.append(
                 f"| `{setting.name}` | {len(setting.values)} | {setting.in_words(one.measure)} | {told} |"
             )
-        parts.append("\n".join(lines))
+        parts.append("\n".join([f"{one.title()}.", "", *lines]))
     return Text("\n\n".join(parts))
 
 
