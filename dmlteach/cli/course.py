@@ -222,5 +222,6 @@ def report(
 
     from dmlteach.course import reports
 
-    notebook = reports.COMPARISON if comparison else reports.NOTEBOOK
-    typer.echo(f"report: {reports.run(notebook=notebook, texts=tuple(parameter), **given)}")
+    if comparison:
+        given["notebook"] = reports.COMPARISON
+    typer.echo(f"report: {reports.run(texts=tuple(parameter), **given)}")
