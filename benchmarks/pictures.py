@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.tuning import SAMPLERS, WITH_SAMPLERS, Rows, of_methods
+from benchmarks.tuning import Rows, of_methods
 from dmlteach import methods
 from dmlteach.course import recordings as pretrained
+from dmlteach.course.measured import BATCHED, SAMPLERS
 from dmlteach.data.omniglot import CHARACTERS
 from dmlteach.plots import comparison, style
 
@@ -25,7 +26,7 @@ def tuned_samplers() -> style.Picture:
     """The same of the methods tuned alike, with more samplers."""
     rows = Rows(HOME / "tuned.jsonl")
     table = {}
-    for name in WITH_SAMPLERS:
+    for name in BATCHED:
         for sampler in SAMPLERS:
             own = sampler == methods.get(name).sampler
             found = rows.of((name, "" if own else f"with {sampler}"), "final")

@@ -31,6 +31,7 @@ TABLES = {
 }  # fmt: skip
 RUNS = HOME / "runs.json"
 PLACES = {"root": "DIR", "weights": "FILE"}
+NO_FILES = ("none", "cached", "imagenet")  # weights that are no path
 OF_A_DEVICE = ("device", "save_every")
 CLASSES = {"omniglot": CHARACTERS["test"], "cub200": 100}  # of the test: Recall@K falls as there are more
 
@@ -60,10 +61,9 @@ def evaluation(file: Path) -> dict[str, Any]:
 
 def command(config: dict[str, Any]) -> str:
     """The command line that makes a run again; paths, and what a device decides, mean nothing elsewhere."""
-    named = {name: PLACES.get(name, value) for name, value in config.items() if value is not None}
-    if config.get("weights") in (None, "none", "cached", "imagenet"):
-        named["weights"] = config.get("weights")
-    return commands.training({name: value for name, value in named.items() if name not in OF_A_DEVICE})
+    places = {name: place for name, place in PLACES.items() if config.get(name) not in (None, *NO_FILES)}
+    kept = {name: value for name, value in config.items() if name not in OF_A_DEVICE}
+    return commands.training(kept | places)
 
 
 def add(results: list[Path]) -> None:

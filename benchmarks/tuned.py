@@ -1,7 +1,7 @@
 """Every method, tuned alike, on Omniglot: `python -m benchmarks.tuned [--jobs 2] [--seconds 3600]`.
 
 For each method four learning rates, a factor of about three apart, and up to two more where the best lies
-at an end; then two other values of one option of its loss at the best rate. All are chosen by Recall@1 on
+at an end; then two other values of one option at the best rate. All are chosen by Recall@1 on
 val classes that no training has seen. The finals train on all training classes with the chosen values, and
 the last state is measured once on the test classes, over several seeds. Samplers are compared at the rates
 chosen for the method; densely-anchored sampling (DAS) has its own rates. The best methods and SST train once

@@ -8,18 +8,18 @@ from benchmarks.tuning import (
     LENGTHS,
     OPTIONS,
     RATES,
-    SAMPLERS,
     WITH_DAS,
-    WITH_SAMPLERS,
     Cell,
     Rows,
     mean_recall,
     of_methods,
     option_of,
     own_value,
+    seed_of,
 )
 from dmlteach import methods
-from dmlteach.metrics import mean_and_interval
+from dmlteach.course.measured import BATCHED, SAMPLERS
+from dmlteach.metrics import difference_by_seed, mean_and_interval
 
 MEASURED = "Recall@1 | MAP@R | seeds | device | training, s | of it planning"
 
@@ -30,7 +30,7 @@ def page(rows: Rows) -> Iterator[str]:
         one({row["steps"] for row in rows.rows if row["what"]["stage"] == stage})
         for stage in ("tuning", "final")
     )
-    jobs = {row["made_with"]["device"]: row["side_by_side"] for row in rows.rows}
+    jobs = {device_of(row): row["side_by_side"] for row in rows.rows}
     beside = ", ".join(f"{number} on {device}" for device, number in jobs.items())
     yield (
         f"Tuned on val classes by runs of {tuned} steps, seed 0; finals of {final} steps on all training "
@@ -82,7 +82,7 @@ def page_of_samplers(rows: Rows) -> Iterator[str]:
     yield "Rate and option are those chosen for the method with its own sampler, not for each.\n"
     yield f"| method | sampler | {MEASURED} | more than with random, same seeds |"
     yield f"|{'---|' * 9}"
-    for name in WITH_SAMPLERS:
+    for name in BATCHED:
         random = rows.of((name, "with random"), "final")
         for sampler in SAMPLERS:
             own = sampler == methods.get(name).sampler
@@ -185,9 +185,8 @@ def numbers(found: list[dict]) -> str:
 
 def paired(found: list[dict], others: list[dict]) -> tuple[float, float]:
     """Mean and half-width of the differences between runs of equal seed."""
-    by_seed = {row["what"]["options"]["seed"]: row["recall@1"] for row in others}
-    pairs = [(row["recall@1"], by_seed.get(row["what"]["options"]["seed"])) for row in found]
-    return mean_and_interval([a - b for a, b in pairs if b is not None])
+    first, second = ({seed_of(row): row["recall@1"] for row in runs} for runs in (found, others))
+    return difference_by_seed(first, second)[:2]
 
 
 def one(values: set[int]) -> str:

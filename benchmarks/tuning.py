@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dmlteach import losses, methods
+from dmlteach.course.measured import BATCHED, SAMPLERS
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 FURTHER = {3e-4: 1e-4, 1e-4: 3e-5, 1e-2: 3e-2, 3e-2: 1e-1}  # where the best lies at an end
@@ -53,8 +54,6 @@ OPTIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "triplet": ("margin", (0.2, 1.0, 5.0)),
     "weight": ("base", (0.3, 0.5, 0.7)),
 }
-SAMPLERS = ("random", "class_balanced", "local", "local_classes", "smart", "hierarchical")
-WITH_SAMPLERS = ("triplet", "sst", "multi_similarity")
 # A triplet's margin means something beside DAS only where embeddings have one length.
 WITH_DAS: dict[str, dict[str, Any]] = {
     "triplet": {"normalize": True, "sampler": "class_balanced"},
@@ -246,7 +245,7 @@ def final(rows: Rows, part: str, seed: int) -> Iterator[dict]:
     if part == "samplers":
         every: list[Cell] = [
             (name, f"with {sampler}")
-            for name in WITH_SAMPLERS
+            for name in BATCHED
             for sampler in SAMPLERS
             if seed in SEEDS[:3] and sampler != methods.get(name).sampler
         ]

@@ -16,12 +16,27 @@ from statistics import mean, stdev
 import hypothesis
 import pytest
 
+from dmlteach.errors import DMLTeachError
+
 hypothesis.settings.register_profile("everywhere", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("everywhere")  # the same examples on every machine, and no clock
 
 CHECKOUT = Path(__file__).parent.parent
 NO_SKIP = "DMLTEACH_NO_SKIP"  # set to 1 in CI: a test that would be skipped fails
 OVER_SEEDS = "over seeds"  # property of a test: (what, mean, standard deviation, seeds)
+
+
+@pytest.fixture
+def given_to_the_trainer(monkeypatch) -> list:
+    """Configurations that a command has given to the trainer, which only says "far enough"."""
+    configs: list = []
+
+    def stand_in(config):
+        configs.append(config)
+        raise DMLTeachError("far enough")
+
+    monkeypatch.setattr("dmlteach.train.fit", stand_in)
+    return configs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -159,15 +159,13 @@ def test_the_benchmark_as_a_sweep_makes_exactly_its_runs(rows, name):
     assert {run.hash for run in plan(read_file(file))} == {hash_of(c, resolve(c)) for c in configs}
 
 
-def test_the_command_of_a_row_is_read_as_the_options_it_was_trained_with(rows, monkeypatch):
+def test_the_command_of_a_row_is_read_as_the_options_it_was_trained_with(rows, given_to_the_trainer):
     """One row for each set of options; what would be trained is only looked at."""
-    given = []
-    monkeypatch.setattr("dmlteach.train.fit", lambda config: given.append(config) or 1 / 0)
     kinds = {(*row["what"]["options"], row["what"]["stage"]): row["what"] for row in rows}
     for what in kinds.values():
         words = shlex.split(commands.training(tuning.training(what)))
         CliRunner().invoke(app, words[1:])
-        assert given.pop() == TrainConfig(**tuning.training(what)), words
+        assert given_to_the_trainer.pop() == TrainConfig(**tuning.training(what)), words
     assert len(kinds) > 5
 
 

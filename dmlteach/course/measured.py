@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.metrics import mean_and_interval
+from dmlteach.metrics import difference_by_seed, mean_and_interval
 
 FILE = Path(__file__).with_name("measured.csv")
+SAMPLERS = ("random", "class_balanced", "local", "local_classes", "smart", "hierarchical")
+BATCHED = ("triplet", "sst", "multi_similarity")  # methods that were run in the batches of each
 RECIPE = ""  # the variant of a method that is its recipe, with the tuned rate and option
 
 
@@ -79,9 +81,13 @@ class Ranked(NamedTuple):
         """The method, and its variant where it is not the recipe."""
         return f"{self.method} {self.variant}".strip()
 
+    def recalls(self) -> dict[int, float]:
+        """Recall@1 by seed."""
+        return {seed: run.recall for seed, run in self.runs.items()}
+
     def recall(self) -> tuple[float, float]:
         """Mean of Recall@1, and half of its 95 % interval."""
-        return mean_and_interval([run.recall for run in self.runs.values()])
+        return mean_and_interval([*self.recalls().values()])
 
     def minus(self, other: "Ranked") -> tuple[float, float, int]:
         """How much higher its Recall@1 is than another's, seed by seed.
@@ -92,11 +98,7 @@ class Ranked(NamedTuple):
         Returns:
             Mean over the seeds that both have, half of its 95 % interval, and how many they are.
         """
-        shared = sorted(self.runs.keys() & other.runs.keys())
-        if not shared:
-            return float("nan"), float("inf"), 0
-        mean, half = mean_and_interval([self.runs[s].recall - other.runs[s].recall for s in shared])
-        return mean, half, len(shared)
+        return difference_by_seed(self.recalls(), other.recalls())
 
 
 class Tuned(NamedTuple):

@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dmlteach.course import measured
-from dmlteach.course.measured import Ranked
+from dmlteach.course.measured import BATCHED, SAMPLERS, Ranked
 from dmlteach.errors import DMLTeachError
 
 NEIGHBORS = "Batches of neighbors, after the same steps"
-BATCHED = ("triplet", "sst", "multi_similarity")
-SAMPLERS = ("random", "class_balanced", "local", "local_classes", "smart", "hierarchical")
 _SST = (
     "Nguyen & De Baets (Neurocomputing 2020) report the loss and the batches as gains, with ImageNet "
     "networks fine-tuned on photographs. Here a small network learns drawings from random weights, in a "
@@ -45,6 +43,12 @@ class Statement(NamedTuple):
         mean, half, _ = self.one.minus(self.other)
         return 1 if mean > half else -1 if mean < -half else 0
 
+    def devices(self) -> str:
+        """Where the paired runs of either side were trained, if that is not the same."""
+        seeds = self.one.runs.keys() & self.other.runs.keys()
+        one, other = (sorted({side.runs[s].device for s in seeds}) for side in (self.one, self.other))
+        return "" if one == other else f"; on {' and '.join(one)} against {' and '.join(other)}"
+
     def sentence(self) -> str:
         """What may be said."""
         mean, half, seeds = self.one.minus(self.other)
@@ -52,11 +56,12 @@ class Statement(NamedTuple):
         points = f"{abs(100 * mean):.1f} ± {100 * half:.1f} points"
         if self.verdict:
             direction = "higher" if self.verdict > 0 else "lower"
-            return f"{one} ends {points} {direction} than {other} ({seeds} seeds)."
+            return f"{one} ends {points} {direction} than {other} ({seeds} seeds{self.devices()})."
         if seeds < 2:
             return f"Whether {one} ends higher than {other} cannot be told from a single seed."
         signed = f"{100 * mean:+.1f} ± {100 * half:.1f} points"
-        return f"Which of {one} and {other} ends higher cannot be told from {seeds} seeds ({signed})."
+        pair, found = f"{one} and {other}", f"{signed}{self.devices()}"
+        return f"Which of {pair} ends higher cannot be told from {seeds} seeds ({found})."
 
 
 def in_words(ranked: Ranked) -> str:
@@ -83,11 +88,12 @@ def statements() -> Iterator[Statement]:
 
 def _of_das() -> Iterator[Statement]:
     """What DAS gains: each side at the rate tuned for it."""
-    variants = {(run.method, run.variant) for run in measured.runs()}
-    for method in ("triplet", "semihard", "margin", "multi_similarity", "contrastive"):
-        without = method, "on the sphere" if method == "triplet" else measured.RECIPE
+    finals = {(run.method, run.variant) for run in measured.runs()}
+    for method in sorted({method for method, variant in finals if "with DAS" in variant}):
+        on_sphere = measured.tuned(method, "on the sphere") is not None
+        without = method, "on the sphere" if on_sphere else measured.RECIPE
         for variant in ("with DAS", "with DAS, detached"):
-            if {(method, variant), without} <= variants:
+            if {(method, variant), without} <= finals:
                 pair = measured.of(method, variant), measured.of(*without)
                 yield Statement("Densely-anchored sampling", *pair, _DAS)
 

@@ -10,7 +10,7 @@ from dmlteach.metrics.clustering import (
     number_of_starts,
     pairwise_f1,
 )
-from dmlteach.metrics.over_seeds import mean_and_interval
+from dmlteach.metrics.over_seeds import difference_by_seed, mean_and_interval
 from dmlteach.metrics.pair_distances import PairDistances, pair_distances
 from dmlteach.metrics.query_statistics import Hubness, hubness, mean_interval
 from dmlteach.metrics.retrieval import (
@@ -25,6 +25,7 @@ __all__ = [
     "Hubness",
     "PairDistances",
     "clustering_metrics",
+    "difference_by_seed",
     "first_match_ranks",
     "hubness",
     "mean_and_interval",

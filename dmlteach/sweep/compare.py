@@ -10,7 +10,7 @@ import numpy as np
 
 from dmlteach.errors import DMLTeachError, counted, unknown_name
 from dmlteach.files import damaged, read_json
-from dmlteach.metrics import mean_and_interval
+from dmlteach.metrics import difference_by_seed, mean_and_interval
 from dmlteach.sweep.grid import ASIDE, USUAL, short
 from dmlteach.sweep.index import FILE, Index
 from dmlteach.sweep.kept import check_metrics, check_options
@@ -219,11 +219,7 @@ def difference(setting: Setting, reference: Setting) -> Difference:
     Args:
         setting, reference: seeds that only one of them has count for nothing.
     """
-    shared = sorted(setting.values.keys() & reference.values.keys())
-    if not shared:
-        return Difference(float("nan"), float("inf"), 0)
-    mean, half = mean_and_interval([setting.values[seed] - reference.values[seed] for seed in shared])
-    return Difference(mean, half, len(shared))
+    return Difference(*difference_by_seed(setting.values, reference.values))
 
 
 def _run(path: Path) -> Finished:

@@ -89,6 +89,17 @@ def test_verdicts_of_made_runs(one, other, verdict, words):
     assert statement.verdict == verdict and words in statement.sentence()
 
 
+def test_a_pair_from_two_devices_is_said_to_be_one_by_the_seeds_that_are_paired():
+    here, there = of([0.60, 0.61, 0.62]), of([0.50, 0.51, 0.52])
+    alike = statements.Statement("", here, there, "").sentence()
+    assert " against " not in alike
+    moved = {seed: run._replace(device="another") for seed, run in there.runs.items()}
+    told = statements.Statement("", here, there._replace(runs=moved), "").sentence()
+    assert told.endswith(f"(3 seeds; on {here.runs[0].device} against another).")
+    unpaired = there._replace(runs=there.runs | {9: there.runs[0]._replace(device="another", seed=9)})
+    assert statements.Statement("", here, unpaired, "").sentence() == alike
+
+
 def test_seconds_compare_on_one_device_only():
     local, balanced, device = statements.seconds("sst", "local", "class_balanced")
     runs = measured.in_batches_of("sst", "local").runs.values()

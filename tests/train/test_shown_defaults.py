@@ -57,16 +57,9 @@ def test_a_value_that_is_shown_is_the_one_in_python():
             assert shown_by_train(field.name) == str(field.default)
 
 
-def test_a_command_line_without_options_trains_what_python_does(monkeypatch):
-    asked = []
-
-    def stand_in(config):
-        asked.append(config)
-        raise DMLTeachError("far enough")
-
-    monkeypatch.setattr("dmlteach.train.fit", stand_in)
+def test_a_command_line_without_options_trains_what_python_does(given_to_the_trainer):
     assert "far enough" in CliRunner().invoke(app, ["train"]).stderr
-    assert asked == [TrainConfig()]
+    assert given_to_the_trainer == [TrainConfig()]
 
 
 # ── words ─────────────────────────────────────────────────────────────────────────────────────────────

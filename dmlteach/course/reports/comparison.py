@@ -76,8 +76,8 @@ def _benchmark(measure: str, on: str) -> Comparison:
     ]
     cells = {
         (method, sampler): [getattr(run, values[measure]) for run in runs]
-        for method in statements.BATCHED
-        for sampler in statements.SAMPLERS
+        for method in measured.BATCHED
+        for sampler in measured.SAMPLERS
         if (runs := _in_batches_of(method, sampler))
     }
     return Comparison(BENCHMARK, tables, 0, [("method", "sampler", cells)] if cells else [])
@@ -171,7 +171,7 @@ def how_to_read(found: Comparison) -> Text:
     single = sum(len(s.values) == 1 for table in found.tables for s in table.settings)
     if single:
         lines.append(
-            f"{counted(single, 'setting')} with a single seed has no interval: it can be ranked by chance."
+            f"{counted(single, 'setting')} of a single seed: such a place can be chance, and has no interval."
         )
     return Text(" ".join(lines))
 
