@@ -8,8 +8,8 @@ gradient by a part of itself, in float64 as in fp32. Rounding differs by 1e-16 o
 Adam makes rounding visible. Moving all embeddings together changes no distance, so under a loss of distances
 the bias of the last layer has the gradient 0, but for rounding. Adam divides a gradient by its own size plus
 1e-8: in fp32, where rounding may be as large, it moves the bias by up to its rate, in a direction that
-rounding has chosen. So two trainings in fp32 are up to 2e-3 apart in this bias, and 1e-5 in all else (but what
-a memory keeps are embeddings, with the bias). In float64 a rounding of 1e-16 becomes the rate times 1e-8.
+rounding has chosen. So two trainings in fp32 are up to 2e-3 apart in this bias, and 1e-5 in all else (but a
+memory keeps embeddings, with the bias). In float64 a rounding of 1e-16 becomes the rate times 1e-8.
 """
 
 import os
