@@ -15,21 +15,27 @@ from dmlteach.errors import DMLTeachError, unknown_name
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str = "auto", float64: bool = False) -> torch.device:
     """The torch device called `name`; "auto" takes a GPU where there is one.
 
     Args:
         name: "auto" (CUDA, else Apple's MPS, else CPU), "cpu", "cuda" or "mps".
+        float64: whether it is to compute in float64, which MPS cannot; "auto" then passes it over.
 
     Raises:
-        DMLTeachError: an unknown name, or a GPU that torch cannot use here.
+        DMLTeachError: an unknown name, a GPU that torch cannot use here, or float64 on MPS.
     """
     if name not in DEVICES:
         raise unknown_name("device", name, DEVICES)
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("mps" if torch.backends.mps.is_available() and not float64 else "cpu")
+    if name == "mps" and float64:
+        raise DMLTeachError(
+            "device 'mps' was asked for, but Apple's GPUs have no float64, in which a network of precision "
+            "fp64 computes. Use --device auto or cpu."
+        )
     if name == "cuda" and not torch.cuda.is_available():
         raise DMLTeachError(f"device 'cuda' was asked for, but {_why_no_cuda()} Use --device auto or cpu.")
     if name == "mps" and not torch.backends.mps.is_available():

@@ -11,14 +11,18 @@ NEAREST = 1e-6  # a distance is never taken as less: there its gradient has no d
 BLOCK = 128  # rows multiplied at a time
 
 
+def wide(x: Tensor) -> Tensor:
+    """x as what is computed with: float64 stays, everything else becomes fp32."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def full_precision(function: Callable) -> Callable:
     """Run `function(embeddings, …)` with autocast off and its first argument in fp32 or float64."""
 
     @functools.wraps(function)
     def wrapped(embeddings: Tensor, *args, **kwargs):
         with torch.autocast(embeddings.device.type, enabled=False):
-            wide = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
-            return function(wide, *args, **kwargs)
+            return function(wide(embeddings), *args, **kwargs)
 
     return wrapped
 

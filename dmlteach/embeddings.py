@@ -16,6 +16,7 @@ from dmlteach.data import ImageDataset
 from dmlteach.data.augment import Augmentation
 from dmlteach.data.cache import CachedImages, Mode, cached
 from dmlteach.device import choose_device, moved
+from dmlteach.distances import wide
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import check_finite
@@ -73,16 +74,18 @@ def embed(
         rows: (R,) images to embed; default all.
 
     Returns:
-        (M, D) fp32 on the CPU, row i is image i; with `rows`, (R, D) in their order.
+        (M, D) on the CPU, row i is image i; with `rows`, (R, D) in their order. They are float64 if the
+        model is, else fp32.
 
     Raises:
-        DMLTeachError: the images do not fit the model or cannot be read, or an embedding is not finite.
+        DMLTeachError: the images do not fit the model or cannot be read, an embedding is not finite, or the
+            device has no float64 and the model computes in it.
     """
     world = world or World()
-    target = choose_device(device)
+    target = choose_device(device, float64=model.dtype == torch.float64)
     images = cached_for(model, dataset, progress)
     spec = model.spec
-    center = Augmentation("none", spec.image_size, spec.mean, spec.std)
+    center = Augmentation("none", spec.image_size, spec.mean, spec.std, dtype=model.dtype)
     rows = torch.arange(len(images)) if rows is None else rows
     mine = world.rows(len(rows))
     starts = range(mine.start, mine.stop, batch_size)
@@ -91,9 +94,10 @@ def embed(
         for start in tqdm(starts, desc="embed", unit="batch", disable=not progress, leave=False):
             chosen = rows[start : min(start + batch_size, mine.stop)]
             pixels = moved(images.gather(chosen), target)
-            parts.append(model(center.apply(pixels, torch.empty(len(chosen), 0))).float())
-    own = torch.cat(parts) if parts else torch.empty(0, sum(model.head.dims), device=target)
-    embeddings = world.gather_rows(own, len(rows)).cpu()
+            parts.append(wide(model(center.apply(pixels, torch.empty(len(chosen), 0)))))
+    if not parts:
+        parts = [torch.empty(0, sum(model.head.dims), device=target, dtype=model.dtype)]
+    embeddings = world.gather_rows(torch.cat(parts), len(rows)).cpu()
     check_finite(embeddings)
     return embeddings
 
@@ -135,9 +139,10 @@ def check_file(path: str | Path) -> None:
 def write(path: str | Path, embeddings: Tensor, images: ImageDataset) -> None:
     """Write embeddings with the paths and classes of their images, whole or not at all.
 
-    An .npz holds "embeddings" (N, D) float32; "paths" (N,), where images are files; "labels" (N,) and
-    "class_names" (C,), where there are classes: row i is of class_names[labels[i]], of none where the
-    label is -1. A .parquet holds the columns path, label, class and embedding, a list of D numbers.
+    An .npz holds "embeddings" (N, D), float32, or float64 if they are; "paths" (N,), where images are
+    files; "labels" (N,) and "class_names" (C,), where there are classes: row i is of
+    class_names[labels[i]], of none where the label is -1. A .parquet holds the columns path, label, class
+    and embedding, a list of D numbers.
 
     Args:
         path: of the file, .npz or .parquet; its folder is made.
@@ -150,7 +155,7 @@ def write(path: str | Path, embeddings: Tensor, images: ImageDataset) -> None:
     check_file(path)
     write_into = _write_npz if Path(path).suffix == ".npz" else _write_parquet
     with files.whole(path) as file:
-        write_into(file, embeddings.float().numpy(), images)
+        write_into(file, wide(embeddings).numpy(), images)
 
 
 def _write_npz(file: BinaryIO, embeddings: np.ndarray, images: ImageDataset) -> None:

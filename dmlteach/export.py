@@ -31,17 +31,17 @@ class Embedder(nn.Module):
         spec = model.spec
         self.model = model
         for name, values in (("mean", spec.mean), ("std", spec.std)):
-            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1).clone())
+            self.register_buffer(name, torch.tensor(values, dtype=model.dtype).view(-1, 1, 1).clone())
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model((images.float() / 255 - self.mean) / self.std)
+        return self.model((images.to(self.mean.dtype) / 255 - self.mean) / self.std)
 
 
 def write(model: Model, path: str | Path) -> Path:
     """Write a model as FILE.pt2, and beside it FILE.pt2.json: what goes in, what comes out and how.
 
     The program takes any number of uint8 images at once, and needs nothing but torch:
-    `torch.export.load("FILE.pt2").module()`.
+    `torch.export.load("FILE.pt2").module()`. It computes in what the model does, fp32 or float64.
 
     Args:
         model: an embedding network.
@@ -85,7 +85,7 @@ def describe(model: Model, file: str) -> dict[str, Any]:
             f"{spec.image_size} x {spec.image_size}. Do not normalise: the program does.",
         },
         "output": {
-            "dtype": "float32",
+            "dtype": str(model.dtype).removeprefix("torch."),
             "shape": ["N", sum(model.head.dims)],
             "compare by": "cosine" if model.on_sphere else "Euclidean distance",
         },

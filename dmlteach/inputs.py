@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dmlteach.distances import wide
 from dmlteach.errors import DMLTeachError
 
 
@@ -91,7 +92,7 @@ def as_embeddings(embeddings, name: str = "embeddings") -> Tensor:
         raise DMLTeachError(
             f"{name} must be numbers of shape (M, D), one label per row, not {z.dtype} {tuple(z.shape)}."
         )
-    return z if z.dtype == torch.float64 else z.float()
+    return wide(z)
 
 
 def check_finite(embeddings: Tensor, name: str = "embeddings") -> None:

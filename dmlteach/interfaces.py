@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dmlteach.device import moved
-from dmlteach.distances import normalize, pairwise_distances
+from dmlteach.distances import normalize, pairwise_distances, wide
 from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import as_labels
 from dmlteach.options import at_least
@@ -21,7 +21,7 @@ STATS = ("active_tuples", "positive_distance", "negative_distance", "embedding_n
 class Space(NamedTuple):
     """Epoch-start view of the whole training set; row i is image i of the data set."""
 
-    embeddings: Tensor  # (M, D) fp32
+    embeddings: Tensor  # (M, D) fp32, or float64 where the network computes in it
     labels: Tensor  # (M,) 0 … C-1
 
 
@@ -283,7 +283,7 @@ class Loss(nn.Module):
         labels = as_labels(labels)
         if not len(labels):
             return dict.fromkeys(STATS, embeddings.new_full((), torch.nan, dtype=torch.float32))
-        z = normalize(embeddings) if self.geometry == "sphere" else embeddings.float()
+        z = normalize(embeddings) if self.geometry == "sphere" else wide(embeddings)
         same = labels[:, None] == labels[None, :]
         other = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
         distance = pairwise_distances(z)
@@ -291,6 +291,6 @@ class Loss(nn.Module):
             "active_tuples": self.active_tuples(embeddings, labels, tuples),
             "positive_distance": (distance * (same & other)).sum() / (same & other).sum(),
             "negative_distance": (distance * ~same).sum() / (~same).sum(),
-            "embedding_norm": embeddings.float().norm(dim=1).mean(),
+            "embedding_norm": wide(embeddings).norm(dim=1).mean(),
             "spread": (z - z.mean(0)).square().sum(1).mean().sqrt(),
         }

@@ -1,4 +1,4 @@
-"""k nearest neighbours and k-means: faiss where it can be imported, plain torch where not."""
+"""k nearest neighbours and k-means: faiss where it can be imported, plain torch where not and in float64."""
 
 from math import log
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dmlteach.distances import wide
 from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import check_finite
 
@@ -16,7 +17,8 @@ def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k gallery rows nearest to each query, nearest first.
 
     A query that is itself in the gallery finds itself; ask for k + 1 and drop it. Distances are those
-    of one fp32 matrix product: good for figures and maps. Scores come from `dmlteach.metrics`.
+    of one matrix product, in fp32 unless the rows are float64: good for figures and maps. Scores come from
+    `dmlteach.metrics`.
 
     Args:
         queries: (Q, D).
@@ -24,7 +26,7 @@ def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
         k: at most M.
 
     Returns:
-        Squared distances (Q, k) fp32 and gallery rows (Q, k) int64, on the queries' device.
+        Squared distances (Q, k) and gallery rows (Q, k) int64, on the queries' device.
 
     Raises:
         DMLTeachError: k is larger than the gallery, the widths differ, or a row is not finite.
@@ -36,9 +38,10 @@ def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
     check_finite(queries, "queries")
     if gallery is not queries:
         check_finite(gallery, "rows of the gallery")
-    mean = gallery.float().mean(0)  # distances stay, rounding shrinks
-    q, g = queries.float() - mean, gallery.float() - mean
-    faiss = import_faiss()
+    mean = wide(gallery).mean(0)  # distances stay, rounding shrinks
+    q = wide(queries) - mean
+    g = (wide(gallery) - mean).to(q)
+    faiss = _faiss_for(q)
     if faiss is None:
         d2, rows = _nearest_torch(q, g, k)
     else:
@@ -55,7 +58,7 @@ def nearest_others(x: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
         k: at most M - 1.
 
     Returns:
-        Squared distances (R, k) fp32 and rows (R, k) int64, on x's device.
+        Squared distances (R, k) and rows (R, k) int64, on x's device.
 
     Raises:
         DMLTeachError: k is out of range.
@@ -94,7 +97,7 @@ def kmeans(
         start: (k,) rows of x to start from, e.g. by `spread_rows`; default: drawn at random.
 
     Returns:
-        Centroids (k, D) fp32 and the cluster of each row (M,) int64, on x's device.
+        Centroids (k, D), in float64 if the rows are, and the cluster of each row (M,) int64, on x's device.
 
     Raises:
         DMLTeachError: k is out of range, or a row is not finite.
@@ -102,9 +105,9 @@ def kmeans(
     if not 1 <= k <= len(x):
         raise DMLTeachError(f"{k} clusters of {len(x)} rows: choose 1 to {len(x)}.")
     check_finite(x)
-    mean = x.float().mean(0)
-    z = x.float() - mean
-    faiss = import_faiss()
+    mean = wide(x).mean(0)
+    z = wide(x) - mean
+    faiss = _faiss_for(z)
     if faiss is None:
         centroids, assignment = _kmeans_torch(z, k, seed, iterations, start)
     else:
@@ -130,7 +133,7 @@ def spread_rows(x: Tensor, k: int, starts: int, seed: int) -> Tensor:
     Source: Arthur & Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
     """
     generator = torch.Generator().manual_seed(seed)
-    z = x.float() - x.float().mean(0)
+    z = wide(x) - wide(x).mean(0)
     sq, m, tries = z.square().sum(1), len(z), 2 + int(log(k))
     rows = torch.randint(m, (starts, 1), generator=generator).to(z.device)  # (S, 1) candidates for the first
     draws = torch.rand(k, starts, tries, generator=generator, dtype=torch.float64).to(z.device)
@@ -154,6 +157,11 @@ def import_faiss():
     except ImportError:
         return None
     return faiss
+
+
+def _faiss_for(rows: Tensor):
+    """faiss, if it is there and the rows are fp32: it computes in nothing else."""
+    return import_faiss() if rows.dtype == torch.float32 else None
 
 
 def _to_numpy(x: Tensor) -> np.ndarray:

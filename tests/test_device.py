@@ -27,6 +27,16 @@ def test_auto_takes_the_fastest_there_is(monkeypatch, cuda, mps, best):
     assert choose_device("auto") == choose_device() == torch.device(best)
 
 
+@pytest.mark.parametrize(
+    ("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "cpu"), (False, False, "cpu")]
+)
+def test_in_float64_auto_passes_over_apples_gpus_which_are_refused_by_name(monkeypatch, cuda, mps, best):
+    pretend(monkeypatch, cuda, mps)
+    assert choose_device("auto", float64=True) == torch.device(best)
+    with pytest.raises(DMLTeachError, match="Apple's GPUs have no float64, .* Use --device auto or cpu."):
+        choose_device("mps", float64=True)
+
+
 def test_the_cpu_is_taken_where_it_is_asked_for(monkeypatch):
     pretend(monkeypatch, cuda=True, mps=True)
     assert choose_device("cpu") == torch.device("cpu")
@@ -84,7 +94,7 @@ def test_pixels_embeddings_and_augmentation_survive_a_device_that_copies_late(la
     images = data.cached(data.load("omniglot", "test", classes=2), 28, progress=False)
     model = models.pretrained("sst")
     expected = embeddings.embed(model, images, "cpu")
-    monkeypatch.setattr(embeddings, "choose_device", lambda name: late_device)
+    monkeypatch.setattr(embeddings, "choose_device", lambda name, float64: late_device)
     assert torch.equal(embeddings.embed(model, images), expected)
 
     read = [pixels for _, pixels in prefetch([[0, 1], [2], [3, 4]], images.gather, late_device)]

@@ -32,6 +32,17 @@ def test_nearest_are_those_of_sorted_distances(backend):
     assert torch.allclose(d2.double(), expected.values[:, :7], atol=1e-5)
 
 
+def test_in_float64_neighbours_and_clusters_are_told_apart_that_fp32_takes_for_one(backend):
+    x = 1 + 2.0**-40 * torch.tensor([0, 1, 3, 100, 101, 104], dtype=torch.float64)[:, None]
+    d2, rows = nearest(x, x, 2)
+    assert rows.tolist() == [[0, 1], [1, 0], [2, 1], [3, 4], [4, 3], [5, 4]]
+    expected = 2.0**-80 * torch.tensor([1, 1, 4, 1, 1, 9], dtype=torch.float64)
+    torch.testing.assert_close(d2[:, 1], expected, rtol=1e-9, atol=0)
+    centroids, clusters = kmeans(x, 2, seed=0)
+    assert centroids.dtype == torch.float64 and len(set(clusters[:3].tolist())) == 1
+    assert clusters[:3].tolist() != clusters[3:].tolist()
+
+
 def test_neighbours_far_from_the_origin_are_still_told_apart(backend):
     x = torch.arange(50.0)[:, None] * 0.1 + 1000
     d2, rows = nearest(x, x, 1)

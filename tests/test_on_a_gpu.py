@@ -38,6 +38,7 @@ OTHER_WAYS = {
     "with DAS": {"method": "multi_similarity", "das": True},
     "with a memory": {"method": "contrastive", "memory": 64},
     "in bfloat16": {"method": "sst", "precision": "bf16"},
+    "in float64": {"method": "sst", "precision": "fp64"},
     "in parts": {"method": "sst", "micro_batch": 16},
     "from class means": {"method": "proxy_anchor", "imprint": 2},
 }

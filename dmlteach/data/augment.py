@@ -42,6 +42,7 @@ class Augmentation:
         shift: drawing: largest shift, as a share of the side (2 pixels out of 28).
         scale: resized_crop: smallest and largest share of the image's area.
         ratio: resized_crop: smallest and largest width / height of the box.
+        dtype: of the result, in which it is computed: torch.float32 or torch.float64.
     """
 
     kind: Kind
@@ -53,6 +54,7 @@ class Augmentation:
     shift: float = 2 / 28
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    dtype: torch.dtype = torch.float32
 
     def __post_init__(self):
         one_of("augmentation", self.kind, _COLUMNS)
@@ -68,7 +70,8 @@ class Augmentation:
             generator: on the CPU, seeded for this step.
 
         Returns:
-            (n, k) uniform in [0, 1): what is random about each image; take the rows you need.
+            (n, k) uniform in [0, 1): what is random about each image, the same numbers whatever `dtype` is;
+            take the rows you need.
         """
         return torch.rand(n, _COLUMNS[self.kind], generator=generator)
 
@@ -80,7 +83,7 @@ class Augmentation:
             params: (N, k) rows of `draw`.
 
         Returns:
-            (N, C, size, size) float32 on the images' device, normalised.
+            (N, C, size, size) of `dtype` on the images' device, normalised.
 
         Raises:
             DMLTeachError: for images that this kind cannot use, or rows that do not match them.
@@ -92,11 +95,11 @@ class Augmentation:
             )
         self._check_mode(images)
         if isinstance(images, Packed):
-            p = moved(params, images.data.device)
+            p = moved(params, images.data.device).to(self.dtype)
             boxes = centre_boxes(images, self.size) if self.kind == "none" else self.boxes(images.sizes, p)
             flip = torch.zeros(len(p), device=p.device) > 0 if self.kind == "none" else p[:, -1] < 0.5
-            return self._normalise(crop_and_resize(images, boxes, flip, self.size))
-        p = moved(params, images.device)
+            return self._normalise(crop_and_resize(images, boxes, flip, self.size, self.dtype))
+        p = moved(params, images.device).to(self.dtype)
         transform = {"crop": self._crop, "drawing": self._transform_drawing, "none": self._crop_centre}
         return self._normalise(transform[self.kind](images, p))
 
@@ -113,7 +116,7 @@ class Augmentation:
         Returns:
             (N, 4) int64: top, left, height, width.
         """
-        whole = sizes.float()
+        whole = sizes.to(params)
         height, width = whole[:, :1], whole[:, 1:]  # (N, 1)
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
         area = height * width * (self.scale[0] + params[:, :_TRIES] * (self.scale[1] - self.scale[0]))
@@ -169,15 +172,15 @@ class Augmentation:
         right, down = ((2 * p[:, 2:] - 1) * 2 * self.shift)[..., None].unbind(1)  # (N, 1), the side is 2 long
         # where each pixel of the result looks: separable in rows and columns, and much faster
         # than F.affine_grid's many small matrix products
-        axis = (2 * torch.arange(self.size, device=p.device) + 1) / self.size - 1  # (size,) in -1 … 1
-        grid = torch.empty(len(p), self.size, self.size, 2, device=p.device)
+        axis = (2 * torch.arange(self.size, device=p.device).to(p) + 1) / self.size - 1  # (size,) in -1 … 1
+        grid = p.new_empty(len(p), self.size, self.size, 2)
         grid[..., 0] = (cos * axis - right)[:, None, :] - (sin * axis)[:, :, None]
         grid[..., 1] = (sin * axis)[:, None, :] + (cos * axis - down)[:, :, None]
-        return F.grid_sample(images.float(), grid, mode="bilinear", align_corners=False)
+        return F.grid_sample(images.to(p), grid, mode="bilinear", align_corners=False)
 
     def _normalise(self, pixels: Tensor) -> Tensor:
-        scale, offset = _scale_and_offset(self.mean, self.std, pixels.device)
-        return pixels.float().mul_(scale).sub_(offset)  # float() copies uint8; floats are our own
+        scale, offset = _scale_and_offset(self.mean, self.std, pixels.device, self.dtype)
+        return pixels.to(self.dtype).mul_(scale).sub_(offset)  # to() copies uint8; floats are our own
 
 
 def centre_boxes(images: Packed, size: int) -> Tensor:
@@ -191,7 +194,9 @@ def centre_boxes(images: Packed, size: int) -> Tensor:
     return torch.cat([start, side, side], 1)
 
 
-def crop_and_resize(images: Packed, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
+def crop_and_resize(
+    images: Packed, boxes: Tensor, flip: Tensor, size: int, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Crop each image to its box and resize it, bilinear, without antialiasing.
 
     Args:
@@ -199,29 +204,32 @@ def crop_and_resize(images: Packed, boxes: Tensor, flip: Tensor, size: int) -> T
         boxes: (N, 4) top, left, height, width.
         flip: (N,) bool, mirror left and right.
         size: side of the result.
+        dtype: of the result.
 
     Returns:
-        (N, C, size, size) float32 in 0 … 255.
+        (N, C, size, size) in 0 … 255.
     """
     pixels = images.data.view(-1, images.channels)
-    rows, row_weight = _two_neighbours(boxes[:, 0], boxes[:, 2], size)  # 2 × (N, size)
-    columns, column_weight = _two_neighbours(boxes[:, 1], boxes[:, 3], size)
+    rows, row_weight = _two_neighbours(boxes[:, 0], boxes[:, 2], size, dtype)  # 2 × (N, size)
+    columns, column_weight = _two_neighbours(boxes[:, 1], boxes[:, 3], size, dtype)
     columns = [torch.where(flip[:, None], c.flip(1), c) for c in columns]
     column_weight = [torch.where(flip[:, None], w.flip(1), w) for w in column_weight]
     first = (images.offsets // images.channels)[:, None]  # (N, 1)
-    result = torch.zeros(len(boxes), size, size, images.channels, device=pixels.device)
+    result = torch.zeros(len(boxes), size, size, images.channels, device=pixels.device, dtype=dtype)
     for row, wy in zip(rows, row_weight, strict=True):
         line = first + row * images.sizes[:, 1:]  # (N, size)
         for column, wx in zip(columns, column_weight, strict=True):
             corner = pixels[line[:, :, None] + column[:, None, :]]  # (N, size, size, C)
-            result.addcmul_(corner.float(), (wy[:, :, None] * wx[:, None, :])[..., None])
+            result.addcmul_(corner.to(dtype), (wy[:, :, None] * wx[:, None, :])[..., None])
     return result.permute(0, 3, 1, 2)
 
 
-def _two_neighbours(start: Tensor, length: Tensor, size: int) -> tuple[list[Tensor], list[Tensor]]:
+def _two_neighbours(
+    start: Tensor, length: Tensor, size: int, dtype: torch.dtype
+) -> tuple[list[Tensor], list[Tensor]]:
     """Along one axis: the pixels before and after each of `size` results, and their weights: (N, size)."""
-    centre = torch.arange(size, device=start.device) + 0.5
-    position = (centre * (length / size)[:, None] - 0.5).clamp_min(0)  # (N, size)
+    centre = torch.arange(size, device=start.device, dtype=dtype) + 0.5
+    position = (centre * (length.to(dtype) / size)[:, None] - 0.5).clamp_min(0)  # (N, size)
     last = (length - 1)[:, None]
     before = position.long().minimum(last)
     after = (before + 1).minimum(last)
@@ -230,7 +238,9 @@ def _two_neighbours(start: Tensor, length: Tensor, size: int) -> tuple[list[Tens
 
 
 @functools.cache
-def _scale_and_offset(mean: tuple, std: tuple, device: torch.device) -> tuple[Tensor, Tensor]:
+def _scale_and_offset(
+    mean: tuple, std: tuple, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """(C, 1, 1) each: pixel · scale − offset = (pixel / 255 − mean) / std. Kept on the device."""
     mean_, std_ = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (mean, std))
-    return (1 / (255 * std_)).float().to(device), (mean_ / std_).float().to(device)
+    return (1 / (255 * std_)).to(dtype).to(device), (mean_ / std_).to(dtype).to(device)

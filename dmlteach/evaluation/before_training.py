@@ -82,12 +82,13 @@ def network(config: Mapping[str, Any], recipe: Mapping[str, Any], trained: Model
     weights = {"none": None, "imagenet": "cached"}.get(given, given)
     try:
         if start:
-            return load_model(start), ""
-        return create(
+            return load_model(start).to(trained.dtype), ""
+        network = create(
             spec.backbone, dim, weights=weights, normalize=spec.normalize,
             image_size=spec.image_size, keep_aspect=spec.keep_aspect, head=spec.head,
             head_options=spec.head_options, seed=config.get("seed", 0),
-        ), ""  # fmt: skip
+        )  # fmt: skip
+        return network.to(trained.dtype), ""
     except DMLTeachError:
         return None, f"the weights it started from ({start or given}) are not here"
 

@@ -4,9 +4,9 @@ import functools
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-import torch
 from torch import Tensor
 
+from dmlteach.distances import wide
 from dmlteach.errors import DMLTeachError
 from dmlteach.inputs import as_labels
 
@@ -56,8 +56,7 @@ def loss_function(function: Function) -> Function:
     def checked(embeddings: Tensor, labels, *args, **kwargs) -> Tensor:
         labels = check_batch(embeddings, labels)
         if not len(labels):
-            wide = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
-            return wide.sum()
+            return wide(embeddings).sum()
         return function(embeddings, labels, *args, **kwargs)
 
     return cast(Function, checked)

@@ -162,24 +162,24 @@ def as_loss(found: Any, name: str) -> "type[Loss] | Loss | Maker":
     return loss
 
 
-def check(loss: Loss, name: str, num_classes: int, embedding_dim: int, device: torch.device) -> None:
+def check(loss: Loss, name: str, num_classes: int, like: Tensor) -> None:
     """Try a foreign loss on a copy, with a batch of random embeddings, before anything is written.
 
     Args:
         loss: the loss, on the device; one that plans from the embeddings of all images is not tried.
         name: it was found by.
         num_classes: C.
-        embedding_dim: D.
-        device: where it trains.
+        like: (·, D), of the embeddings' dtype, on the device where it trains.
 
     Raises:
         DMLTeachError: it fails, or what it gives cannot be minimized.
     """
     if loss.needs_space:
         return
-    draw = torch.randn(TRIED, embedding_dim, generator=torch.Generator().manual_seed(0))
+    device = like.device
+    draw = torch.randn(TRIED, like.shape[1], generator=torch.Generator().manual_seed(0))
     draw = normalize(draw) if loss.geometry == "sphere" else draw
-    embeddings = draw.to(device).requires_grad_()
+    embeddings = draw.to(like).requires_grad_()
     labels = torch.arange(TRIED, device=device) % min(4, num_classes)
     try:
         with torch.random.fork_rng(devices=[]):

@@ -54,5 +54,5 @@ class Softmax(Loss):
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
         """Share of images not yet classified correctly."""
-        wrong = self.classifier(embeddings.float()).argmax(1) != labels
+        wrong = self.classifier(embeddings.to(self.classifier.weight)).argmax(1) != labels
         return wrong.float().mean()

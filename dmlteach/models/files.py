@@ -49,7 +49,7 @@ def save(model: Model, path: str | Path, dtype: torch.dtype | None = None) -> No
 
 
 def load(path: str | Path, backbone: str | None = None) -> Model:
-    """A saved model, in evaluation mode, on the CPU.
+    """A saved model, in evaluation mode, on the CPU; in fp32, or in float64 if it was trained in it.
 
     Args:
         path: a run's folder, or its model.safetensors.
@@ -89,7 +89,9 @@ def load(path: str | Path, backbone: str | None = None) -> Model:
         }
         if wrong:
             raise ValueError(f"{len(wrong)} tensors do not fit its network, e.g. {min(wrong)}")
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        if {v.dtype for v in state.values() if v.is_floating_point()} == {torch.float64}:
+            model.double()
+        model.load_state_dict(state)  # each tensor becomes what the network's is
     except _NotNamedError:
         raise
     except Exception as error:  # an odd value fails wherever it is used first

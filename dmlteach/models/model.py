@@ -87,6 +87,11 @@ class Model(nn.Module):
         return Model(self.backbone, LinearHead(self.head.num_features, None), spec)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in: torch.float32, or torch.float64 after `.double()`; images must be the same."""
+        return next(self.parameters()).dtype
+
+    @property
     def on_sphere(self) -> bool:
         """Whether all embeddings have one length, so that retrieval compares directions: cosines."""
         return self.spec.normalize or self.spec.head != "linear"

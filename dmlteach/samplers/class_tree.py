@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmlteach.distances import normalize, squared_distances_to
+from dmlteach.distances import normalize, squared_distances_to, wide
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Space
 from dmlteach.neighbors import means_of
@@ -26,17 +26,17 @@ class Classes(NamedTuple):
     """Where the classes are and how wide, all in unit features."""
 
     sizes: Tensor  # (C,) embedded images
-    means: Tensor  # (C, D) fp32
-    variances: Tensor  # (C,) fp32, mean d² of a class's features from their mean
-    spreads: Tensor  # (C,) fp32 s_c, mean d² between two different features of a class; 0 with one image
+    means: Tensor  # (C, D) fp32, or float64 as the embeddings are; so are the others
+    variances: Tensor  # (C,) mean d² of a class's features from their mean
+    spreads: Tensor  # (C,) s_c, mean d² between two different features of a class; 0 with one image
 
 
 class ClassTree(NamedTuple):
     """Leaves are the classes; level l merges what is nearer than threshold d_l."""
 
     levels: Tensor  # (C, C) uint8: the level at which two classes merge, 0 … L
-    thresholds: Tensor  # (L + 1,) fp32 d_l, in d²
-    spreads: Tensor  # (C,) fp32 s_c
+    thresholds: Tensor  # (L + 1,) d_l, in d²
+    spreads: Tensor  # (C,) s_c
 
 
 def measure_classes(space: Space) -> Classes:
@@ -49,7 +49,7 @@ def measure_classes(space: Space) -> Classes:
     Raises:
         DMLTeachError: a class without an embedding, or an embedding that is not finite.
     """
-    embeddings, labels = space.embeddings.detach().cpu(), space.labels.cpu()
+    embeddings, labels = wide(space.embeddings.detach().cpu()), space.labels.cpu()
     num_classes, known = int(labels.max()) + 1, ~embeddings[:, 0].isnan()
     r, y = normalize(embeddings[known].double()), labels[known]  # (M, D), (M,)
     sizes = torch.bincount(y, minlength=num_classes)
@@ -63,7 +63,7 @@ def measure_classes(space: Space) -> Classes:
     variances = r.new_zeros(num_classes).index_add_(0, y, (r - means[y]).square().sum(1)) / sizes
     # Over all ordered pairs the mean d² is 2 v; n(n − 1) of the n² pairs are of different features.
     spreads = 2 * variances * sizes / (sizes - 1).clamp_min(1)
-    return Classes(sizes, means.float(), variances.float(), spreads.float())
+    return Classes(sizes, *(measured.to(embeddings) for measured in (means, variances, spreads)))
 
 
 def class_distances(classes: Classes, rows: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def class_distances(classes: Classes, rows: Tensor) -> Tensor:
         rows: (R,) classes p.
 
     Returns:
-        (R, C) fp32. No feature is compared with another.
+        (R, C). No feature is compared with another.
     """
     means, variances = classes.means, classes.variances
     return squared_distances_to(means[rows], means) + variances[rows, None] + variances
@@ -107,13 +107,14 @@ def class_tree(space: Space, num_levels: int = 16) -> ClassTree:
         level = min(int(np.searchsorted(thresholds, height - ROUNDING)), num_levels)
         levels[np.ix_(one, other)] = level
         levels[np.ix_(other, one)] = level
-    return ClassTree(torch.from_numpy(levels), torch.from_numpy(thresholds).float(), classes.spreads)
+    spreads = classes.spreads
+    return ClassTree(torch.from_numpy(levels), torch.from_numpy(thresholds).to(spreads), spreads)
 
 
 def _all_distances(classes: Classes) -> np.ndarray:
-    """(C, C) fp32, in blocks of rows: with many classes this matrix is what needs memory."""
+    """(C, C), in blocks of rows: with many classes this matrix is what needs memory."""
     everyone = torch.arange(len(classes.sizes))
-    d = torch.empty(len(everyone), len(everyone))
+    d = classes.means.new_empty(len(everyone), len(everyone))
     for rows in everyone.split(BLOCK):
         d[rows] = class_distances(classes, rows)
     return d.numpy()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmlteach.distances import pairwise_squared_distances
+from dmlteach.distances import pairwise_squared_distances, wide
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Sampler, Tuples
 from dmlteach.neighbors import kmeans
@@ -50,7 +50,7 @@ class Local(Sampler):
         self.keep_targets = keep_targets
 
     def _compose(self, rng, space, last_loss):
-        embeddings = space.embeddings.detach().cpu().float()  # (M, D)
+        embeddings = wide(space.embeddings.detach().cpu())  # (M, D)
         if len(embeddings) != len(self.labels):
             raise DMLTeachError(
                 f"the space holds {len(embeddings)} embeddings, the sampler {len(self.labels)} labels; "
@@ -95,7 +95,7 @@ class Local(Sampler):
         number = same.sum(1)
         place = torch.arange(len(anchor)) - (number.cumsum(0) - number)[anchor]
         width = max(int(number.max()), self.num_targets)
-        d2 = torch.full((len(labels), width), torch.inf)
+        d2 = embeddings.new_full((len(labels), width), torch.inf)
         candidates = torch.full((len(labels), width), -1)
         d2[anchor, place] = pairwise_squared_distances(embeddings)[anchor, positive]
         candidates[anchor, place] = positive

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dmlteach.distances import wide
 from dmlteach.errors import DMLTeachError
 from dmlteach.interfaces import Sampler, Space, Tuples
 from dmlteach.neighbors import nearest_others
@@ -188,7 +189,7 @@ class Smart(Sampler):
         rule = self._move_kappa(last_loss)
         if not torch.isfinite(space.embeddings).all():
             raise DMLTeachError("mining was given embeddings that are not finite: training has diverged.")
-        space = Space(space.embeddings.detach().cpu().float(), self.labels)
+        space = Space(wide(space.embeddings.detach().cpu()), self.labels)
         per_batch = min(self.batch_size // 3, len(self._anchors))
         num_batches = min(len(self.labels) // self.batch_size, len(self._anchors) // per_batch)
         deck = self._anchors[torch.from_numpy(rng.permutation(len(self._anchors)))]

@@ -65,10 +65,11 @@ def _train(config: dict[str, Any], stop: threading.Event) -> dict[str, Any]:
 
     if stop.is_set():  # while torch was imported
         raise KeyboardInterrupt("stopped before it had begun")
-    metrics = fit(TrainConfig(**config), stop=stop).metrics
+    asked = TrainConfig(**config)
+    metrics = fit(asked, stop=stop).metrics
     last = metrics["epochs"][-1].get("val") if metrics["epochs"] else None
     kept = {"untrained": metrics.get("untrained"), "val": last, "final": metrics["final"]}
-    return kept | {"made_with": environment(choose_device(config.get("device", "auto")))}
+    return kept | {"made_with": environment(choose_device(asked.device, asked.precision == "fp64"))}
 
 
 def peak_memory() -> int | None:

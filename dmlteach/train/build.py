@@ -138,23 +138,25 @@ def build(
     recipe = _with_batch_that_fits(recipe, len(loaded.train), config, world)
     for note in loaded.notes if world.is_main else []:
         warnings.warn(note, stacklevel=3)
-    model = build_model(started_from, config, recipe, loaded.train.channels).to(device)
+    model = build_model(started_from, config, recipe, loaded.train.channels)
+    model = _in_precision(model, config.precision).to(device)
     model = _with_batch_statistics(model, config, device, world)
     sampler = samplers.create(
         recipe.sampler, loaded.train.labels, recipe.batch_size, config.seed, **recipe.sampler_options
     )
     if foreign.is_object(recipe.sampler):
         recipe = replace(recipe, batch_size=sampler.batch_size)
-    objective = _objective(config, recipe, model.head.dims, loaded.train.num_classes).to(device)
+    objective = _objective(config, recipe, model.head.dims, loaded.train.num_classes)
+    objective = (objective.double() if config.precision == "fp64" else objective).to(device)
     if foreign.is_foreign(recipe.loss):
-        dim = sum(model.head.dims)
-        losses.foreign.check(objective.loss, recipe.loss, loaded.train.num_classes, dim, device)
+        like = torch.empty(0, sum(model.head.dims), dtype=model.dtype, device=device)
+        losses.foreign.check(objective.loss, recipe.loss, loaded.train.num_classes, like)
     network = cast(nn.Module, torch.compile(model)) if config.compile else model
     optimizer = optim.build(recipe, model, objective.loss)
     schedule = optim.Schedule(recipe.schedule, recipe.schedule_options, recipe.epochs)
     early_stopping = optim.EarlyStopping(recipe.early_stopping)
     kind, spec = cast(Kind, recipe.transform), model.spec
-    augmentation = Augmentation(kind, spec.image_size, spec.mean, spec.std)
+    augmentation = Augmentation(kind, spec.image_size, spec.mean, spec.std, dtype=model.dtype)
     with world.main_first():  # one process decodes, the others find the cache
         images = cached_for(model, loaded.train, config.progress)
         test = loaded.test.decoded(model, config.progress)
@@ -228,6 +230,30 @@ def build_model(started_from: Model | None, config: TrainConfig, recipe: Method,
             f"{channels}; choose another --backbone."
         )
     return model
+
+
+def _in_precision(model: Model, precision: str) -> Model:
+    """The model, changed in place to compute in float64 or in fp32, whatever its checkpoint did.
+
+    Args:
+        model: on the CPU.
+        precision: of the run; bf16 is a way to use an fp32 network.
+
+    Raises:
+        DMLTeachError: it cannot compute in float64.
+    """
+    if precision != "fp64":
+        return model.float() if model.dtype == torch.float64 else model
+    spec, was_training = model.spec, model.training
+    image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size, dtype=torch.float64)
+    try:
+        with torch.no_grad():
+            model.double().eval()(image)
+    except Exception as error:  # of a network of the user's, anything
+        raise foreign.failed(
+            f"{spec.backbone} cannot compute in float64, so that it has no precision fp64", error
+        ) from error
+    return model.train(was_training)
 
 
 def _with_batch_statistics(model: Model, config: TrainConfig, device: torch.device, world: World) -> Model:

@@ -108,7 +108,11 @@ class TrainConfig:
     micro_batch: int | None = option(
         "Images per pass; the loss still sees the whole batch.", "N", unset="the whole batch", positive=True
     )
-    precision: Literal["fp32", "bf16"] = option("fp32, or bf16 for a faster network.", "NAME", "fp32")
+    precision: Literal["fp32", "bf16", "fp64"] = option(
+        "fp32, bf16 for a faster network, or fp64: all in float64, several times slower, to tell rounding "
+        "from mistakes (not on mps).",
+        "NAME", "fp32",
+    )  # fmt: skip
     compile: bool = option("Compile the network with torch.compile.", default=False)
     eval_every: int = option(
         "Epochs between evaluations on held-out classes; 0 trains on all of them.", "N", 1, least=0

@@ -50,7 +50,7 @@ def fit(
         DMLTeachError: an option, file or data set that cannot be used; nothing is written then.
         KeyboardInterrupt: after Ctrl-C or `stop`, once the checkpoint is saved.
     """
-    device = choose_device(config.device)
+    device = choose_device(config.device, float64=config.precision == "fp64")
     with (
         given.named(config, loss, sampler) as config,
         same_bits(device),

@@ -100,6 +100,6 @@ def _space(parts: Parts, epoch: int) -> Space | None:
     found = embed(parts.model, images, parts.device.type, progress=parts.shown, world=parts.world, rows=rows)
     if rows is None:
         return Space(found, images.labels)
-    embeddings = torch.full((len(images), found.shape[1]), torch.nan)
+    embeddings = found.new_full((len(images), found.shape[1]), torch.nan)
     embeddings[rows] = found
     return Space(embeddings, images.labels)

@@ -47,6 +47,19 @@ def test_equal_seeds_give_equal_pictures_and_micro_batches_take_their_rows(kind)
     assert torch.equal(torch.cat(parts), whole)
 
 
+@pytest.mark.parametrize("kind", ["crop", "drawing", "none", "resized_crop"])
+def test_in_float64_it_makes_the_same_pictures_with_more_digits(kind):
+    packed = kind == "resized_crop"
+    images = pack(smooth_photos()) if packed else random_images(10, 3, 32)
+    found = {}
+    for dtype in (torch.float32, torch.float64):
+        augmentation = Augmentation(kind, 16 if packed else 24, (0.485,) * 3, (0.229,) * 3, dtype=dtype)
+        found[dtype] = augmentation.apply(images, augmentation.draw(len(images), seeded(5)))
+        assert found[dtype].dtype == dtype
+    torch.testing.assert_close(found[torch.float64].float(), found[torch.float32], rtol=1e-4, atol=2e-4)
+    assert not torch.equal(found[torch.float64].float().double(), found[torch.float64])
+
+
 def test_packed_pictures_do_not_depend_on_the_others_in_the_batch():
     photos = smooth_photos()
     augmentation = Augmentation("resized_crop", 16)

@@ -144,7 +144,7 @@ def _check_training(chosen: Mapping[str, Any]) -> None:
     """The values that the trainer would refuse."""
     known = {field.name for field in fields(TrainConfig)}
     config = TrainConfig(**{name: value for name, value in chosen.items() if name in known})
-    choose_device(config.device)
+    choose_device(config.device, float64=config.precision == "fp64")
     resolve(config)
 
 
