@@ -4,9 +4,10 @@ import logging
 import os
 import platform
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from dmlteach.files import is_free
 from dmlteach.sweep import workers
 from dmlteach.sweep.one import Outcome
 from dmlteach.train.config import TrainConfig
+from dmlteach.train.ending import stop_on_signal
 
 LOCAL = "local"  # the address of a cluster that is started here, and stopped in the end
 STORE = 80 * 2**20  # bytes in which that one keeps what tasks answer; it takes no less
@@ -127,23 +129,23 @@ class Task:
         errors = self.ray.exceptions
         try:
             return self.ray.get(self.answer)
-        except errors.RayTaskError as error:
+        except errors.RayError as error:
+            if self._stopped:
+                return Outcome("interrupted")
+            if not isinstance(error, errors.RayTaskError):  # its machine is gone, or its process there
+                return Outcome("died", f"its place in the Ray cluster is gone ({type(error).__name__}).")
             if isinstance(error.cause, DMLTeachError):
                 raise DMLTeachError(str(error.cause)) from error
             raise DMLTeachError(
                 f"a machine of the Ray cluster cannot train: {_last_line(str(error))}; the same dmlteach has "
                 "to be installed on all of them."
             ) from error
-        except errors.RayError as error:  # its machine or its process is gone, or it was asked to stop
-            if self._stopped:
-                return Outcome("interrupted")
-            return Outcome("died", f"its place in the Ray cluster is gone ({type(error).__name__}).")
 
     def stop(self) -> None:
         """Let it save and end; may be called again."""
         if not self._stopped:
             self._stopped = True
-            self.ray.cancel(self.answer)  # a KeyboardInterrupt there
+            self.ray.cancel(self.answer)  # as Ctrl-C there
 
     def kill(self) -> None:
         """End it at once; its run goes on from its last checkpoint."""
@@ -171,23 +173,21 @@ def train_there(program: Sequence[str], config: dict[str, Any], here: str, mark:
             f"{platform.node()}, a machine of the Ray cluster, does not see {unseen}; start the sweep in a "
             "folder, and with an --output, that all machines share under the same path."
         )
-    _wait_until_free(Path(config["output"]))
-    worker = workers.Worker(TrainConfig(**config), program)
-    with ThreadPoolExecutor(1) as waiting:
-        answer = waiting.submit(worker.outcome)
-        while True:
-            try:
-                return answer.result(workers.PAUSE)
-            except TimeoutError:
-                pass
-            except KeyboardInterrupt:  # of `Task.stop`
-                worker.stop()
+    with stop_on_signal(threading.Event()) as stop:  # which Ray sends where `Task.stop` asks for it
+        _wait_until_free(Path(config["output"]), stop)
+        worker = workers.Worker(TrainConfig(**config), program)
+        with ThreadPoolExecutor(1) as waiting:
+            outcome = waiting.submit(worker.outcome)
+            while not wait([outcome], workers.PAUSE).done:
+                if stop.is_set():
+                    worker.stop()
+        return outcome.result()
 
 
-def _wait_until_free(folder: Path) -> None:
+def _wait_until_free(folder: Path, stop: threading.Event) -> None:
     """Let a training that has lost its machine's Ray save what it has: it goes on from there."""
     until = time.monotonic() + workers.SAVING
-    while not is_free(folder) and time.monotonic() < until:
+    while not is_free(folder) and time.monotonic() < until and not stop.is_set():
         time.sleep(0.2)
 
 

@@ -1,6 +1,5 @@
-"""Sweeps on a Ray cluster: whatever is killed, they end in the weights of single trainings, as local ones do."""
+"""Sweeps on a Ray cluster: whatever is killed, they end in the weights of single trainings."""
 
-import json
 import os
 import signal
 import socket
@@ -17,12 +16,12 @@ from typer.testing import CliRunner
 
 from dmlteach.cli import app
 from dmlteach.errors import DMLTeachError
-from dmlteach.sweep import driver, one, ray_cluster, workers
+from dmlteach.sweep import driver, ray_cluster, workers
 from dmlteach.sweep.grid import plan
 from dmlteach.sweep.index import Index
 from dmlteach.train import TrainConfig, fit
 from tests.sweep.runs import QUICK, worker
-from tests.train.runs import ENVIRONMENT, TINY, assert_equal_runs
+from tests.train.runs import TINY, assert_equal_runs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,9 +29,9 @@ SMALL = {**TINY, "batches_per_epoch": 2}
 TABLE: dict[str, Any] = {n: v for n, v in SMALL.items() if n != "progress"}
 TABLE |= {"methods": "contrastive,semihard", "seeds": "0-5"}
 
-# A worker that kills the process whose number stands beside it, once, in the middle of an epoch; then it waits
-# until it is told to stop: that its line to the driver has ended. Where the number is that of a machine's Ray,
-# only a worker of that machine does. It notes how each of its trainings has ended.
+# A worker that kills the process whose number stands beside it, once, in the middle of an epoch; then it
+# waits until it is told to stop: until its line to the driver has ended. Where the number is that of a
+# machine's Ray, only a worker of that machine does. It notes how each of its trainings has ended.
 HIT = """
 import os, signal
 from pathlib import Path
@@ -63,6 +62,17 @@ def hit(run, *arguments):
 train.Run.train_on, one.train_one = hit, noted
 one.main()
 """
+# A worker that is as good as Ctrl-C for its driver, once, and trains until it is told to stop.
+STOPS = """
+import os, signal, sys
+try:
+    open({mark!r}, "x").close()
+    os.kill({driver}, signal.SIGINT)
+except FileExistsError:
+    pass
+sys.stdin.read()
+print('{{"state": "interrupted"}}')
+"""
 # The command `dmlteach`, whose workers run another program, and which writes down its number.
 COMMAND = """
 import os, sys
@@ -82,9 +92,8 @@ def lean_ray(folder: Path) -> Iterator[Any]:
     (folder / "rfc3987_syntax.py").write_text("raise ImportError('jsonschema can do without')\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv(
-            "PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-        )
+        paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         before = signal.getsignal(signal.SIGTERM)
         import ray
 
@@ -121,12 +130,16 @@ def started(start, tries: int = 5):
     raise cluster_is_late
 
 
+def lines_of(log: Path) -> list[str]:
+    return log.read_text().splitlines() if log.exists() else []
+
+
 def in_a_shell(table: dict[str, Any]) -> list[str]:
     return [word for name, value in table.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
 def test_a_sweep_on_two_machines_survives_the_end_of_its_driver_and_of_a_machine(tmp_path, monkeypatch):
-    """Twelve runs: the driver is killed; two others share what is left, and lose a machine with what it trains."""
+    """Of twelve runs; once the driver is gone, two others share the rest, and lose the machine."""
     folder, runs = tmp_path / "sweep", plan([TABLE])
     first, second = tmp_path / "first.py", tmp_path / "second.py"
     lean = tmp_path / "lean"
@@ -135,12 +148,12 @@ def test_a_sweep_on_two_machines_survives_the_end_of_its_driver_and_of_a_machine
     def command(script: Path, address: str) -> subprocess.Popen:
         words = ["sweep", *in_a_shell(TABLE), "--output", str(folder), "--ray", address]
         call = [sys.executable, "-c", COMMAND, str(script), *words]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
             call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         )
 
     with two_machines(lean) as (address, machine):
-        environment = {**ENVIRONMENT, "PYTHONPATH": os.environ["PYTHONPATH"]}
         (tmp_path / "first.pid").symlink_to("first.py.driver")
         first.write_text(HIT.format(is_machine=False))
         killed = command(first, address)
@@ -164,7 +177,7 @@ def test_a_sweep_on_two_machines_survives_the_end_of_its_driver_and_of_a_machine
     assert [row.state for row in rows] == ["done"] * 12
     assert (tmp_path / "second.hit").exists() and sum(row.deaths for row in rows) >= 1
     assert any("tried again: its place in the Ray cluster is gone" in text for text in [*events, said])
-    ends = [line.split() for log in ("first.log", "second.log") for line in open(tmp_path / log)]
+    ends = [line.split() for name in ("first.log", "second.log") for line in lines_of(tmp_path / name)]
     assert sorted(place for state, place in ends if state == "done") == sorted(
         str(folder / run.folder) for run in runs
     )
@@ -180,17 +193,14 @@ def test_ray_local_is_started_and_stopped_by_the_sweep_which_alone_speaks(tmp_pa
     """Ctrl-C lets runs save, and Ray is gone after it; the same command without Ray goes on."""
     words = ["sweep", *in_a_shell(TABLE), "--output", str(tmp_path / "sweep"), "--jobs", "2"]
     with lean_ray(tmp_path) as ray:
-        lines = QUICK.format(log=str(tmp_path / "log"))
-        stop = (
-            f"import os, signal; signal.signal(signal.SIGTERM, print); os.kill({os.getpid()}, signal.SIGINT)"
+        worker(
+            tmp_path / "stops.py", monkeypatch, STOPS.format(driver=os.getpid(), mark=str(tmp_path / "mark"))
         )
-        code = f'import sys\n{stop}\nsys.stdin.read()\nprint(\'{{"state": "interrupted"}}\')\n'
-        worker(tmp_path / "stops.py", monkeypatch, code)
         done = CliRunner().invoke(app, [*words, "--ray", "local"])
         assert done.exit_code == 130 and "goes on from there" in done.stderr, done.output
         assert not ray.is_initialized()
         assert capfd.readouterr() == ("", "")  # Ray says nothing
-    worker(tmp_path / "quick.py", monkeypatch, lines)
+    worker(tmp_path / "quick.py", monkeypatch, QUICK.format(log=str(tmp_path / "log")))
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0 and "12 of 12 runs done" in done.stdout, done.output
     with Index(tmp_path / "sweep", make=False) as index:
