@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import signal
 import socket
 import threading
 import time
@@ -18,13 +19,15 @@ from dmlteach.files import is_free
 from dmlteach.sweep import workers
 from dmlteach.sweep.one import Outcome
 from dmlteach.train.config import TrainConfig
-from dmlteach.train.ending import stop_on_signal
 
 LOCAL = "local"  # the address of a cluster that is started here, and stopped in the end
 STORE = 80 * 2**20  # bytes in which that one keeps what tasks answer; it takes no less
+TRIES = 3  # to start it: Ray gives its parts 15 seconds, in which a machine that is busy may not start them
 PATIENCE = 10.0  # seconds in which a cluster answers
 # The sweep says what there is to say. Ray reads these when it starts; what the user has set stays.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+# Else Ray kills what its workers have started, as soon as the driver is gone.
+LET_THEM_SAVE = {"RAY_kill_child_processes_on_worker_exit": "0"}
 
 
 class Cluster:
@@ -62,14 +65,15 @@ class Cluster:
         Args:
             mark: a folder that only those see who share the sweep's.
         """
-        return lambda config: Task(self.ray, self._submit(config, mark))
+        there = self.ray.remote(num_cpus=1, max_retries=0)(train_there)  # the index counts the tries
 
-    def _submit(self, config: TrainConfig, mark: Path) -> Any:
-        wants = self._wants(config.device)
-        if "GPU" in wants:
-            config = replace(config, device="cuda")
-        task = self.ray.remote(num_cpus=1, num_gpus=wants.get("GPU", 0), max_retries=0)(train_there)
-        return task.remote(workers.PROGRAM, asdict(config), os.getcwd(), str(mark))
+        def begin(config: TrainConfig) -> Task:
+            gpus = self._wants(config.device).get("GPU", 0)
+            config = replace(config, device="cuda") if gpus else config
+            task = there.options(num_gpus=gpus)
+            return Task(self.ray, task.remote(workers.PROGRAM, asdict(config), os.getcwd(), str(mark)))
+
+        return begin
 
     def _wants(self, device: str) -> dict[str, int]:
         """What a run takes: "auto" is a GPU where the cluster has any."""
@@ -90,6 +94,7 @@ def connected(address: str, jobs: int | None) -> Iterator[Cluster]:
     """
     need("ray", "ray")
     given: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.CRITICAL}
+    given["runtime_env"] = {"env_vars": LET_THEM_SAVE}
     if address == LOCAL:
         cpus = jobs or workers.usual_jobs("cpu")
         given |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE}
@@ -98,11 +103,14 @@ def connected(address: str, jobs: int | None) -> Iterator[Cluster]:
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     import ray
 
-    try:
-        ray.init(**given)
-    except Exception as error:  # of many kinds, also a plain Exception
-        ray.shutdown()
-        raise DMLTeachError(_no_cluster(address, str(error))) from error
+    for left in reversed(range(TRIES if address == LOCAL else 1)):
+        try:
+            ray.init(**given)
+            break
+        except Exception as error:  # of many kinds, also a plain Exception
+            ray.shutdown()
+            if not left:
+                raise DMLTeachError(_no_cluster(address, str(error))) from error
     try:
         yield Cluster(ray)
     finally:
@@ -173,7 +181,7 @@ def train_there(program: Sequence[str], config: dict[str, Any], here: str, mark:
             f"{platform.node()}, a machine of the Ray cluster, does not see {unseen}; start the sweep in a "
             "folder, and with an --output, that all machines share under the same path."
         )
-    with stop_on_signal(threading.Event()) as stop:  # which Ray sends where `Task.stop` asks for it
+    with _asked_to_stop() as stop:
         _wait_until_free(Path(config["output"]), stop)
         worker = workers.Worker(TrainConfig(**config), program)
         with ThreadPoolExecutor(1) as waiting:
@@ -182,6 +190,17 @@ def train_there(program: Sequence[str], config: dict[str, Any], here: str, mark:
                 if stop.is_set():
                     worker.stop()
         return outcome.result()
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """Set by what Ctrl-C sends, and Ray where `Task.stop` asks for it."""
+    stop = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())  # Ray may have begun with it ignored
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _wait_until_free(folder: Path, stop: threading.Event) -> None:
@@ -207,7 +226,10 @@ def _check_address(address: str) -> None:
 
 def _no_cluster(address: str, reason: str) -> str:
     if address == LOCAL:
-        return f"Ray could not be started here: {_last_line(reason)}; try again, or leave --ray out."
+        return (
+            f"Ray could not be started here: {_last_line(reason)}; try again when less is at work on this "
+            "machine, or leave --ray out."
+        )
     return (
         f"no Ray cluster can be used at {address}: {_last_line(reason)}; start one (ray start --head), and "
         f"the sweep on a machine of it, or take --ray {LOCAL}."

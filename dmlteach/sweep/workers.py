@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from dmlteach.device import choose_device
 from dmlteach.sweep.one import Outcome
 from dmlteach.train.config import TrainConfig
 
@@ -132,6 +131,8 @@ def usual_jobs(device: str) -> int:
     Args:
         device: as `TrainConfig` has it.
     """
+    from dmlteach.device import choose_device  # torch, which what only starts processes does without
+
     if choose_device(device).type != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
