@@ -181,15 +181,19 @@ def train_there(program: Sequence[str], config: dict[str, Any], here: str, mark:
             f"{platform.node()}, a machine of the Ray cluster, does not see {unseen}; start the sweep in a "
             "folder, and with an --output, that all machines share under the same path."
         )
+    ray_here = os.getppid()  # where that is gone, the driver has given the run up, or soon will
     with _asked_to_stop() as stop:
         _wait_until_free(Path(config["output"]), stop)
         worker = workers.Worker(TrainConfig(**config), program)
         with ThreadPoolExecutor(1) as waiting:
-            outcome = waiting.submit(worker.outcome)
-            while not wait([outcome], workers.PAUSE).done:
-                if stop.is_set():
+            answer = waiting.submit(worker.outcome)
+            while not wait([answer], workers.PAUSE).done:
+                if stop.is_set() or os.getppid() != ray_here:
                     worker.stop()
-        return outcome.result()
+        outcome = answer.result()
+        if outcome.state == "interrupted" and not stop.is_set():
+            return outcome._replace(state="died", error=f"Ray has ended on {platform.node()}.")
+        return outcome
 
 
 @contextmanager
