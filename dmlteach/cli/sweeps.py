@@ -46,7 +46,12 @@ def sweep(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, option("Runs side by side, one thread each.", "N", "one per core, or one on a GPU")
+        int | None,
+        option(
+            "Runs side by side, one thread each.",
+            "N",
+            "one per core, or one on a GPU; with --ray, all it has room for",
+        ),
     ] = None,
     ray: Annotated[
         str | None,

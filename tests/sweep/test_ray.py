@@ -93,6 +93,7 @@ def lean_ray(folder: Path) -> Iterator[Any]:
     (folder / "rfc3987_syntax.py").write_text("raise ImportError('jsonschema can do without')\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # 15 is usual: behind all that is tested beside it
         paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         before = signal.getsignal(signal.SIGTERM)
