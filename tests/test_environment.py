@@ -18,7 +18,7 @@ from packaging.version import Version
 
 CHECKOUT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-CONDA_NAMES = {"pytorch": "torch", "faiss": "faiss-gpu"}  # conda's name: pip's name
+CONDA_NAMES = {"pytorch": "torch", "faiss": "faiss-gpu", "ray-core": "ray"}  # conda's name: pip's name
 LINUX = {"sys_platform": "linux", "platform_machine": "x86_64", "python_version": "3.11"}
 
 
@@ -59,10 +59,11 @@ def test_the_lock_file_satisfies_every_requirement():
         assert requirement.specifier.contains(versions[name], prereleases=True), f"{name} {versions[name]}"
 
 
-def test_all_holds_every_part_that_a_user_can_ask_for():
+def test_all_holds_every_part_that_a_user_can_ask_for_but_ray_which_is_of_use_to_few():
     names = {r.name for r in part("all")}
-    for extra in set(PROJECT["optional-dependencies"]) - {"dev", "faiss-cpu"}:
+    for extra in set(PROJECT["optional-dependencies"]) - {"dev", "faiss-cpu", "ray"}:
         assert {r.name for r in part(extra)} <= names, extra
+    assert "ray" not in names and "ray" in {r.name for r in part("dev")}
 
 
 def test_the_course_asks_for_no_faiss_and_each_choice_for_one_on_every_system():

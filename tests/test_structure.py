@@ -142,7 +142,15 @@ def heavy_after(code: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "module", ["dmlteach", "dmlteach.cli", "dmlteach.doctor", "dmlteach.train", "dmlteach.train.config"]
+    "module",
+    [
+        "dmlteach",
+        "dmlteach.cli",
+        "dmlteach.doctor",
+        "dmlteach.sweep.ray_cluster",
+        "dmlteach.train",
+        "dmlteach.train.config",
+    ],
 )
 def test_importing_it_imports_nothing_heavy(module):
     assert heavy_after(f"import {module}") == "[]"

@@ -21,6 +21,7 @@ from dmlteach.train.config import TrainConfig
 if TYPE_CHECKING:
     from dmlteach.sweep.compare import Table
     from dmlteach.sweep.overview import Overview
+    from dmlteach.sweep.ray_cluster import Cluster
 
 FEW = 8  # settings whose curves can be told apart
 FAILED = 1  # exit code where runs of a sweep have failed
@@ -45,7 +46,21 @@ def sweep(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, option("Runs side by side, one thread each.", "N", "one per core, or one on a GPU")
+        int | None,
+        option(
+            "Runs side by side, one thread each.",
+            "N",
+            "one per core, or one on a GPU; with --ray, all it has room for",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        option(
+            "Train on a Ray cluster, one CPU (or GPU) for each run, --jobs at once at most: HOST:PORT of its "
+            "head, or local for one that is started here.",
+            "ADDRESS",
+            "processes of this machine",
+        ),
     ] = None,
     retry_failed: Annotated[bool, option("Try runs again that have failed before.")] = False,
 ) -> None:
@@ -58,31 +73,37 @@ def sweep(
     Example:
         dmlteach sweep --methods sst,triplet --seeds 0-4 --learning-rate 3e-4,1e-3,3e-3 --epochs 3
         dmlteach sweep mine.yaml --output runs/mine --jobs 4
+        dmlteach sweep mine.yaml --output runs/mine --ray 10.0.0.1:6379
         dmlteach compare runs/mine
     """
     tables = [merged(table, choices) for table in (read_file(file) if file else [{}])]
     place = output or (f"runs/{Path(file).stem}" if file else "runs/sweep")
-    overview = run_sweep(tables, Path(place), jobs, retry_failed)
+    overview = run_sweep(tables, Path(place), jobs, retry_failed, ray)
     typer.echo(f"sweep: {place} ({overview.line()}); see them beside each other: dmlteach compare {place}")
     if overview.failed:
         raise typer.Exit(FAILED)
 
 
 def run_sweep(
-    tables: Sequence[Mapping[str, Any]], folder: Path, jobs: int | None = None, retry_failed: bool = False
+    tables: Sequence[Mapping[str, Any]],
+    folder: Path,
+    jobs: int | None = None,
+    retry_failed: bool = False,
+    ray: str | None = None,
 ) -> "Overview":
     """Train all runs of a sweep while its overview is shown: live in a terminal, else a line for each run.
 
     Args:
         tables: options and their values, each crossed by itself.
         folder: of the sweep.
-        jobs: side by side; None: as many as suit the device.
+        jobs: side by side; None: as many as suit the device, or the cluster.
         retry_failed: whether runs that have failed before are tried again.
+        ray: address of a Ray cluster; None: processes of this machine.
 
     Returns:
         The overview at the end.
     """
-    from dmlteach.sweep import driver, grid, workers
+    from dmlteach.sweep import driver, grid
 
     if jobs is not None:
         at_least("--jobs", jobs, 1)
@@ -90,15 +111,26 @@ def run_sweep(
         raise DMLTeachError("a sweep trains each run in a process of its own; start it without torchrun.")
     check_place(folder / "index.sqlite")
     runs = grid.plan(tables)
-    usual = min(map(workers.usual_jobs, {run.config.device for run in runs}))
-    jobs = jobs or usual
-    with _shown(jobs) as show:
-        overview = driver.sweep(runs, folder, jobs, retry_failed, show)
+    with _executor(ray, jobs, {run.config.device for run in runs}) as (jobs, cluster), _shown(jobs) as show:
+        overview = driver.sweep(runs, folder, jobs, retry_failed, show, cluster)
     for name, reason in overview.failed.items():
         print_notes([f"{name} has failed: {reason}"])
     if overview.failed:
         print_notes(["once the cause is cured, --retry-failed tries them again."])
     return overview
+
+
+@contextmanager
+def _executor(ray: str | None, jobs: int | None, devices: set[str]) -> "Iterator[tuple[int, Cluster | None]]":
+    """How many runs are trained at once, and the Ray cluster that trains them; None: this machine does."""
+    from dmlteach.sweep import ray_cluster, workers
+
+    if ray is None:
+        usual = min(map(workers.usual_jobs, devices))
+        yield jobs or usual, None
+        return
+    with ray_cluster.connected(ray, jobs) as cluster:
+        yield jobs or min(map(cluster.room, devices)), cluster
 
 
 @contextmanager

@@ -4,17 +4,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmlteach.errors import DMLTeachError, counted
 from dmlteach.sweep.grid import Planned, check_data
 from dmlteach.sweep.index import FILE, Index, Row, config_of
 from dmlteach.sweep.one import Outcome
 from dmlteach.sweep.overview import Overview
-from dmlteach.sweep.workers import run_all
+from dmlteach.sweep.workers import SAVING, Worker, run_all
 from dmlteach.train.config import TrainConfig
 from dmlteach.train.ending import stop_on_signal
 
-SAVING = 120.0  # seconds for which workers of a killed driver may take to save what they have
+if TYPE_CHECKING:
+    from dmlteach.sweep.ray_cluster import Cluster
 
 
 def sweep(
@@ -23,6 +25,7 @@ def sweep(
     jobs: int,
     retry_failed: bool = False,
     show: Callable[[Overview, str], None] = lambda overview, event: None,
+    cluster: "Cluster | None" = None,
 ) -> Overview:
     """Train all runs that are not finished; those that were interrupted go on where they stood.
 
@@ -31,9 +34,10 @@ def sweep(
     Args:
         runs: what `plan` gives.
         folder: of the sweep: its index, and the folders of the runs.
-        jobs: processes side by side.
+        jobs: runs side by side.
         retry_failed: whether runs that have failed before are tried again.
         show: called with the overview, and what has just happened: a sentence, or "" where nothing has.
+        cluster: of Ray, which trains; None: processes of this machine.
 
     Returns:
         The overview, as it is in the end.
@@ -68,7 +72,7 @@ def sweep(
             state = index.ended(row.hash, outcome)
             show(overview, overview.ended(row, outcome, state))
 
-        run_all(take, jobs, report, stop)
+        run_all(take, jobs, report, stop, cluster.beginner(index.place) if cluster else Worker)
         overview.update(index.rows())
     if stop.is_set():
         raise KeyboardInterrupt(f"stopped; {folder} is saved, the same command goes on from there")

@@ -70,6 +70,9 @@ class Index:
         folder: of the sweep.
         make: whether a new index is made where there is none.
 
+    Attributes:
+        place: a folder that is there as long as this driver has the index.
+
     Raises:
         DMLTeachError: there is none, it is damaged, or it cannot be written.
     """
@@ -79,7 +82,8 @@ class Index:
         if not make and not self.file.is_file():
             raise DMLTeachError(f"{folder} is no folder of a sweep: it has no {FILE}.")
         self.driver = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._lock, self._wants = Lock(self._place(self.driver)), False
+        self.place = self._place(self.driver)
+        self._lock, self._wants = Lock(self.place), False
         if make:
             self._lock.take()
         try:

@@ -1,4 +1,4 @@
-"""Local processes that train: one for each run, one thread each, as many side by side as asked for."""
+"""Workers that train: a process for each run, one thread each, as many side by side as asked for."""
 
 import json
 import os
@@ -7,22 +7,35 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from dmlteach.device import choose_device
 from dmlteach.sweep.one import Outcome
 from dmlteach.train.config import TrainConfig
 
-PROGRAM = (sys.executable, "-m", "dmlteach.sweep.one")
+PROGRAM = ("-m", "dmlteach.sweep.one")  # of a worker, for Python
 LOG = "log.txt"
 LAST_LINES = 5  # of it are told where a worker died
 PAUSE = 0.5  # seconds after which a driver looks whether it is to stop, or whether a run has become free
+SAVING = 120.0  # seconds for which workers whose driver is gone may take to save what they have
 _Name = TypeVar("_Name")
+
+
+class AtWork(Protocol):
+    """Whoever trains a run."""
+
+    def outcome(self) -> Outcome:
+        """Wait until the training has ended, and say what has become of the run."""
+
+    def stop(self) -> None:
+        """Let it save and end; may be called again."""
+
+    def kill(self) -> None:
+        """End it at once; its run goes on from its last checkpoint."""
 
 
 def run_all(
@@ -30,21 +43,23 @@ def run_all(
     jobs: int,
     report: Callable[[_Name, Outcome], None],
     stop: threading.Event,
+    begin: Callable[[TrainConfig], AtWork],
 ) -> None:
     """Train until nothing is left to take and all that was taken has ended.
 
     Args:
         take: gives the next run, by a name, or None where there is none at the moment.
-        jobs: processes side by side.
+        jobs: runs side by side.
         report: told of each run that has ended, in the thread of the caller, as `take` is called there.
         stop: takes no more once it is set, and ends what is running in good order.
+        begin: gives a run to who trains it.
     """
-    running: dict[Future, tuple[_Name, Worker]] = {}
+    running: dict[Future, tuple[_Name, AtWork]] = {}
     with ThreadPoolExecutor(jobs) as pool:
         try:
             while True:
                 while len(running) < jobs and not stop.is_set() and (taken := take()):
-                    worker = Worker(taken[1])
+                    worker = begin(taken[1])
                     running[pool.submit(worker.outcome)] = taken[0], worker
                 if not running:
                     return
@@ -63,13 +78,14 @@ class Worker:
 
     Args:
         config: of the run, whose folder is made; what its process says goes to log.txt there.
+        program: that it runs, for Python; None: the usual one.
     """
 
-    def __init__(self, config: TrainConfig):
+    def __init__(self, config: TrainConfig, program: Sequence[str] | None = None):
         folder = Path(config.output or ".")
         folder.mkdir(parents=True, exist_ok=True)
         self.log, self.started, self._stopped = folder / LOG, time.perf_counter(), False
-        command = [*PROGRAM, json.dumps(asdict(config))]
+        command = [sys.executable, *(program or PROGRAM), json.dumps(asdict(config))]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
@@ -115,6 +131,8 @@ def usual_jobs(device: str) -> int:
     Args:
         device: as `TrainConfig` has it.
     """
+    from dmlteach.device import choose_device  # torch, which what only starts processes does without
+
     if choose_device(device).type != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

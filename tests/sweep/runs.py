@@ -1,7 +1,6 @@
 """Runs of sweeps that cost nothing: workers that only answer, and run folders that only look like some."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ print(json.dumps({{"state": "done", "metrics": {{"untrained": None, "val": None,
 def worker(path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> Path:
     """From here on, workers run this code."""
     path.write_text(code)
-    monkeypatch.setattr(workers, "PROGRAM", (sys.executable, str(path)))
+    monkeypatch.setattr(workers, "PROGRAM", (str(path),))
     return path
 
 

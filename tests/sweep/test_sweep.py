@@ -53,7 +53,7 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 from dmlteach.sweep import driver, grid, workers
-workers.PROGRAM = (sys.executable, sys.argv[3])
+workers.PROGRAM = (sys.argv[3],)
 driver.sweep(grid.plan([json.loads(sys.argv[1])]), Path(sys.argv[2]), 1)
 """
 
