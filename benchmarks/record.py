@@ -18,6 +18,7 @@ import torch
 
 from benchmarks import course_rows, grid, pictures
 from dmlteach.course import recordings as pretrained
+from dmlteach.course import statements
 from dmlteach.data.omniglot import CHARACTERS
 from dmlteach.train import TrainConfig
 
@@ -119,9 +120,11 @@ def runs(dataset: str) -> Iterator[str]:
 
 
 def section(name: str) -> str:
-    """Text of a section: a figure, a table file's, the shipped networks, or the runs on a data set."""
+    """Text of a section: a figure, statements, a table file's, shipped networks, or runs on a data set."""
     if name in pictures.PICTURES:
         return pictures.link(name)
+    if name == "statements":
+        return "\n".join(statements.told())
     if name in TABLES:
         text = (HOME / TABLES[name]).read_text()
         return re.sub(r"^## ", "### ", re.sub(r"^# .*\n", "", text), flags=re.MULTILINE).strip()

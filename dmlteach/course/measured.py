@@ -172,6 +172,20 @@ def of(method: str, variant: str = RECIPE) -> Ranked:
     return Ranked(method, variant, {run.seed: run for run in runs(method, variant)})
 
 
+def in_batches_of(method: str, sampler: str) -> Ranked:
+    """A method's finals in the batches of a sampler: its own, or another one.
+
+    Args:
+        method: our id.
+        sampler: our id.
+
+    Raises:
+        DMLTeachError: it was not run.
+    """
+    own = {run.sampler for run in runs(method, RECIPE)}
+    return of(method, RECIPE if sampler in own else f"with {sampler}")
+
+
 def tuned(method: str, variant: str = RECIPE) -> Tuned | None:
     """What was tried on val classes and what was chosen; None where a method was not tuned.
 
