@@ -5,7 +5,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tuning import OPTIONS, Rows, own_value
+from benchmarks.repeat import command
+from benchmarks.tuning import OPTIONS, Rows, own_value, training
 from dmlteach import methods
 from dmlteach.course import measured
 
@@ -43,6 +44,7 @@ def course_row(row: dict[str, Any]) -> measured.Run:
         plan_seconds=row.get("plan_seconds"),
         device=row["made_with"]["device"],
         side_by_side=row["side_by_side"],
+        command=command(training(row["what"])),
     )
 
 

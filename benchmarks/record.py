@@ -2,35 +2,33 @@
 
 `python -m benchmarks.record RESULT …` adds to runs.json run folders, and JSON files of
 `dmlteach evaluate --backbone … --output FILE`; what the same command gave before is replaced. Without
-arguments the results are written anew: pages, figures, and the rows that the course reads. Nothing there is
-typed by hand.
+arguments the results are written anew: pages, figures, the rows that the course reads, and the sweeps that
+make them again. Nothing there is typed by hand.
 """
 
 import argparse
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import course_rows, grid, pictures
+from benchmarks import course_rows, grid, pictures, sweep_files, tuned_page
+from benchmarks.repeat import command
 from dmlteach.course import recordings as pretrained
 from dmlteach.course import statements
 from dmlteach.data.omniglot import CHARACTERS
-from dmlteach.train import TrainConfig
 
 HOME = Path(__file__).parent
-PAGES = (HOME.parent / "README.md", HOME.parent / "docs" / "results.md")
+PAGES = tuple(HOME.parent / page for page in ("README.md", "docs/results.md", "docs/protocol.md"))
 TABLES = {
     "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
     "tuned": "tuned.md", "speed": "README.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
 CLASSES = {"omniglot": CHARACTERS["test"], "cub200": 100}  # of the test: Recall@K falls as there are more
-PLACES = {"root": "DIR", "weights": "FILE", "output": "DIR"}  # paths mean nothing elsewhere
 
 
 def summary(folder: Path) -> dict[str, Any]:
@@ -54,22 +52,6 @@ def evaluation(file: Path) -> dict[str, Any]:
     words = f"--backbone {content['model']} --weights FILE --image-size {content['image_size']}"
     place = f"--dataset {content['dataset']} --root DIR"
     return {**content, "command": f"dmlteach evaluate {words} {place}"}
-
-
-def command(config: dict[str, Any]) -> str:
-    """The command line that makes a run, as short as it can be."""
-    words = ["dmlteach train"]
-    defaults = {f.name: f.default for f in fields(TrainConfig)}
-    for name, value in config.items():
-        if name in ("output", "progress", "device", "resume", "save_every"):
-            continue
-        if name.endswith("_options"):
-            option = name.removesuffix("s").replace("_", "-")
-            words += [f"--{option} {key}={v}" for key, v in value.items()]
-        elif value != defaults[name] or name in ("method", "dataset"):
-            local = name in PLACES and value not in ("none", "cached", "imagenet")
-            words.append(f"--{name.replace('_', '-')} {PLACES[name] if local else value}")
-    return " ".join(words)
 
 
 def add(results: list[Path]) -> None:
@@ -125,6 +107,8 @@ def section(name: str) -> str:
         return pictures.link(name)
     if name == "statements":
         return "\n".join(statements.told())
+    if name == "trials":
+        return "\n".join(tuned_page.trials())
     if name in TABLES:
         text = (HOME / TABLES[name]).read_text()
         return re.sub(r"^## ", "### ", re.sub(r"^# .*\n", "", text), flags=re.MULTILINE).strip()
@@ -148,6 +132,7 @@ def main() -> None:
     if results := parser.parse_args().runs:
         add(results)
     course_rows.write()
+    sweep_files.write()
     pictures.draw_all()
     for page in PAGES:
         page.write_text(written(page.read_text()))

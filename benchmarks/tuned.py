@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks.tuned_page import page
-from benchmarks.tuning import FINAL, QUICK, TUNING, Rows, finals, key, tuning
+from benchmarks.tuning import QUICK, Rows, finals, key, training, tuning
 from dmlteach.device import choose_device, environment
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
@@ -35,15 +35,17 @@ HOME = Path(__file__).parent
 def run(what: dict[str, Any], quick: bool) -> dict[str, Any]:
     """One training in a worker, and its row."""
     device = choose_device()
-    lengths = QUICK if quick else TUNING if what["stage"] == "tuning" else FINAL
+    options = training(what)
+    if quick:
+        options |= QUICK | {"eval_every": min(1, options["eval_every"])}
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        options = {**what["options"], **lengths, "output": f"{folder}/run", "progress": False}
+        options |= {"output": f"{folder}/run", "progress": False}
         try:
             measured = on_val(options, device) if what["stage"] == "tuning" else on_test(options)
         except DMLTeachError as error:
             measured = {"error": str(error).replace(folder, "…")}
-    steps = lengths["epochs"] * lengths["batches_per_epoch"]
+    steps = options["epochs"] * options["batches_per_epoch"]
     seconds = round(time.perf_counter() - started, 2)
     row = {"what": what, "steps": steps, **measured, "wall_seconds": seconds}
     return row | {"made_with": environment(device)}
@@ -51,7 +53,7 @@ def run(what: dict[str, Any], quick: bool) -> dict[str, Any]:
 
 def on_val(options: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """Train on fit classes; the numbers of the last state on val. Test classes are not measured."""
-    run = Run(TrainConfig(**options, eval_every=options["epochs"]), device, World())
+    run = Run(TrainConfig(**options), device, World())
     run.start()
     while not run.over():
         run.plan_epoch()
@@ -66,7 +68,7 @@ def on_val(options: dict[str, Any], device: torch.device) -> dict[str, Any]:
 
 def on_test(options: dict[str, Any]) -> dict[str, Any]:
     """Train on all training classes; the numbers of the last state on the test classes."""
-    metrics = fit(TrainConfig(**options, eval_every=0)).metrics
+    metrics = fit(TrainConfig(**options)).metrics
     shown = ("recall@1", "map@r", "num_classes", "train_seconds", "steps", "ended")
     planned = sum(row["plan_seconds"] for row in metrics["epochs"])
     numbers = {name: metrics["final"][name] for name in shown}

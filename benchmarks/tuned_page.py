@@ -3,7 +3,19 @@
 from collections.abc import Iterator
 
 from benchmarks import grid
-from benchmarks.tuning import OPTIONS, SAMPLERS, WITH_DAS, WITH_SAMPLERS, Cell, Rows, cells, own_value
+from benchmarks.tuning import (
+    FINAL,
+    OPTIONS,
+    RATES,
+    SAMPLERS,
+    TUNING,
+    WITH_DAS,
+    WITH_SAMPLERS,
+    Cell,
+    Rows,
+    cells,
+    own_value,
+)
 from dmlteach import methods
 from dmlteach.metrics import mean_and_interval
 
@@ -38,6 +50,25 @@ def page(rows: Rows) -> Iterator[str]:
         yield f"\nNot tuned yet: {', '.join(without)}."
     yield from page_of_samplers(rows)
     yield from page_of_das(rows)
+
+
+def trials() -> Iterator[str]:
+    """What is tried for each method, for the page of the protocol."""
+    rates = ", ".join(f"{rate:g}" for rate in RATES)
+    yield f"1. Four learning rates, a factor of about three apart: {rates}; seed 0, {_length(TUNING)} each."
+    yield "2. Where the best of them is the smallest or the largest, the next one beyond it, at most twice."
+    yield "3. At the best rate, the other two values of one option of the loss. The classifier has none."
+    yield f"4. The finals: {_length(FINAL)} with what was chosen, over several seeds.\n"
+    yield "| method | option | values; the recipe's in bold |"
+    yield "|---|---|---|"
+    for name, (option, values) in OPTIONS.items():
+        own = own_value(name, option)
+        shown = ", ".join(f"**{value:g}**" if value == own else f"{value:g}" for value in values)
+        yield f"| `{name}` | `{option}` | {shown} |"
+
+
+def _length(of: dict[str, int]) -> str:
+    return f"{of['epochs'] * of['batches_per_epoch']} steps"
 
 
 def page_of_samplers(rows: Rows) -> Iterator[str]:

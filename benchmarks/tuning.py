@@ -9,8 +9,8 @@ from dmlteach import losses, methods
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 FURTHER = {3e-4: 1e-4, 1e-4: 3e-5, 1e-2: 3e-2, 3e-2: 1e-1}  # where the best lies at an end
-TUNING = {"epochs": 2, "batches_per_epoch": 100}
-FINAL = {"epochs": 3, "batches_per_epoch": 200}
+TUNING = {"epochs": 2, "batches_per_epoch": 100, "eval_every": 2}
+FINAL = {"epochs": 3, "batches_per_epoch": 200, "eval_every": 0}  # on all training classes
 QUICK = {"epochs": 1, "batches_per_epoch": 1, "classes": 30, "batch_size": 32}
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -109,6 +109,15 @@ class Rows:
             found = [row for row in found if "loss_options" not in row["what"]["options"]]
         found.sort(key=lambda row: (-row["recall@1"], row["what"]["options"]["learning_rate"]))
         return found[0] if found else None
+
+
+def training(what: dict[str, Any]) -> dict[str, Any]:
+    """Options of TrainConfig of one run.
+
+    Args:
+        what: of its row.
+    """
+    return {**what["options"], **(TUNING if what["stage"] == "tuning" else FINAL)}
 
 
 def key(what: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,20 +10,27 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks
-from benchmarks import grid, pictures, record, tuned_page, tuning
+from benchmarks import grid, pictures, record, repeat, sweep_files, tuned_page, tuning
 from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
+from dmlteach.sweep.choices import read_file
+from dmlteach.sweep.grid import hash_of, plan
+from dmlteach.train import TrainConfig
+from dmlteach.train.recipe import resolve
 
 SCRIPTS = ("birds", "comparison", "domains", "methods", "tuned")
 HELPERS = (
     "__init__",
     "__main__",
     "children",
+    "course_rows",
     "definitions",
     "grid",
     "measure",
     "pictures",
     "record",
+    "repeat",
+    "sweep_files",
     "tuned_page",
     "tuning",
 )
@@ -119,6 +127,33 @@ def test_a_figure_of_the_results_tells_what_the_committed_rows_say(name):
     assert figure.alt == committed
     assert f"![{committed}](../figures/{name}.png)" in page
     assert (pictures.FIGURES / f"{name}.png").stat().st_size > 10_000
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict]:
+    """Committed rows of the benchmark."""
+    return tuning.Rows(sweep_files.HOME / "tuned.jsonl").rows
+
+
+@pytest.mark.parametrize("name", sweep_files.STAGES)
+def test_the_benchmark_as_a_sweep_makes_exactly_its_runs(rows, name):
+    file = sweep_files.FOLDER / f"{name}.yaml"
+    assert file.read_text(encoding="utf-8") == sweep_files.text(name)
+    configs = [TrainConfig(**tuning.training(row["what"])) for row in rows
+               if row["what"]["stage"] == sweep_files.STAGES[name]]  # fmt: skip
+    assert {run.hash for run in plan(read_file(file))} == {hash_of(c, resolve(c)) for c in configs}
+
+
+def test_the_command_of_a_row_is_read_as_the_options_it_was_trained_with(rows, monkeypatch):
+    """One row for each set of options; what would be trained is only looked at."""
+    given = []
+    monkeypatch.setattr("dmlteach.train.fit", lambda config: given.append(config) or 1 / 0)
+    kinds = {(*row["what"]["options"], row["what"]["stage"]): row["what"] for row in rows}
+    for what in kinds.values():
+        words = shlex.split(repeat.command(tuning.training(what)))
+        CliRunner().invoke(app, words[1:])
+        assert given.pop() == TrainConfig(**tuning.training(what)), words
+    assert len(kinds) > 5
 
 
 def test_what_an_interruption_left_out_of_the_options_is_still_tried(tmp_path):

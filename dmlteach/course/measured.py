@@ -36,6 +36,7 @@ class Run(NamedTuple):
         train_seconds, plan_seconds: of the training, and the part of it that planning batches took; None in
             tuning. They compare only among runs of one device, side by side with as many others.
         device, side_by_side: where it ran, and with how many runs at a time.
+        command: what makes the run again.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Run(NamedTuple):
     plan_seconds: float | None
     device: str
     side_by_side: int
+    command: str
 
 
 class Ranked(NamedTuple):
@@ -210,7 +212,7 @@ def _read() -> tuple[Run, ...]:
 def _run(row: dict[str, str]) -> Run:
     """A line of the file; an empty field of a number is None."""
     whole = ("steps", "seed", "num_classes", "side_by_side")
-    words = ("method", "variant", "stage", "dataset", "backbone", "sampler", "option", "device")
+    words = ("method", "variant", "stage", "dataset", "backbone", "sampler", "option", "device", "command")
     return Run(**{
         name: text if name in words else None if not text else (int if name in whole else float)(text)
         for name, text in row.items()

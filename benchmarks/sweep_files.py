@@ -1,0 +1,61 @@
+"""The benchmark as sweeps: `dmlteach sweep benchmarks/sweeps/finals.yaml` makes its runs again.
+
+A file lists what was run, row by row of tuned.jsonl: the rates and options of `tuning.yaml` were chosen one
+after the other, and those of `finals.yaml` from them.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.tuning import Rows, training
+
+HOME = Path(__file__).parent
+FOLDER = HOME / "sweeps"
+STAGES = {"tuning": "tuning", "finals": "final"}  # file → stage of its rows
+
+
+def tables(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs as `dmlteach sweep` reads them: a table for those that differ in rate or seed alone.
+
+    Args:
+        rows: of tuned.jsonl, of one stage.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        options = training(row["what"])
+        rate, seed = options.pop("learning_rate"), options.pop("seed")
+        by = rate if row["what"]["stage"] == "final" else seed  # finals vary the seed, tuning the rate
+        table = found.setdefault(json.dumps([options, by], sort_keys=True), {
+            "methods": options.pop("method"), **options, "learning_rate": [], "seeds": [],
+        })  # fmt: skip
+        table["learning_rate"] = sorted({*table["learning_rate"], rate})
+        table["seeds"] = sorted({*table["seeds"], seed})
+    return sorted(found.values(), key=lambda table: (table["methods"], json.dumps(table)))
+
+
+def text(name: str) -> str:
+    """The content of a file, written from the benchmark's rows.
+
+    Args:
+        name: of the file, without its ending.
+    """
+    rows = [row for row in Rows(HOME / "tuned.jsonl").rows if row["what"]["stage"] == STAGES[name]]
+    lines = [
+        f"- {yaml.safe_dump(table, default_flow_style=True, width=10_000, sort_keys=False)}"
+        for table in tables(rows)
+    ]
+    return (
+        f"# Written by `python -m benchmarks.record`: the {name} of the benchmark, see docs/protocol.md.\n"
+        + "".join(lines)
+    )
+
+
+def write() -> None:
+    """Write the files anew."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in STAGES:
+        (FOLDER / f"{name}.yaml").write_text(text(name), encoding="utf-8")
