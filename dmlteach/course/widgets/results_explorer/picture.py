@@ -1,4 +1,4 @@
-"""The results explorer's static picture: its ranking as an SVG image, for hosts without kernel and scripts."""
+"""The results explorer's static picture: its ranking as an SVG image, for hosts without scripts."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,8 @@ def describe(
     before = "was not measured" if untrained is None else f"has {untrained:.1%}"
     first = "; ".join(f"{entry.name} {_said(entry)}" for entry in ranking[:TOLD])
     return (
-        f"A ranking of {len(ranking)} by Recall@1, {what} ({given}), {among}; the untrained network {before}. "
+        f"A ranking of {len(ranking)} by Recall@1, {what} ({given}), {among}; the untrained network "
+        f"{before}. "
         f"The first: {first}."
     )
 

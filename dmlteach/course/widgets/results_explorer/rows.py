@@ -15,8 +15,8 @@ from dmlteach.options import one_of
 VIEWS = ("final", "tuning", "published")
 ALL, OWN, BEST = "all", "own", "best"
 UNKNOWN = "not given"
-# Filters of each view, those first on which the values of the next depend. What is compared under one of SETTING
-# must be alike in it, so these have no "all".
+# Filters of each view, those first on which the values of the next depend. Our runs are compared under one
+# value each of data, backbone and steps, so these have no "all"; the device decides seconds alone.
 SETTING = ("dataset", "backbone", "steps", "device")
 FILTERS: dict[str, tuple[str, ...]] = {
     "final": (*SETTING, "sampler", "seed"),
@@ -113,9 +113,11 @@ def options(view: str, filter: str, given: Mapping[str, str]) -> list[str]:
     counted = Counter(row.facts[filter] for row in left if filter in row.facts)
     usual = [PAPERS] if view == "published" and filter == "dataset" else []
     known = [value for value in usual if value in counted]
-    known += sorted(set(counted) - {*known}, key=lambda v: (-counted[v], v) if filter in SETTING else _order(v))
+    known += sorted(
+        set(counted) - {*known}, key=lambda v: (-counted[v], v) if filter in SETTING else _order(v)
+    )
     extra = {"sampler": [OWN, ALL], "seed": [ALL], "rate": [BEST], "dim": [ALL]}
-    if view == "published" and filter == "backbone":
+    if (view, filter) == ("published", "backbone") or (filter == "device" and len(known) > 1):
         return [ALL, *known]
     return [*extra.get(filter, []), *known]
 
@@ -168,7 +170,10 @@ def ranking(view: str, filters: Mapping[str, str]) -> list[Entry]:
     for name in dict.fromkeys(row.name for row in left):
         chosen = choose([row for row in left if row.name == name], filters.get("rate", ""))
         if chosen:
-            entries.append(Entry(name, {row.facts.get("seed", ""): row.value for row in chosen}))
+            values: dict[str, float] = {}
+            for row in chosen:  # of a seed that was run on several devices, the first in the file counts
+                values.setdefault(row.facts.get("seed", ""), row.value)
+            entries.append(Entry(name, values))
     return sorted(entries, key=lambda entry: -entry.mean()[0])
 
 
@@ -200,7 +205,7 @@ def beside(view: str, filters: Mapping[str, str]) -> tuple[int | None, float | N
 
 @cache
 def packed() -> dict[str, Any]:
-    """All views as JSON: words by their number, so that each is written once; and quantiles of Student's t."""
+    """All views as JSON, each word written once, and quantiles of Student's t."""
     tables = {view: _table(rows(view), (*FILTERS[view], *_MORE[view])) for view in VIEWS}
     most = max(len(entry.values) for entry in ranking("final", settled("final", {})))
     freedom = range(1, max(most, 2) + 30)
@@ -218,7 +223,7 @@ _MORE = {"final": ("variant",), "tuning": ("variant",), "published": ("source",)
 def _table(given: Iterable[Row], facts: Iterable[str]) -> dict[str, Any]:
     given, facts = list(given), ["name", "told", "option", "classes", *facts]
     lines = [
-        {"name": r.name, "told": r.told, "option": r.option, "classes": str(r.classes or "")} | r.facts
+        {"name": r.name, "told": r.told, "option": r.option, "classes": str(r.classes or ""), **r.facts}
         for r in given
     ]
     words = {fact: list(dict.fromkeys(line[fact] for line in lines)) for fact in facts}

@@ -7,7 +7,7 @@ const START = { view: "final", filters: {}, a: "", b: "", numbers: false };
 const SETTING = ["dataset", "backbone", "steps", "device"], ALL = "all", OWN = "own", BEST = "best", FIRST = 10;
 const NAMES = { dataset: "data", steps: "budget", dim: "dimension" };
 const WORDS = {
-  sampler: { own: "each its own", all: "all" }, seed: { all: "all" }, rate: { best: "each its best" },
+  sampler: { own: "each its own" }, rate: { best: "each its best" },
 };
 const TAKEAWAY = "A place in a ranking is worth what the interval of its difference is worth. With one seed, with one " +
   "learning rate for all, or with several networks in one table, methods change places for reasons that are not the method.";
@@ -58,7 +58,7 @@ class ResultsExplorer extends Explorable {
     if (view === "published" && filter === "dataset") {
       return [...known.filter((name) => name === this.data.papers), ...known.filter((name) => name !== this.data.papers)];
     }
-    const several = view === "published" || !SETTING.includes(filter);
+    const several = view === "published" || !SETTING.includes(filter) || (filter === "device" && known.length > 1);
     return [...(!several ? [] : filter === "sampler" ? [OWN, ALL] : filter === "rate" ? [BEST] : [ALL]), ...known];
   }
 
@@ -84,7 +84,8 @@ class ResultsExplorer extends Explorable {
   }
 
   entry(name, chosen) {
-    const values = new Map(chosen.map((row) => [row.seed ?? "", row.value]));
+    const values = new Map();
+    for (const { seed = "", value } of chosen) if (!values.has(seed)) values.set(seed, value); // the first in the file
     return { name, told: chosen[0].told, row: chosen[0], values, ...this.interval([...values.values()]) };
   }
 
@@ -182,8 +183,14 @@ class ResultsExplorer extends Explorable {
   }
 
   question() {
-    return `It opens with all seeds. Predict first: by one seed alone, how many of the first ${FIRST} would stand in ` +
-      "another place? Then choose “one seed only”.";
+    return {
+      final: `It opens with all seeds. Predict first: by one seed alone, how many of the first ${FIRST} would stand in ` +
+        "another place? Then choose “one seed only”.",
+      tuning: `Predict first: with one learning rate for all, how many of the first ${FIRST} would stand in another place ` +
+        "than with the best rate of each? Then choose “one rate for all”.",
+      published: "Predict first: do the highest published numbers come from one network, or from several? How far apart " +
+        "are the methods within one? Then choose “published, one backbone”.",
+    }[this.state.view];
   }
 
   controls() {
@@ -235,9 +242,11 @@ class ResultsExplorer extends Explorable {
   given() { return [this.pair()]; }
 
   build() {
-    const wide = this.width >= 700, side = 236, gap = 18;
-    const width = wide ? this.width - side - gap : this.width, small = width < 420;
-    const name = small ? 118 : 178, value = small ? 62 : 118, place = 24, strip = Math.max(width - name - value - place - 34, 60);
+    const wide = this.width >= 700, side = 206, gap = 18, published = this.state.view === "published";
+    const width = wide ? this.width - side - gap : this.width, small = width < 420, place = 24;
+    const name = small ? (published ? 190 : 118) : published ? 250 : 150;
+    const value = small ? (published ? 36 : 62) : published ? 40 : this.before ? 124 : 80;
+    const strip = Math.max(width - name - value - place - 40, 60);
     const columns = `grid-template-columns:${place}px ${name}px ${strip}px ${value}px`;
     const list = h("ol", { class: "dml-ranking" }, ...this.entries.map((entry, i) => this.line(entry, i, columns, strip, small)));
     const verdict = h("div", { class: "dml-verdict", style: `width:${wide ? side : width}px` });
@@ -300,7 +309,8 @@ class ResultsExplorer extends Explorable {
       final: `Our own runs, tuned alike and measured once, among ${classes} test classes; before training the network has ` +
         `${points(untrained ?? 0)} %.`,
       tuning: `Runs by which rates were chosen, among ${classes} val classes, where the untrained network was not measured.`,
-      published: "Numbers as others have published them, in the words of their source: no intervals, no seeds, no untrained network.",
+      published: "Numbers as others have published them, named as their source names them; there are no seeds, intervals or untrained " +
+        "networks beside them.",
     }[view];
     return h("p", { class: "dml-legend" }, what, view === "published" ? " Filled mark: the number."
       : " Dots: seeds; filled mark: their mean; line: its 95 % interval by Student's t, where there are two seeds or more.",
@@ -348,7 +358,7 @@ class ResultsExplorer extends Explorable {
     const unknown = ["backbone", "dim"].some((key) => [a, b].some(({ row }) => row[key] === "not given"));
     const said = other.length ? `They differ in ${other.map((key) => labels[key]).join(" and ")}, so this is not the method's alone.`
       : "Network and source are the same.";
-    return `A minus B: ${signed(mean)} points. ${said}${unknown ? " Not all is given." : ""} No seeds are given: no interval.`;
+    return `A minus B: ${signed(mean)} points. ${said}${unknown ? " Not all is given." : ""} One number each: no interval.`;
   }
 
   verdict(pair) {
@@ -397,10 +407,10 @@ class ResultsExplorer extends Explorable {
         `${count(kinds("dim"), "dimension")}, from ${points(this.entries.at(-1).mean)} to ${points(first.mean)} %. None has an interval.`);
     } else {
       const told = rest.filter((entry) => this.isTold(this.minus(first, entry))).length;
-      const open = rest.length - told;
-      said.push(`${count(this.entries.length, "entry", "entries")}. First: ${first.name}, ${known(first)}. ` +
-        (view === "tuning" && first.values.size === 1 ? "One run each: no place can be told."
-          : `Of the others, ${open} cannot be told from it, seed by seed.`));
+      const paired = rest.some((entry) => this.minus(first, entry).seeds.length > 1);
+      said.push(`First of ${this.entries.length}: ${first.name}, ${known(first)}. ` + (!paired ? "One run each: no place can be told."
+        : `By the interval of the difference, seed by seed, ${told} of the ${rest.length} others can be told from it, ` +
+          `${rest.length - told} cannot.`));
     }
     return said.join(" ");
   }

@@ -1,4 +1,4 @@
-"""Results explorer: a ranking of methods that changes with its filters, and what the difference of two tells."""
+"""Results explorer: a ranking that changes with its filters, and what the difference of two tells."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -55,9 +55,7 @@ class ResultsExplorer(Explorable):
         for name in filter(None, (a, b)):
             if name not in known:
                 raise unknown_name("name in this ranking", name, known)
-        super().__init__(
-            view=view, filters=chosen, a=a, b=b, numbers=numbers, recorded=rows.packed()
-        )
+        super().__init__(view=view, filters=chosen, a=a, b=b, numbers=numbers, recorded=rows.packed())
 
     @property
     def ranking(self) -> list[Entry]:
