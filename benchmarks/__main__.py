@@ -13,6 +13,8 @@ from statistics import median
 
 import torch
 
+from dmlteach.device import processor
+
 NAMES = ("command_line", "retrieval", "local_sampling", "training_step", "losses", "searches")
 ON_A_GPU = ("training_step", "losses")
 PACKAGES = ("torch", "faiss-gpu", "faiss-cpu", "scikit-learn", "pytorch-metric-learning", "numpy")
@@ -54,21 +56,13 @@ def machine() -> dict:
             continue
     return {
         "date": date.today().isoformat(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "packages": installed,
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def page(results: dict) -> str:

@@ -5,10 +5,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from benchmarks.repeat import command
-from benchmarks.tuning import OPTIONS, Rows, own_value, training
+from benchmarks.tuning import OPTIONS, Rows, option_of, own_value, training
 from dmlteach import methods
 from dmlteach.course import measured
+from dmlteach.course.reports import commands
 
 HOME = Path(__file__).parent
 
@@ -23,7 +23,7 @@ def course_row(row: dict[str, Any]) -> measured.Run:
     recipe = methods.adapt(methods.get(name), "omniglot")
     option, value = OPTIONS[name][0] if name in OPTIONS else "", None
     if option:
-        value = float(options.get("loss_options", {}).get(option, own_value(name, option)))
+        value = float(option_of(row["what"]).get(option, own_value(name, option)))
     return measured.Run(
         method=name,
         variant=variant,
@@ -42,10 +42,16 @@ def course_row(row: dict[str, Any]) -> measured.Run:
         untrained=row.get("untrained"),
         train_seconds=row.get("train_seconds"),
         plan_seconds=row.get("plan_seconds"),
-        device=row["made_with"]["device"],
+        device=device_of(row),
         side_by_side=row["side_by_side"],
-        command=command(training(row["what"])),
+        command=commands.training(training(row["what"])),
     )
+
+
+def device_of(row: dict[str, Any]) -> str:
+    """The GPU, or the processor where there was none."""
+    made = row["made_with"]
+    return made["processor"] if made["device"] == "cpu" else made["device"]
 
 
 def text() -> str:
@@ -53,7 +59,7 @@ def text() -> str:
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
     table.writerow(measured.Run._fields)
-    rows = [course_row(row) for row in Rows(HOME / "tuned.jsonl").rows if "recall@1" in row]
+    rows = [course_row(row) for row in Rows(HOME / "tuned.jsonl").of_today()]
     table.writerows(
         sorted(rows, key=lambda run: (run.stage, run.method, run.variant, run.learning_rate, run.seed))
     )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.tuning import SAMPLERS, WITH_SAMPLERS, Rows, cells
+from benchmarks.tuning import SAMPLERS, WITH_SAMPLERS, Rows, of_methods
 from dmlteach import methods
 from dmlteach.course import recordings as pretrained
 from dmlteach.data.omniglot import CHARACTERS
@@ -40,7 +40,7 @@ def _heat_map(table: comparison.Table) -> style.Picture:
 def tuned_methods() -> style.Picture:
     """All methods, tuned alike, beside the untrained network."""
     rows = Rows(HOME / "tuned.jsonl")
-    found = {cell[0]: rows.of(cell, "final") for cell, _ in cells()["methods"]}
+    found = {cell[0]: rows.of(cell, "final") for cell, _ in of_methods()}
     table = {name: [row["recall@1"] for row in finals] for name, finals in found.items() if finals}
     return comparison.ranking(table, MEASURE, {"untrained": pretrained.card("untrained")["recall@1"]})
 

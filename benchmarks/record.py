@@ -15,19 +15,23 @@ from typing import Any
 
 import torch
 
-from benchmarks import course_rows, grid, pictures, sweep_files, tuned_page
-from benchmarks.repeat import command
+from benchmarks import course_rows, grid, pictures, repeated, sweep_files, tuned_page
+from benchmarks.tuning import Rows
 from dmlteach.course import recordings as pretrained
 from dmlteach.course import statements
+from dmlteach.course.reports import commands
 from dmlteach.data.omniglot import CHARACTERS
 
 HOME = Path(__file__).parent
 PAGES = tuple(HOME.parent / page for page in ("README.md", "docs/results.md", "docs/protocol.md"))
 TABLES = {
     "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
-    "tuned": "tuned.md", "speed": "README.md",
+    "tuned": "tuned.md", "speed": "README.md", "full_size": "full_size.md",
+    "repeated": "repeated.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
+PLACES = {"root": "DIR", "weights": "FILE"}
+OF_A_DEVICE = ("device", "save_every")
 CLASSES = {"omniglot": CHARACTERS["test"], "cub200": 100}  # of the test: Recall@K falls as there are more
 
 
@@ -52,6 +56,14 @@ def evaluation(file: Path) -> dict[str, Any]:
     words = f"--backbone {content['model']} --weights FILE --image-size {content['image_size']}"
     place = f"--dataset {content['dataset']} --root DIR"
     return {**content, "command": f"dmlteach evaluate {words} {place}"}
+
+
+def command(config: dict[str, Any]) -> str:
+    """The command line that makes a run again; paths, and what a device decides, mean nothing elsewhere."""
+    named = {name: PLACES.get(name, value) for name, value in config.items() if value is not None}
+    if config.get("weights") in (None, "none", "cached", "imagenet"):
+        named["weights"] = config.get("weights")
+    return commands.training({name: value for name, value in named.items() if name not in OF_A_DEVICE})
 
 
 def add(results: list[Path]) -> None:
@@ -131,6 +143,10 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, and JSON files of evaluations")
     if results := parser.parse_args().runs:
         add(results)
+    rows = Rows(HOME / "tuned.jsonl")
+    again = repeated.read(HOME / "repeated.jsonl")
+    for name, lines in (("tuned", tuned_page.page(rows)), ("repeated", repeated.page(rows, again))):
+        (HOME / TABLES[name]).write_text("\n".join(lines) + "\n")
     course_rows.write()
     sweep_files.write()
     pictures.draw_all()

@@ -15,7 +15,8 @@ from benchmarks.tuning import Rows, training
 
 HOME = Path(__file__).parent
 FOLDER = HOME / "sweeps"
-STAGES = {"tuning": "tuning", "finals": "final"}  # file → stage of its rows
+STAGES = {"tuning": "tuning", "finals": "final", "long": "long"}  # file → stage of its rows
+TITLES = {"tuning": "what was tuned", "finals": "the finals", "long": "the long trainings"}
 
 
 def tables(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -28,7 +29,7 @@ def tables(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         options = training(row["what"])
         rate, seed = options.pop("learning_rate"), options.pop("seed")
-        by = rate if row["what"]["stage"] == "final" else seed  # finals vary the seed, tuning the rate
+        by = seed if row["what"]["stage"] == "tuning" else rate  # tuning varies the rate, finals the seed
         table = found.setdefault(json.dumps([options, by], sort_keys=True), {
             "methods": options.pop("method"), **options, "learning_rate": [], "seeds": [],
         })  # fmt: skip
@@ -38,24 +39,23 @@ def tables(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def text(name: str) -> str:
-    """The content of a file, written from the benchmark's rows.
+    """The content of a file, written from the benchmark's rows; "" where no such run is made yet.
 
     Args:
         name: of the file, without its ending.
     """
-    rows = [row for row in Rows(HOME / "tuned.jsonl").rows if row["what"]["stage"] == STAGES[name]]
+    rows = [row for row in Rows(HOME / "tuned.jsonl").of_today() if row["what"]["stage"] == STAGES[name]]
     lines = [
         f"- {yaml.safe_dump(table, default_flow_style=True, width=10_000, sort_keys=False)}"
         for table in tables(rows)
     ]
-    return (
-        f"# Written by `python -m benchmarks.record`: the {name} of the benchmark, see docs/protocol.md.\n"
-        + "".join(lines)
-    )
+    start = f"# Written by `python -m benchmarks.record`: {TITLES[name]}, see docs/protocol.md.\n"
+    return start + "".join(lines) if lines else ""
 
 
 def write() -> None:
     """Write the files anew."""
     FOLDER.mkdir(exist_ok=True)
     for name in STAGES:
-        (FOLDER / f"{name}.yaml").write_text(text(name), encoding="utf-8")
+        if content := text(name):
+            (FOLDER / f"{name}.yaml").write_text(content, encoding="utf-8")

@@ -3,45 +3,47 @@
 from collections.abc import Iterator
 
 from benchmarks import grid
+from benchmarks.course_rows import device_of
 from benchmarks.tuning import (
-    FINAL,
+    LENGTHS,
     OPTIONS,
     RATES,
     SAMPLERS,
-    TUNING,
     WITH_DAS,
     WITH_SAMPLERS,
     Cell,
     Rows,
-    cells,
+    mean_recall,
+    of_methods,
+    option_of,
     own_value,
 )
 from dmlteach import methods
 from dmlteach.metrics import mean_and_interval
 
-MEASURED = "Recall@1 | MAP@R | seeds | training, s | of it planning"
+MEASURED = "Recall@1 | MAP@R | seeds | device | training, s | of it planning"
 
 
 def page(rows: Rows) -> Iterator[str]:
     """The tables as Markdown."""
-    machines = sorted({row["made_with"]["device"] for row in rows.rows})
-    jobs = {row["side_by_side"] for row in rows.rows}
     tuned, final = (
         one({row["steps"] for row in rows.rows if row["what"]["stage"] == stage})
         for stage in ("tuning", "final")
     )
+    jobs = {row["made_with"]["device"]: row["side_by_side"] for row in rows.rows}
+    beside = ", ".join(f"{number} on {device}" for device, number in jobs.items())
     yield (
         f"Tuned on val classes by runs of {tuned} steps, seed 0; finals of {final} steps on all training "
         "classes, measured once on the test classes: mean ± half of the 95 % interval over the seeds. "
-        f"{grid.beside()} `softmax` is the classifier. Computed on: {', '.join(machines)} (its convolutions "
-        f"in TF32), {one(jobs)} runs side by side, so the seconds compare among each other only. *An end*: "
-        "the best was the smallest or largest value tried.\n"
+        f"{grid.beside()} `softmax` is the classifier. Runs side by side: {beside}. Seconds compare among "
+        "runs of one device only; those of a CPU were taken beside other work, and are no measure of speed. "
+        "Convolutions of a GPU run in TF32. *An end*: the best was the smallest or largest value tried.\n"
     )
     yield "### Methods\n"
     yield f"| method | sampler | learning rate | option | {MEASURED} |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    plain = {cell: rows.of(cell, "final") for cell, _ in cells()["methods"]}
-    for cell, found in sorted(plain.items(), key=lambda item: -mean_recall(item[1])):
+    yield f"|{'---|' * 10}"
+    plain = {cell: rows.of(cell, "final") for cell, _ in of_methods()}
+    for cell, found in sorted(plain.items(), key=lambda item: -mean_recall(rows, item[0])):
         if found:
             sampler = methods.get(cell[0]).sampler
             yield f"| `{cell[0]}` | {sampler} | {chosen(rows, cell)} | {numbers(found)} |"
@@ -50,15 +52,18 @@ def page(rows: Rows) -> Iterator[str]:
         yield f"\nNot tuned yet: {', '.join(without)}."
     yield from page_of_samplers(rows)
     yield from page_of_das(rows)
+    yield from page_across_domains(rows)
+    yield from page_of_long_runs(rows)
 
 
 def trials() -> Iterator[str]:
     """What is tried for each method, for the page of the protocol."""
     rates = ", ".join(f"{rate:g}" for rate in RATES)
-    yield f"1. Four learning rates, a factor of about three apart: {rates}; seed 0, {_length(TUNING)} each."
+    yield f"1. Four learning rates, a factor of about three apart: {rates}; seed 0, {_length('tuning')} each."
     yield "2. Where the best of them is the smallest or the largest, the next one beyond it, at most twice."
-    yield "3. At the best rate, the other two values of one option of the loss. The classifier has none."
-    yield f"4. The finals: {_length(FINAL)} with what was chosen, over several seeds.\n"
+    yield "3. At the best rate, the other two values of one option of the method. The classifier has none."
+    yield f"4. The finals: {_length('final')} with what was chosen, over several seeds."
+    yield f"5. The best three of them and SST in its best batches once more, with {_length('long')}.\n"
     yield "| method | option | values; the recipe's in bold |"
     yield "|---|---|---|"
     for name, (option, values) in OPTIONS.items():
@@ -67,8 +72,8 @@ def trials() -> Iterator[str]:
         yield f"| `{name}` | `{option}` | {shown} |"
 
 
-def _length(of: dict[str, int]) -> str:
-    return f"{of['epochs'] * of['batches_per_epoch']} steps"
+def _length(stage: str) -> str:
+    return f"{LENGTHS[stage]['epochs'] * LENGTHS[stage]['batches_per_epoch']:,} steps"
 
 
 def page_of_samplers(rows: Rows) -> Iterator[str]:
@@ -76,7 +81,7 @@ def page_of_samplers(rows: Rows) -> Iterator[str]:
     yield "\n### Samplers\n"
     yield "Rate and option are those chosen for the method with its own sampler, not for each.\n"
     yield f"| method | sampler | {MEASURED} | more than with random, same seeds |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield f"|{'---|' * 9}"
     for name in WITH_SAMPLERS:
         random = rows.of((name, "with random"), "final")
         for sampler in SAMPLERS:
@@ -88,25 +93,62 @@ def page_of_samplers(rows: Rows) -> Iterator[str]:
 
 
 def page_of_das(rows: Rows) -> Iterator[str]:
-    """What tuning says of DAS; there are no finals yet."""
-    yield "\n### Densely-anchored sampling, on val classes\n"
+    """Methods with densely-anchored sampling beside themselves without."""
+    yield "\n### Densely-anchored sampling\n"
     yield (
-        "The best of the learning rates on val classes, one seed and few steps: what was chosen, no result. "
-        "The option was tuned without DAS only. Copies give gradients to the images they come from; detached "
-        "ones do not.\n"
+        "Each side has its own rate; the option of the loss is that chosen without DAS, and DAS's ranges are "
+        "chosen like an option. Copies give gradients to the images they come from; detached ones do not. "
+        "Recall@1 on val is of one seed and few steps: what was chosen by, no result.\n"
     )
-    yield "| method | learning rate | option | Recall@1 on val |"
-    yield "|---|---|---|---|"
+    yield f"| method | learning rate | option | Recall@1 on val | {MEASURED} |"
+    yield f"|{'---|' * 10}"
     for name, options in WITH_DAS.items():
         for about in ("on the sphere" if options else "", "with DAS", "with DAS, detached"):
-            best = rows.best((name, about))
+            best, found = rows.best((name, about)), rows.of((name, about), "final")
             if best:
                 what = f"`{name}`{', ' if about else ''}{about}"
-                yield f"| {what} | {chosen(rows, (name, about))} | {100 * best['recall@1']:.1f} % |"
+                final = numbers(found) if found else " | ".join(["not run yet", *[""] * MEASURED.count("|")])
+                yield f"| {what} | {chosen(rows, (name, about))} | {100 * best['recall@1']:.1f} % | {final} |"
 
 
-def mean_recall(found: list[dict]) -> float:
-    return sum(row["recall@1"] for row in found) / len(found) if found else 0.0
+def page_across_domains(rows: Rows) -> Iterator[str]:
+    """Finals that were measured on restyled drawings as well."""
+    found = {
+        cell: [row for row in rows.of(cell, "final") if "across_domains" in row] for cell, _ in of_methods()
+    }
+    directions = dict.fromkeys(d for runs in found.values() for row in runs for d in row["across_domains"])
+    if not directions:
+        return
+    yield "\n### Across domains\n"
+    yield "Recall@1 of the same finals where queries and gallery are drawn in different styles.\n"
+    yield f"| method | {' | '.join(directions)} | within drawings | seeds |"
+    yield f"|{'---|' * (len(directions) + 3)}"
+    for (name, _), runs in found.items():
+        if runs:
+            across = [[row["across_domains"][direction] for row in runs] for direction in directions]
+            within = [row["recall@1"] for row in runs]
+            cells = [grid.percent(mean_and_interval(values)) for values in (*across, within)]
+            yield f"| `{name}` | {' | '.join(cells)} | {len(runs)} |"
+
+
+def page_of_long_runs(rows: Rows) -> Iterator[str]:
+    """The same methods, trained for longer."""
+    cells = dict.fromkeys(tuple(row["what"]["cell"]) for row in rows.rows if row["what"]["stage"] == "long")
+    found = {cell: rows.of(cell, "long") for cell in cells}
+    if not any(found.values()):
+        return
+    yield f"\n### {_length('long')}\n"
+    yield "The best methods of the finals, and SST in its best batches, with one seed.\n"
+    yield "| method | sampler | Recall@1 | MAP@R | Recall@1 of its finals | device | training, minutes |"
+    yield f"|{'---|' * 7}"
+    for (name, about), runs in found.items():
+        sampler = about.removeprefix("with ") or methods.get(name).sampler
+        for row in runs:
+            before, minutes = mean_recall(rows, (name, about)), row["train_seconds"] / 60
+            yield (
+                f"| `{name}` | {sampler} | {row['recall@1']:.1%} | {row['map@r']:.1%} | {before:.1%} | "
+                f"{device_of(row)} | {minutes:.0f} |"
+            )
 
 
 def chosen(rows: Rows, cell: Cell) -> str:
@@ -118,17 +160,17 @@ def chosen(rows: Rows, cell: Cell) -> str:
     options = best["what"]["options"]
     rates = {row["what"]["options"]["learning_rate"] for row in tried}
     rate, at_end = options["learning_rate"], options["learning_rate"] in (min(rates), max(rates))
-    loss = options.get("loss_options", {})
-    if cell[1] == "" and cell[0] in OPTIONS and not loss:
+    option = option_of(best["what"])
+    if cell[1] == "" and cell[0] in OPTIONS and not option:
         name = OPTIONS[cell[0]][0]
-        loss = {name: own_value(cell[0], name)}
-    shown = ", ".join(f"{name} {value:g}{end_of(cell, value)}" for name, value in loss.items())
+        option = {name: own_value(cell[0], name)}
+    shown = ", ".join(f"{name} {value:g}{end_of(cell, name, value)}" for name, value in option.items())
     return f"{rate:g}{' (an end)' if at_end else ''} | {shown}"
 
 
-def end_of(cell: Cell, value: float) -> str:
-    _, values = OPTIONS.get(cell[0], ("", ()))
-    return " (an end)" if values and value in (values[0], values[-1]) else ""
+def end_of(cell: Cell, name: str, value: float) -> str:
+    tuned, values = OPTIONS.get(cell[0], ("", ()))
+    return " (an end)" if name == tuned and value in (values[0], values[-1]) else ""
 
 
 def numbers(found: list[dict]) -> str:
@@ -137,7 +179,8 @@ def numbers(found: list[dict]) -> str:
     )
     planning = sum(row["plan_seconds"] for row in found) / sum(row["train_seconds"] for row in found)
     quality = f"{grid.percent(recall)} | {grid.percent(precision)}"
-    return f"{quality} | {len(found)} | {seconds[0]:.0f} | {planning:.0%}"
+    devices = ", ".join(sorted({device_of(row) for row in found}))
+    return f"{quality} | {len(found)} | {devices} | {seconds[0]:.0f} | {planning:.0%}"
 
 
 def paired(found: list[dict], others: list[dict]) -> tuple[float, float]:

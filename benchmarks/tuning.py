@@ -9,12 +9,18 @@ from dmlteach import losses, methods
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 FURTHER = {3e-4: 1e-4, 1e-4: 3e-5, 1e-2: 3e-2, 3e-2: 1e-1}  # where the best lies at an end
-TUNING = {"epochs": 2, "batches_per_epoch": 100, "eval_every": 2}
-FINAL = {"epochs": 3, "batches_per_epoch": 200, "eval_every": 0}  # on all training classes
+LENGTHS = {
+    "tuning": {"epochs": 2, "batches_per_epoch": 100, "eval_every": 2},
+    "final": {"epochs": 3, "batches_per_epoch": 200, "eval_every": 0},  # on all training classes
+    "long": {"epochs": 25, "batches_per_epoch": 200, "eval_every": 0},
+}
+BEST = 3  # methods that train for long, and SST beside them
 QUICK = {"epochs": 1, "batches_per_epoch": 1, "classes": 30, "batch_size": 32}
 SEEDS = (0, 1, 2, 3, 4)
 
-# One option of each loss, and three values of it with the recipe's among them. The classifier has none.
+# One option of each method, and three values of it with that of its recipe among them. It is one of the loss,
+# or the factor on the features: the temperature of a loss that has none. The classifier has no option.
+HEAD = "feature_scale"
 OPTIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "abier": ("negative_cost", (1.0, 2.0, 5.0)),
     "angular": ("alpha", (36.0, 45.0, 55.0)),
@@ -42,7 +48,7 @@ OPTIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "smart_mining": ("lambda_", (0.4, 0.8, 1.6)),
     "smooth_ap": ("temperature", (0.005, 0.01, 0.02)),
     "soft_triple": ("scale", (10.0, 20.0, 40.0)),
-    "sst": ("num_targets", (2, 5, 10)),
+    "sst": (HEAD, (0.1, 0.3, 1.0)),
     "supcon": ("temperature", (0.05, 0.1, 0.2)),
     "triplet": ("margin", (0.2, 1.0, 5.0)),
     "weight": ("base", (0.3, 0.5, 0.7)),
@@ -58,20 +64,34 @@ WITH_DAS: dict[str, dict[str, Any]] = {
     "contrastive": {},
 }
 
+# How far DAS's embeddings lie from the real ones: CUB's and Cars' ranges (the default), and SOP's two.
+DAS_RANGES: tuple[dict[str, Any], ...] = (
+    {"scale_range": [0.5, 2.0], "shift": 0.01},
+    {"scale_range": [0.5, 2.0], "shift": 0.1},
+)
+
 Cell = tuple[str, str]  # a method, and what is different about it: "" for its recipe
+Setting = tuple[Cell, dict[str, Any]]  # with options of TrainConfig
 
 
-def cells() -> dict[str, list[tuple[Cell, dict[str, Any]]]]:
-    """What is tuned, by the part of the benchmark: (name, options of TrainConfig) each."""
-    das = []
+def of_methods() -> list[Setting]:
+    """Every recipe."""
+    return [((name, ""), {"method": name}) for name in methods.names()]
+
+
+def of_das(rows: "Rows") -> list[Setting]:
+    """Methods with densely-anchored sampling; the option of the loss is that chosen without it."""
+    found: list[Setting] = []
     for name, options in WITH_DAS.items():
+        plain = {"method": name, **options}
+        best = None if options else rows.best((name, ""))
+        if best and (chosen := option_of(best["what"])):
+            plain["loss_options"] = chosen
         if options:
-            das.append(((name, "on the sphere"), options))
-        das.append(((name, "with DAS"), {**options, "das": True}))
-        das.append(((name, "with DAS, detached"), {**options, "das": True, "das_options": {"detach": True}}))
-    return {"methods": [((name, ""), {"method": name}) for name in methods.names()], "das": [
-        (cell, {"method": cell[0], **options}) for cell, options in das
-    ]}  # fmt: skip
+            found.append(((name, "on the sphere"), plain))
+        found.append(((name, "with DAS"), {**plain, "das": True}))
+        found.append(((name, "with DAS, detached"), {**plain, "das": True, "das_options": {"detach": True}}))
+    return found
 
 
 class Rows:
@@ -90,23 +110,40 @@ class Rows:
         self.done.add(key(row["what"]))
 
     def of(self, cell: Cell, stage: str) -> list[dict[str, Any]]:
-        """The runs of a cell that came to an end."""
-        return [
+        """The runs of a cell that came to an end; finals only with what is chosen by the tuning of today."""
+        found = [
             row
             for row in self.rows
             if (row["what"]["cell"], row["what"]["stage"]) == (list(cell), stage) and "recall@1" in row
         ]
+        if stage != "tuning" and (chosen := self.chosen(cell)):
+            found = [row for row in found if row["what"]["options"] == chosen | {"seed": seed_of(row)}]
+        return found
 
-    def best(self, cell: Cell, by_recipe: bool = False) -> dict[str, Any] | None:
+    def chosen(self, cell: Cell) -> dict[str, Any] | None:
+        """Options of a cell's finals, without the seed; None where nothing is tuned for it yet."""
+        name, about = cell
+        best = self.best((name, "") if is_of_sampler(cell) else cell)
+        if best is None:
+            return None
+        options = {key: value for key, value in best["what"]["options"].items() if key != "seed"}
+        return options | {"sampler": about.removeprefix("with ")} if is_of_sampler(cell) else options
+
+    def of_today(self) -> list[dict[str, Any]]:
+        """All runs that came to an end and still count: every tuning run, and finals of what is chosen."""
+        cells = dict.fromkeys((tuple(row["what"]["cell"]), row["what"]["stage"]) for row in self.rows)
+        return [row for cell, stage in cells for row in self.of(cell, stage)]
+
+    def best(self, cell: Cell, among: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """The tuning run with the highest Recall@1 on val; of equals the smallest rate.
 
         Args:
             cell: what was tuned.
-            by_recipe: only among the runs with the recipe's own value of the loss's option.
+            among: only runs that have exactly these options beside rate and seed.
         """
         found = self.of(cell, "tuning")
-        if by_recipe:
-            found = [row for row in found if "loss_options" not in row["what"]["options"]]
+        if among is not None:
+            found = [row for row in found if without_rate(row["what"]["options"]) == among]
         found.sort(key=lambda row: (-row["recall@1"], row["what"]["options"]["learning_rate"]))
         return found[0] if found else None
 
@@ -117,48 +154,84 @@ def training(what: dict[str, Any]) -> dict[str, Any]:
     Args:
         what: of its row.
     """
-    return {**what["options"], **(TUNING if what["stage"] == "tuning" else FINAL)}
+    return {**what["options"], **LENGTHS[what["stage"]]}
+
+
+def option_of(what: dict[str, Any]) -> dict[str, Any]:
+    """The value of a method's option, by its name, where a run does not have the recipe's.
+
+    Args:
+        what: of its row.
+    """
+    options = what["options"]
+    return options.get("loss_options", {}) | options.get("head_options", {})
+
+
+def without_rate(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a run but for its learning rate and its seed.
+
+    Args:
+        options: of its row.
+    """
+    return {name: value for name, value in options.items() if name not in ("learning_rate", "seed")}
 
 
 def key(what: dict[str, Any]) -> str:
     return json.dumps(what, sort_keys=True)
 
 
-def task(cell: Cell, stage: str, options: dict[str, Any], rate: float, seed: int, **loss: float) -> dict:
+def task(cell: Cell, stage: str, options: dict[str, Any], rate: float, seed: int) -> dict[str, Any]:
     """What one run is: the part of its row that is known before."""
-    options = {**options, "learning_rate": rate, "seed": seed}
-    if loss:
-        options["loss_options"] = loss
-    return {"cell": list(cell), "stage": stage, "options": options}
+    return {"cell": list(cell), "stage": stage, "options": {**options, "learning_rate": rate, "seed": seed}}
 
 
 def tuning(rows: Rows) -> Iterator[list[dict]]:
-    """Rounds of runs on val classes, each chosen by those before."""
-    every = [*cells()["methods"], *cells()["das"]]
+    """Rounds of runs on val classes, each chosen by those before: methods, then DAS."""
+    yield from search(rows, of_methods())
+    yield from search(rows, of_das(rows))
+
+
+def search(rows: Rows, every: list[Setting]) -> Iterator[list[dict]]:
+    """Rates, those beyond an end, then other values of one option at the best rate.
+
+    Args:
+        rows: what has been run so far.
+        every: what is tuned.
+    """
     yield [task(cell, "tuning", options, rate, 0) for cell, options in every for rate in RATES]
     for _ in range(2):
-        further = []
-        for cell, options in every:
-            best = rows.best(cell, by_recipe=True)
-            rate = best and best["what"]["options"]["learning_rate"]
-            if rate in FURTHER:
-                further.append(task(cell, "tuning", options, FURTHER[rate], 0))
-        yield further
-    other = []
-    for cell, options in cells()["methods"]:
-        best = rows.best(cell, by_recipe=True)
-        if best and cell[0] in OPTIONS:
-            name, values = OPTIONS[cell[0]]
-            rate, own = best["what"]["options"]["learning_rate"], own_value(cell[0], name)
-            other += [
-                task(cell, "tuning", options, rate, 0, **{name: value}) for value in values if value != own
-            ]
-    yield other
+        rates = [(cell, options, best_rate(rows, cell, options)) for cell, options in every]
+        yield [task(cell, "tuning", o, FURTHER[rate], 0) for cell, o, rate in rates if rate in FURTHER]
+    yield [
+        task(cell, "tuning", other, rate, 0)
+        for cell, options in every
+        if (rate := best_rate(rows, cell, options))
+        for other in others(cell, options)
+    ]
+
+
+def best_rate(rows: Rows, cell: Cell, options: dict[str, Any]) -> float | None:
+    best = rows.best(cell, among=options)
+    return best["what"]["options"]["learning_rate"] if best else None
+
+
+def others(cell: Cell, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same options with the other values of the one that is tuned."""
+    if options.get("das"):
+        given = options.get("das_options", {})
+        return [{**options, "das_options": {**given, **ranges}} for ranges in DAS_RANGES]
+    if cell[1] or cell[0] not in OPTIONS:
+        return []
+    name, values = OPTIONS[cell[0]]
+    part, own = "head_options" if name == HEAD else "loss_options", own_value(cell[0], name)
+    return [{**options, part: {name: value}} for value in values if value != own]
 
 
 def own_value(method: str, option: str) -> Any:
     """The value of its loss's option that a method has on these drawings by its recipe."""
     recipe = methods.adapt(methods.get(method), "omniglot")
+    if option == HEAD:
+        return recipe.head_options.get(option, 1.0)  # of a network that starts from random weights
     return recipe.loss_options.get(option, losses.options(recipe.loss)[option].default)
 
 
@@ -171,20 +244,48 @@ def finals(rows: Rows) -> Iterator[list[dict]]:
 
 def final(rows: Rows, part: str, seed: int) -> Iterator[dict]:
     if part == "samplers":
-        if seed not in SEEDS[:3]:
-            return
-        for name in WITH_SAMPLERS:
-            chosen = rows.best((name, ""))
-            for sampler in SAMPLERS:
-                if chosen and sampler != methods.get(name).sampler:
-                    options = {**chosen["what"]["options"], "sampler": sampler, "seed": seed}
-                    yield {"cell": [name, f"with {sampler}"], "stage": "final", "options": options}
-        return
-    for cell, _ in cells()[part]:
-        chosen = rows.best(cell)
-        if chosen:
-            yield {
-                "cell": list(cell),
-                "stage": "final",
-                "options": {**chosen["what"]["options"], "seed": seed},
-            }
+        every: list[Cell] = [
+            (name, f"with {sampler}")
+            for name in WITH_SAMPLERS
+            for sampler in SAMPLERS
+            if seed in SEEDS[:3] and sampler != methods.get(name).sampler
+        ]
+    else:
+        every = [cell for cell, _ in (of_methods() if part == "methods" else of_das(rows))]
+    for cell in every:
+        if chosen := rows.chosen(cell):
+            yield {"cell": list(cell), "stage": "final", "options": {**chosen, "seed": seed}}
+
+
+def longest(rows: Rows) -> Iterator[list[dict]]:
+    """The best methods of the finals and SST in its best batches, with one seed and many steps."""
+    every: list[Cell] = [cell for cell, _ in of_methods()]
+    best = sorted(every, key=lambda cell: -mean_recall(rows, cell))[:BEST]
+    of_sst: list[Cell] = [("sst", ""), *(("sst", f"with {sampler}") for sampler in SAMPLERS)]
+    best.append(max(of_sst, key=lambda cell: mean_recall(rows, cell)))
+    chosen = {cell: rows.chosen(cell) for cell in best if mean_recall(rows, cell)}
+    yield [
+        {"cell": list(cell), "stage": "long", "options": {**options, "seed": SEEDS[0]}}
+        for cell, options in chosen.items()
+        if options
+    ]
+
+
+def mean_recall(rows: Rows, cell: Cell) -> float:
+    """Recall@1 of a cell's finals; 0 where there are none.
+
+    Args:
+        rows: what has been run.
+        cell: of them.
+    """
+    found = [row["recall@1"] for row in rows.of(cell, "final")]
+    return sum(found) / len(found) if found else 0.0
+
+
+def is_of_sampler(cell: Cell) -> bool:
+    """Whether a cell is a method in the batches of another sampler."""
+    return cell[1].removeprefix("with ") in SAMPLERS
+
+
+def seed_of(row: dict[str, Any]) -> int:
+    return row["what"]["options"]["seed"]

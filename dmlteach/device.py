@@ -2,8 +2,9 @@
 
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -77,7 +78,7 @@ def same_bits(device: torch.device) -> Iterator[None]:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What a result was computed with, to be kept beside it: date, device, CPU threads, versions.
+    """What a result was computed with, to be kept beside it: date, device, processor, threads, versions.
 
     Args:
         device: where it was computed.
@@ -86,6 +87,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {
         "date": datetime.now().astimezone().isoformat(" ", "minutes"),
         "device": name,
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "versions": {
             "dmlteach": __version__,
@@ -93,6 +95,15 @@ def environment(device: torch.device) -> dict[str, Any]:
             "Python": platform.python_version(),
         },
     }
+
+
+def processor() -> str:
+    """Name of the CPU; the kind of machine where the system does not tell."""
+    with suppress(OSError):  # Linux
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def _why_no_cuda() -> str:

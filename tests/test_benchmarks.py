@@ -6,19 +6,21 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import benchmarks
-from benchmarks import grid, pictures, record, repeat, sweep_files, tuned_page, tuning
+from benchmarks import full_size, grid, pictures, record, repeated, sweep_files, tuned_page, tuning
 from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
+from dmlteach.course.reports import commands
 from dmlteach.sweep.choices import read_file
 from dmlteach.sweep.grid import hash_of, plan
 from dmlteach.train import TrainConfig
 from dmlteach.train.recipe import resolve
 
-SCRIPTS = ("birds", "comparison", "domains", "methods", "tuned")
+SCRIPTS = ("birds", "comparison", "domains", "full_size", "methods", "repeated", "tuned")
 HELPERS = (
     "__init__",
     "__main__",
@@ -29,7 +31,6 @@ HELPERS = (
     "measure",
     "pictures",
     "record",
-    "repeat",
     "sweep_files",
     "tuned_page",
     "tuning",
@@ -105,7 +106,8 @@ def test_what_is_tuned_is_chosen_on_val_and_a_second_start_runs_only_what_is_mis
     chosen = {row["what"]["options"]["learning_rate"] for row in finals}
     assert chosen == {min(rate for rate, recall in tried.items() if recall == best)}
     assert [row["what"]["options"]["seed"] for row in finals] == [*tuning.SEEDS]
-    assert "| `softmax` | random |" in (folder / "tuned.md").read_text()
+    table = (folder / "tuned.md").read_text()
+    assert "| `softmax` | random |" in table and "| method | drawings → restyled |" in table
 
     kept = rows[:-1]  # as if the last had been interrupted
     (folder / "tuned.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
@@ -129,13 +131,26 @@ def test_a_figure_of_the_results_tells_what_the_committed_rows_say(name):
     assert (pictures.FIGURES / f"{name}.png").stat().st_size > 10_000
 
 
+def test_hours_of_full_size_follow_from_a_measured_step(run):
+    folder = run("full_size")
+    row = json.loads((folder / "full_size.json").read_text())
+    assert row["seconds"] and row["made_with"]["threads"] >= 1
+    share = (row["image_size"] / 224) ** 2  # operations of convolutions grow with the area
+    # 4.1 billion multiply-adds forward are 8.2 billion operations; backward takes twice as many.
+    assert row["operations"] / row["batch_size"] / share == pytest.approx(3 * 8.2e9, rel=0.1)
+    page = (folder / "full_size.md").read_text()
+    name, rate = full_size.on_a_gpu()
+    hours = full_size.IMAGES["sop"] * 150 / rate / 3600
+    assert f"| `sop` | 59,551 | 150 | {hours:.1f} |" in page and name in page
+
+
 @pytest.fixture(scope="module")
 def rows() -> list[dict]:
     """Committed rows of the benchmark."""
     return tuning.Rows(sweep_files.HOME / "tuned.jsonl").rows
 
 
-@pytest.mark.parametrize("name", sweep_files.STAGES)
+@pytest.mark.parametrize("name", [file.stem for file in sweep_files.FOLDER.glob("*.yaml")])
 def test_the_benchmark_as_a_sweep_makes_exactly_its_runs(rows, name):
     file = sweep_files.FOLDER / f"{name}.yaml"
     assert file.read_text(encoding="utf-8") == sweep_files.text(name)
@@ -150,20 +165,101 @@ def test_the_command_of_a_row_is_read_as_the_options_it_was_trained_with(rows, m
     monkeypatch.setattr("dmlteach.train.fit", lambda config: given.append(config) or 1 / 0)
     kinds = {(*row["what"]["options"], row["what"]["stage"]): row["what"] for row in rows}
     for what in kinds.values():
-        words = shlex.split(repeat.command(tuning.training(what)))
+        words = shlex.split(commands.training(tuning.training(what)))
         CliRunner().invoke(app, words[1:])
         assert given.pop() == TrainConfig(**tuning.training(what)), words
     assert len(kinds) > 5
 
 
+def test_a_prediction_interval_holds_the_next_of_so_many_values_in_95_of_100_cases():
+    random = np.random.default_rng(0)
+    draws = random.normal(0.8, 0.01, (4000, 4))
+    inside = [
+        low <= next_one <= high for *known, next_one in draws for low, high in [repeated.prediction(known)]
+    ]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.015)  # four standard errors
+
+
+def test_a_row_that_is_repeated_is_trained_as_it_was_and_compared_only_on_its_own_processor(
+    run, tmp_path, monkeypatch, rows
+):
+    finals = [row for row in rows if row["what"]["stage"] == "final" and row["what"]["cell"][1] == ""]
+    here = next((row for row in finals if row["made_with"]["device"] == "cpu"), finals[0])
+    trained = []
+    monkeypatch.setattr(repeated, "run", lambda what, quick: trained.append(what) or here)
+    method, seed = here["what"]["cell"][0], here["what"]["options"]["seed"]
+    folder = run("repeated", method, "--seed", str(seed))
+    assert trained == [here["what"]]
+    (kept,) = repeated.read(folder / "repeated.jsonl")
+    assert kept["first"] == kept["again"] == {name: here[name] for name in repeated.NUMBERS}
+    assert (
+        f"| `{method}`, seed {seed} | {here['recall@1']:.4%} | {here['recall@1']:.4%} | yes |"
+        in (folder / "repeated.md").read_text()
+    )
+
+    monkeypatch.setattr(repeated, "run", lambda what, quick: here | {"made_with": {"device": "elsewhere"}})
+    run("repeated", method, "--seed", str(seed))
+    assert len(repeated.read(folder / "repeated.jsonl")) == 1
+
+
+def tried(rows: tuning.Rows, cell: tuning.Cell, options: dict, rate: float, recall: float) -> None:
+    rows.add({"what": tuning.task(cell, "tuning", options, rate, 0), "recall@1": recall})
+
+
 def test_what_an_interruption_left_out_of_the_options_is_still_tried(tmp_path):
     """Also where a value that was tried is better than the recipe's own."""
-    rows = tuning.Rows(tmp_path / "rows.jsonl")
+    rows, cell, plain = tuning.Rows(tmp_path / "rows.jsonl"), ("triplet", ""), {"method": "triplet"}
     for rate in tuning.RATES:
-        row = {"what": tuning.task(("triplet", ""), "tuning", {"method": "triplet"}, rate, 0)}
-        rows.add({**row, "recall@1": 0.8 if rate == 1e-3 else 0.1})
-    tried = tuning.task(("triplet", ""), "tuning", {"method": "triplet"}, 1e-3, 0, margin=1.0)
-    rows.add({"what": tried, "recall@1": 0.9})
-    *_, last = tuning.tuning(rows)
+        tried(rows, cell, plain, rate, 0.8 if rate == 1e-3 else 0.1)
+    tried(rows, cell, {**plain, "loss_options": {"margin": 1.0}}, 1e-3, 0.9)
+    *_, last = tuning.search(rows, [(cell, plain)])
     missing = [what["options"] for what in last if tuning.key(what) not in rows.done]
     assert [(o["learning_rate"], o["loss_options"]) for o in missing] == [(1e-3, {"margin": 5.0})]
+
+
+def test_das_is_tuned_beside_the_option_chosen_without_it_and_has_as_many_trials(tmp_path):
+    rows, plain = tuning.Rows(tmp_path / "rows.jsonl"), {"method": "margin"}
+    for rate in tuning.RATES:
+        tried(rows, ("margin", ""), plain, rate, 0.8 if rate == 3e-3 else 0.1)
+    tried(rows, ("margin", ""), {**plain, "loss_options": {"alpha": 0.4}}, 3e-3, 0.9)
+    tried(rows, ("margin", ""), {**plain, "loss_options": {"alpha": 0.1}}, 3e-3, 0.5)
+    das = [setting for setting in tuning.of_das(rows) if setting[0] == ("margin", "with DAS, detached")]
+    assert das[0][1]["loss_options"] == {"alpha": 0.4}
+    rounds = tuning.search(rows, das)
+    for count in (4, 0, 0, 2):
+        asked = next(rounds)
+        assert len(asked) == count
+        for what in asked:
+            rows.add({"what": what, "recall@1": 0.7 if what["options"]["learning_rate"] == 1e-3 else 0.2})
+    best = rows.chosen(("margin", "with DAS, detached"))
+    assert best["das_options"]["detach"] and best["learning_rate"] == 1e-3
+
+
+def test_the_best_of_the_finals_and_sst_in_its_best_batches_train_for_longer(tmp_path):
+    rows = tuning.Rows(tmp_path / "rows.jsonl")
+    recalls = {"sst": 0.5, "nca": 0.9, "lifted": 0.8, "margin": 0.7, "triplet": 0.6}
+    for name, recall in recalls.items():
+        tried(rows, (name, ""), {"method": name}, 1e-3, recall)
+    for tasks in tuning.finals(rows):
+        for what in tasks:
+            better = 0.2 if what["cell"][1] == "with local_classes" else 0.0
+            rows.add({"what": what, "recall@1": recalls[what["cell"][0]] + better})
+    (last,) = tuning.longest(rows)
+    assert [what["cell"] for what in last] == [
+        ["nca", ""], ["lifted", ""], ["margin", ""], ["sst", "with local_classes"],
+    ]  # fmt: skip
+    assert {what["options"]["seed"] for what in last} == {0}
+    assert tuning.training(last[-1])["epochs"] * tuning.training(last[-1])["batches_per_epoch"] >= 5000
+
+
+def test_finals_count_with_what_is_chosen_today(tmp_path):
+    """A final of an option that another has overtaken is no longer in the table."""
+    rows, cell, plain = tuning.Rows(tmp_path / "rows.jsonl"), ("sst", ""), {"method": "sst"}
+    tried(rows, cell, plain, 1e-3, 0.7)
+    final = {"cell": list(cell), "stage": "final", "options": {**plain, "learning_rate": 1e-3, "seed": 0}}
+    rows.add({"what": final, "recall@1": 0.6})
+    assert len(rows.of(cell, "final")) == 1 and len(rows.of_today()) == 2
+    tried(rows, cell, {**plain, "head_options": {"feature_scale": 0.3}}, 1e-3, 0.8)
+    assert rows.of(cell, "final") == [] and len(rows.of_today()) == 2
+    assert rows.chosen(("sst", "with random"))["head_options"] == {"feature_scale": 0.3}
+    assert rows.chosen(("sst", "with random"))["sampler"] == "random"

@@ -171,7 +171,11 @@ def report(
     root: Root = None,
     output: Annotated[
         str | None,
-        option("Folder of the report.", "DIR", "build/reports/METHOD-DATASET-SEED, or CHECKPOINT-DATASET"),
+        option(
+            "Folder of the report.",
+            "DIR",
+            "build/reports/METHOD-DATASET-SEED, CHECKPOINT-DATASET or comparison-SWEEP",
+        ),
     ] = None,
     epochs: Epochs = None,
     max_minutes: MaxMinutes = None,
@@ -182,6 +186,13 @@ def report(
         str | None,
         option("Run folder, model file or shipped network to report on instead of training.", "PATH", "none"),
     ] = None,
+    comparison: Annotated[
+        bool,
+        option(
+            "Report on many runs instead: those of the benchmark that comes with the package, or "
+            "`--parameter runs=DIR` of a sweep."
+        ),
+    ] = False,
     parameter: Annotated[
         list[str],
         option(
@@ -195,18 +206,21 @@ def report(
 ) -> None:
     """Train (or take a network that is there) and write a report to hand on: one HTML page.
 
-    papermill runs notebooks/reports/benchmark.ipynb. A training is kept beside the page; the same command
-    again evaluates and draws only.
+    papermill runs a notebook of notebooks/reports/. A training is kept beside the page; the same command
+    again evaluates and draws only. With --comparison nothing is trained: methods, seeds and intervals stand
+    beside each other.
 
     \b
     Example:
         dmlteach report --method sst --dataset omniglot --max-minutes 2
         dmlteach report --checkpoint runs/sst-omniglot-0 --output build/reports/mine
         dmlteach report --checkpoint sst
+        dmlteach report --comparison --parameter runs=runs/sweep
     """
     asked = {name for name in ctx.params if was_given(ctx, name)}
-    given = {name: value for name, value in ctx.params.items() if name in asked - {"parameter"}}
+    given = {n: value for n, value in ctx.params.items() if n in asked - {"parameter", "comparison"}}
 
     from dmlteach.course import reports
 
-    typer.echo(f"report: {reports.run(texts=tuple(parameter), **given)}")
+    notebook = reports.COMPARISON if comparison else reports.NOTEBOOK
+    typer.echo(f"report: {reports.run(notebook=notebook, texts=tuple(parameter), **given)}")

@@ -24,7 +24,7 @@ KERNEL = "python3"
 MAX_JOBS = 4  # a kernel may take 2 GB
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 # What the report of the course is about; `dmlteach report` takes any other values.
-REPORT: dict[str, Any] = {"checkpoint": "sst", "map_points": 600}
+REPORTS: dict[str, dict[str, Any]] = {"benchmark": {"checkpoint": "sst", "map_points": 600}, "comparison": {}}
 
 
 def notebooks(checkout: Path) -> list[Path]:
@@ -46,9 +46,8 @@ def plan(checkout: Path, profile: str) -> list[dict[str, Any]]:
     """What `execute` needs for each notebook: source, target, parameters, key."""
     chosen = {} if profile == "fast" else {"profile": profile}
     sources: list[tuple[Path, dict[str, Any]]] = [(n, chosen) for n in notebooks(checkout)]
-    report = checkout / "notebooks" / "reports" / "benchmark.ipynb"
-    if report.exists():
-        sources.append((report, REPORT))
+    reports = {checkout / "notebooks" / "reports" / f"{name}.ipynb": REPORTS[name] for name in REPORTS}
+    sources += [(report, parameters) for report, parameters in reports.items() if report.exists()]
     tasks = []
     for source, parameters in sources:
         target = checkout / "build" / "notebooks" / source.relative_to(checkout / "notebooks")

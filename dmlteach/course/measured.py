@@ -22,7 +22,8 @@ class Run(NamedTuple):
         method: our id.
         variant: what differs from its recipe, e.g. "with random" batches, "with DAS"; "" for nothing.
         stage: "tuning": measured on val classes, to choose the rate and the option; "final": trained on all
-            training classes with what was chosen, and measured once on the test classes.
+            training classes with what was chosen, and measured once on the test classes; "long": the same
+            with many times the steps.
         dataset, backbone: our ids.
         sampler: of its batches.
         steps: of the training.
@@ -129,7 +130,7 @@ def runs(method: str | None = None, variant: str | None = None, stage: str = "fi
     Args:
         method: only those of this method, by our id.
         variant: only those that differ from its recipe in this; "" for the recipe itself.
-        stage: "final" or "tuning".
+        stage: "final", "tuning" or "long".
 
     Raises:
         DMLTeachError: no such method, variant or stage was run.

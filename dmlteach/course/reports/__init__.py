@@ -1,4 +1,4 @@
-"""Reports: papermill runs notebooks/reports/benchmark.ipynb for any method and data set."""
+"""Reports: papermill runs a notebook of notebooks/reports/, on one network or on many runs."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ from dmlteach.course import execute, material
 from dmlteach.course.reports import parameters as _parameters
 from dmlteach.course.reports.commands import as_parameters
 from dmlteach.course.reports.page import to_html
-from dmlteach.course.reports.parameters import NOTEBOOK
+from dmlteach.course.reports.parameters import COMPARISON, NOTEBOOK
 from dmlteach.course.reports.parameters import defaults_of as parameters_of
 from dmlteach.errors import DMLTeachError
 
-__all__ = ["NOTEBOOK", "parameters_of", "run", "to_html"]
+__all__ = ["COMPARISON", "NOTEBOOK", "parameters_of", "run", "to_html"]
 
-PATHS = ("root", "checkpoint", "baseline")
+PATHS = ("root", "checkpoint", "baseline")  # and "runs", which may be several
 REPORTS = (Path() if material.is_installed() else material.CHECKOUT) / "build" / "reports"
 
 
@@ -29,8 +29,9 @@ def run(
     What is trained stays in the folder: when a later step fails, the same call evaluates and draws only.
 
     Args:
-        output: folder of the report; default build/reports/METHOD-DATASET-SEED, or CHECKPOINT-DATASET. A
-            training that was interrupted there is continued, and one that has ended is kept.
+        output: folder of the report; default build/reports/METHOD-DATASET-SEED, or CHECKPOINT-DATASET, or
+            comparison-SWEEP. A training that was interrupted there is continued, and one that has ended is
+            kept.
         notebook: the parameterised notebook.
         texts: further parameters as a command line has them, "NAME=VALUE".
         **parameters: values for its parameters cell, method="sst", dataset="cub200", root=…, epochs=20, …,
@@ -52,7 +53,7 @@ def run(
     if folder.exists() and not folder.is_dir():
         raise DMLTeachError(f"{folder} is a file; name a folder for the report in --output.")
     files.check_place(folder / "report.ipynb")
-    absolute = {k: _absolute(v) if k in PATHS else foreign.absolute(v) for k, v in given.items()}
+    absolute = {name: _from_anywhere(name, value) for name, value in given.items()}
     try:
         named = _parameters.as_named(absolute, notebook)
         execute.execute(notebook, folder / "report.ipynb", named, threads=0, live=True)
@@ -64,10 +65,20 @@ def run(
 
 
 def _folder_name(chosen: dict[str, Any]) -> str:
+    if "runs" in chosen:
+        first = (chosen["runs"] or "benchmark").split(",")[0]
+        return f"comparison-{Path(first).expanduser().absolute().name}"
     dataset = foreign.called(chosen["dataset"])
     if chosen.get("checkpoint"):
         return f"{Path(chosen['checkpoint']).stem}-{dataset}"
     return f"{chosen['method']}-{dataset}-{chosen['seed']}"
+
+
+def _from_anywhere(name: str, value: Any) -> Any:
+    """A parameter that means the same where the report lies."""
+    if name == "runs" and value:
+        return ",".join(str(_absolute(place.strip())) for place in value.split(","))
+    return _absolute(value) if name in PATHS else foreign.absolute(value)
 
 
 def _absolute(value: str | None) -> str | None:

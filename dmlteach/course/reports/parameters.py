@@ -16,7 +16,9 @@ from dmlteach.errors import DMLTeachError, need, unknown_name
 from dmlteach.options import at_least, check_type, pair, value_of
 from dmlteach.train import TrainConfig, resolve
 
-NOTEBOOK = material.home() / "notebooks" / "reports" / "benchmark.ipynb"
+FOLDER = material.home() / "notebooks" / "reports"
+NOTEBOOK = FOLDER / "benchmark.ipynb"  # of one network
+COMPARISON = FOLDER / "comparison.ipynb"  # of many runs
 SHOW = ("permitted", "all", "none")  # images: where the data set may be passed on, always, never
 SINGULAR = "parameter of the report"
 FURTHER = "further"  # the parameter of a notebook that takes options of the training which it does not name

@@ -369,9 +369,10 @@ def _made_with(made: Mapping[str, Any]) -> dict[str, str]:
     versions = ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())
     count = made.get("threads")
     threads = f", {count} CPU thread{'s' * (count != 1)}" if count else ""
+    processor = f" ({made['processor']})" if "processor" in made else ""
     return {
         "date": made.get("date", UNKNOWN),
-        "device": made.get("device", UNKNOWN) + threads,
+        "device": made.get("device", UNKNOWN) + processor + threads,
         "versions": versions or UNKNOWN,
     }
 

@@ -1,0 +1,57 @@
+"""Measured numbers come from runs: prose types no share, no difference in points, no half of an interval."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from dmlteach.course import CHECKOUT
+
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+NOTEBOOKS = sorted((CHECKOUT / "notebooks").rglob("*.ipynb"))
+NUMBER = re.compile(
+    r"(?<![\w.])\d+(?:\.\d+)?\s?(?:%|percent\b|points? (?:higher|lower|more|less))|±\s?\d[\d.]*"
+)
+BOUNDS = {"0 %", "0%", "100 %", "100%"}
+INTERVAL = re.compile(r"95\s?% (?:t |prediction |paired )?interval")
+# Made up, and said to be: sums to do in one's head, and two colleagues' claims to choose between.
+INVENTED = {
+    "08_training_a_benchmark": {"5 %", "2.5 %"},
+    "09_looking_at_an_embedding": {"93 %", "81 %", "98 %", "94 %"},
+}
+
+
+def prose(path: Path) -> str:
+    """Text that somebody wrote: no code, and nothing that `python -m benchmarks.record` writes."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    text = re.sub(r"<!-- results:(\w+) -->.*?<!-- /results -->", "", text, flags=re.DOTALL)
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def typed(text: str, invented: set[str] = frozenset()) -> list[str]:
+    """Numbers in a text that look as if they had been measured."""
+    found = (match[0] for match in NUMBER.finditer(INTERVAL.sub("", text)))
+    return [number for number in found if number not in BOUNDS | invented]
+
+
+@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=lambda path: path.stem)
+def test_no_measured_number_is_typed_by_hand(path):
+    assert typed(prose(path), INVENTED.get(path.stem, set())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("SST reaches 79.4 % there", ["79.4 %"]),
+        ("a mean of 0.71 ± 0.02", ["± 0.02"]),
+        ("ends 5.1 points higher", ["5.1 points higher"]),
+        ("half of the 95 % interval, between 0 % and 100 %", []),
+        ("600 points of noise on 3 classes", []),
+    ],
+)
+def test_the_check_itself_finds_such_numbers_and_no_others(text, found):
+    assert typed(text) == found
