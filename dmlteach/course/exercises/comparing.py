@@ -112,10 +112,10 @@ LEFT_OUT = Choice(
     number="10.2",
     title="What does this table leave out?",
     question=(
-        "A paper's table reads: “Recall@1 on CUB-200-2011, 512 dimensions. Margin (ResNet-50) 63.6, Ours "
-        "(BN-Inception) 66.1 ± 0.2. Images of 224 pixels, batches of 80. The numbers of others are quoted "
-        "from their papers.” What would you need to know before you believe that *Ours* is the better "
-        "method, and cannot find in these lines?"
+        "A table, made up for this exercise, reads: “Recall@1 on CUB-200-2011, 512 dimensions. Margin "
+        "(ResNet-50) 63.6, Ours (BN-Inception) 66.1 ± 0.2. Images of 224 pixels, batches of 80. The "
+        "numbers of others are quoted from their papers.” What would you need to know before you believe "
+        "that *Ours* is the better method, and cannot find in these lines?"
     ),
     hints=(
         "Go through the list of the section on published tables, and cross out what these lines do say.",

@@ -67,7 +67,7 @@ def test_tuning_ranks_by_the_best_that_was_tried_or_by_one_rate_with_the_loss_as
     for entry in ResultsExplorer("tuning", {"rate": rate}).ranking:
         own = [r for r in tried if r["method"] == entry.name]
         usual = Counter(r["value"] for r in own).most_common(1)[0][0]
-        (one,) = [r for r in own if float(r["learning_rate"]) == float(rate) and r["value"] == usual]
+        one = next(r for r in own if float(r["learning_rate"]) == float(rate) and r["value"] == usual)
         assert [*entry.values.values()] == [float(one["recall"])]
 
 

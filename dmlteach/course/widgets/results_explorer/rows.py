@@ -185,8 +185,8 @@ def _at_rate(tried: list[Row], rate: str) -> list[Row]:
     for row in tried:
         settings.setdefault((row.facts["rate"], row.option), []).append(row)
     if rate == BEST:
-        mean = {about: mean_and_interval([r.value for r in of])[0] for about, of in settings.items()}
-        return settings[min(mean, key=lambda about: (-mean[about], float(about[0])))]
+        best = min(tried, key=lambda row: (-row.value, float(row.facts["rate"])))
+        return [best, *settings[best.facts["rate"], best.option]]
     rates = Counter(option for _, option in settings)
     return settings.get((rate, rates.most_common(1)[0][0]), [])
 

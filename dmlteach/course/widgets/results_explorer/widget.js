@@ -100,9 +100,9 @@ class ResultsExplorer extends Explorable {
   atRate(tried, rate) {
     const settings = [...grouped(tried, (row) => `${row.rate}|${row.option}`).values()];
     if (rate === BEST) {
-      const mean = (of) => this.interval(of.map((row) => row.value)).mean;
-      return settings.reduce((best, of) =>
-        (mean(of) > mean(best) || (mean(of) === mean(best) && Number(of[0].rate) < Number(best[0].rate)) ? of : best));
+      const best = tried.reduce((most, row) => (row.value > most.value ||
+        (row.value === most.value && Number(row.rate) < Number(most.rate)) ? row : most));
+      return [best, ...settings.find(([row]) => row.rate === best.rate && row.option === best.option)];
     }
     const times = grouped(settings, ([row]) => row.option);
     const [usual] = [...times.entries()].reduce((most, one) => (one[1].length > most[1].length ? one : most));
