@@ -7,6 +7,7 @@ import pytest
 from dmlteach import data
 from dmlteach.course.widgets import (
     BatchExplorer,
+    ResultsExplorer,
     RetrievalBrowser,
     TrainingReplay,
     TripletPlayground,
@@ -43,6 +44,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "batch explorer": lambda: page_of(BatchExplorer(numbers=True)),
     "training replay": lambda: page_of(TrainingReplay(numbers=True)),
     "training replay with a kernel": lambda: page_of(WithKernel(revealed=True)),
+    "results explorer": lambda: page_of(
+        ResultsExplorer("tuning", {"rate": 0.001}, a="sst", b="triplet", numbers=True)
+    ),
     "retrieval browser": lambda: page_of(_retrieval_browser(view="pick")),
     "drawing pad": lambda: page_of(_retrieval_browser(view="draw")),
     "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),

@@ -17,6 +17,7 @@ FIGURES = {
     "dml-batch_explorer": "from dmlteach.course.widgets import BatchExplorer\nBatchExplorer()",
     "dml-training_replay": "from dmlteach.course.widgets import TrainingReplay\nTrainingReplay()",
     "dml-tsne_grid": "from dmlteach.course.widgets import TSNEGrid\nTSNEGrid()",
+    "dml-results_explorer": "from dmlteach.course.widgets import ResultsExplorer\nResultsExplorer()",
     "dml-retrieval_browser": (
         "from dmlteach import data\nfrom dmlteach.course.widgets import RetrievalBrowser\n"
         "RetrievalBrowser(data.load('omniglot', 'test', classes=10), ('untrained', 'sst'), queries=6)"
@@ -28,6 +29,7 @@ CONTROLS = {
     "dml-batch_explorer": ("input[type=range]", "ArrowRight"),
     "dml-training_replay": ("input[type=range]", "ArrowRight"),
     "dml-tsne_grid": ("input[type=range]", "ArrowRight"),
+    "dml-results_explorer": ("[data-view=tuning]", "Enter"),
     "dml-retrieval_browser": ("input[type=checkbox]", "Space"),
 }
 TREE = {"lab": "doc/tree", "notebook": "notebooks"}

@@ -19,6 +19,7 @@ INTERVAL = re.compile(r"95\s?% (?:t |prediction |paired )?interval")
 INVENTED = {
     "08_training_a_benchmark": {"5 %", "2.5 %"},
     "09_looking_at_an_embedding": {"93 %", "81 %", "98 %", "94 %"},
+    "10_which_method_is_best": {"± 0.2."},
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from dmlteach.course.exercises import (
     answers,
     batches,
+    comparing,
     looking,
     pairs_and_triplets,
     progress,
@@ -39,6 +40,7 @@ CHAPTERS = (
     Chapter("03", "Which images share a batch", batches.EXERCISES),
     Chapter("08", "Training a benchmark", training.EXERCISES),
     Chapter("09", "Looking at an embedding", looking.EXERCISES),
+    Chapter("10", "Which method is best?", comparing.EXERCISES),
 )
 _EXERCISES = {exercise.id: exercise for chapter in CHAPTERS for exercise in chapter.exercises}
 _hints_shown: dict[str, int] = {}  # in this session

@@ -7,6 +7,7 @@ need("anywidget", "course")
 
 from dmlteach.course.widgets.batch_explorer import BatchExplorer
 from dmlteach.course.widgets.playground import TripletPlayground
+from dmlteach.course.widgets.results_explorer import ResultsExplorer
 from dmlteach.course.widgets.retrieval_browser import RetrievalBrowser
 from dmlteach.course.widgets.training_replay import TrainingReplay
 from dmlteach.course.widgets.tsne_grid import TSNEGrid
@@ -14,6 +15,7 @@ from dmlteach.course.widgets.values import loss_and_gradient
 
 __all__ = [
     "BatchExplorer",
+    "ResultsExplorer",
     "RetrievalBrowser",
     "TSNEGrid",
     "TrainingReplay",

@@ -12,6 +12,7 @@ from dmlteach.course.exercises import (
     CHAPTERS,
     answers,
     batches,
+    comparing,
     looking,
     pairs_and_triplets,
     sst_gradients,
@@ -60,6 +61,8 @@ def equal_to_the_last_digit(loss):
     z = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     return bool(loss(z, LABELS, targets=ONLY_ROW_0) == sst_loss(z, LABELS, targets=ONLY_ROW_0))
 
+
+PLANNED = {"a": "sst", "b": "triplet", "seeds": [0, 1, 2, 3], "budget": {"epochs": 2}, "smallest": 20.0}
 
 # Answers a reader might well give, and words of the reply each should get. Numbers that take a while are
 # computed in the test.
@@ -225,6 +228,56 @@ WRONG = {
         ({"a", "b", "c"}, "a larger set is a harder one"),
         ({"b": "", "e": "the set is the same"}, "mixed set hides it"),
         ("d", "sorting decides"),
+    ],
+    "comparing.interval": [
+        (lambda x: (x.mean() - x.std(), x.mean() + x.std()), "where single seeds lie"),
+        (lambda x: (min(x), max(x)), "On this input your function differs"),
+        (lambda x: comparing.t_interval(x)[1] - float(x.mean()), "not 2 numbers"),
+        (lambda x: [100 * end for end in comparing.t_interval(x)], "differs"),
+    ],
+    "comparing.left_out": [
+        ({"a": "of what?", "b": "chosen", "d": "by whom?"}, "1 of them is missing"),
+        ({"a", "b", "c", "d", "f"}, "224 pixels are given"),
+        ("e", "the same for all who keep to it"),
+    ],
+    "comparing.flaw": [
+        ("b", "1 of them is missing"),
+        ({"a", "b", "d"}, "the backbone differs as well"),
+        ({"b": "", "d": "", "e": "the numbers agree"}, "one number, quoted with two networks"),
+    ],
+    "comparing.backbone": [
+        ((10.1, 7.05), "the same backbone"),
+        ((7.05, 1.7333), "in the other order"),
+        (1.73, "2 numbers are asked for"),
+    ],
+    "comparing.paired_difference": [
+        (comparing._unpaired, "pair them by seed"),
+        (lambda a, b: comparing.paired(b, a), "B minus A"),
+        (lambda a, b: comparing.paired(a, b)[0], "not 3 numbers"),
+    ],
+    "comparing.own_problem": [(("sst", "triplet"), "as text"), (2, "as text")],
+    "comparing.plan": [
+        ("sst or triplet", "as a dictionary"),
+        ({**PLANNED, "b": "tripplet"}, "did you mean 'triplet'"),
+        ({**PLANNED, "b": "sst"}, "the same method"),
+        ({**PLANNED, "seeds": [0, 1]}, "Two seeds"),
+        ({**PLANNED, "seeds": 3}, "as a list"),
+        ({**PLANNED, "seeds": [0, 1, 1]}, "stands there twice"),
+        ({**PLANNED, "budget": {"classes": 20}}, "how long both are trained"),
+        ({**PLANNED, "budget": {"epochs": 2, "seed": 0}}, "what they share"),
+        ({**PLANNED, "budget": {"epoch": 2}}, "did you mean 'epochs'"),
+        ({**PLANNED, "smallest": 0.02}, "give points"),
+        ({**PLANNED, "smallest": -1}, "more than 0"),
+        ({name: PLANNED[name] for name in ("a", "b", "seeds", "budget")}, "does not say 'smallest'"),
+        ({**PLANNED, "learning_rate": 1e-3}, "belong into the budget"),
+    ],
+    "comparing.verdict": [
+        ("better", "A dictionary is asked for"),
+        ({"plan": PLANNED, "verdict": "better"}, "does not say 'sweep'"),
+        (
+            {"plan": PLANNED, "sweep": "nowhere", "difference": 1, "interval": (0, 2), "verdict": "better"},
+            "neither the folder",
+        ),
     ],
 }  # fmt: skip
 
