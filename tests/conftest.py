@@ -134,6 +134,12 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory):
     del os.environ["DMLTEACH_CACHE"]
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Whatever is asserted of a mean over seeds, or of the networks of tests/claims, is trained anew."""
+    if {"mean_over_seeds", "trained"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker("anew")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out tests for a GPU where there is none; they are reported as deselected."""
     wants_gpu = [item for item in items if item.get_closest_marker("gpu")]

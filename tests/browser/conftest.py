@@ -1,10 +1,12 @@
 """A Chromium for the tests; where there is none they skip and say why."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock  # comes with torch
 
 from dmlteach.course.widgets.explorable import Explorable
 from tests.browser import small_course
@@ -36,8 +38,17 @@ def browser() -> Iterator:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    """A small course, rendered: the folder of the site."""
-    return small_course.build(tmp_path_factory.mktemp("checkout"))
+    """The course, rendered once in a run of tests: the folder of the site."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # one for all processes of the run
+    checkout = folder / "site"
+    rendered = checkout / "build" / "course"  # appears whole or not at all
+    with FileLock(f"{checkout}.lock"):
+        if not rendered.exists():
+            shutil.rmtree(checkout, ignore_errors=True)  # of a process that failed
+            small_course.build(checkout)
+    return rendered
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A small course for the tests of the site: the real documents and reference, one chapter, one first page."""
+"""The course for the tests of the site: all of the real one, and a chapter that has what they look for."""
 
 import shutil
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import nbformat
 
 from dmlteach import course
+from dmlteach.course import execute
 from dmlteach.course import site as pages
 
+CHAPTER = "00_chapter.ipynb"
 SENTENCE = "An embedding is a list of numbers"
 MARKDOWN = f"""# A chapter
 
@@ -24,12 +26,17 @@ PICTURE = "from dmlteach.plots.style import Picture\nPicture(3, 2, 'An empty fig
 
 
 def build(checkout: Path) -> Path:
-    """Write the course to an empty folder and render it; returns the folder of the site."""
-    for folder in ("docs", "figures"):
+    """Write the course to an empty folder and render it; returns the folder of the site.
+
+    Real chapters have their outputs where they have been executed here; the one of the tests is executed now.
+    """
+    for folder in ("docs", "figures", "notebooks"):
         shutil.copytree(course.CHECKOUT / folder, checkout / folder)
-    (checkout / "docs" / "index.md").write_text(
-        "# Home\n\n```{toctree}\n:glob:\n\nnotebooks/*\ndocs/*\n```\n"
-    )
+    shutil.copytree(checkout / "notebooks", checkout / "build" / "notebooks")
+    for task in execute.plan(course.CHECKOUT, "fast"):
+        if task["target"].exists():
+            relative = task["source"].relative_to(course.CHECKOUT / "notebooks")
+            shutil.copyfile(task["target"], checkout / "build" / "notebooks" / relative)
     cells = [
         nbformat.v4.new_markdown_cell(MARKDOWN),
         nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}),
@@ -37,7 +44,7 @@ def build(checkout: Path) -> Path:
         nbformat.v4.new_code_cell("from dmlteach.course import covered, look_inside\nlook_inside(covered)"),
         nbformat.v4.new_code_cell(ASKED, metadata={"tags": ["exercise"]}),
     ]
-    path = checkout / "notebooks" / "00_chapter.ipynb"
-    path.parent.mkdir()
+    path = checkout / "notebooks" / CHAPTER
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    return pages.build(jobs=1, checkout=checkout, say=lambda line: None).parent
+    execute.execute(path, checkout / "build" / "notebooks" / CHAPTER, {})
+    return pages.render(checkout).parent

@@ -70,48 +70,46 @@ def walk_to(page, condition: str, limit: int = 80) -> bool:
     return False
 
 
-def test_each_takeaway_is_reached_by_keyboard_alone(page, server):
+def reach_the_takeaway(page, name: str) -> None:
+    """By keyboard alone: change something with a control, read what the figure says, open the takeaway."""
+    control, key = CONTROLS[name]
+    figure = page.locator(f".{name}")
+    said_by = figure.locator(".dml-status")
+    said_by.filter(has_text=".").wait_for()
+    said = said_by.inner_text()
+    figure.evaluate("e => e.closest('.jp-Cell').focus()")  # where Jupyter leaves the focus: on a cell
+    assert walk_to(page, f"e.matches('.{name} {control}')"), f"{name}: {control} is not reached by Tab"
+    page.keyboard.press(key)
+    page.wait_for_function(
+        "([name, said]) => document.querySelector(`.${name} .dml-status`).textContent !== said",
+        arg=[name, said],
+    )
+    assert walk_to(page, f"e.matches('.{name} summary') && e.textContent === 'Takeaway'"), name
+    page.keyboard.press("Enter")
+    assert figure.locator("details[open] > summary").last.inner_text() == "Takeaway"
+    page.keyboard.press("Escape")
+    assert page.evaluate(f"document.activeElement.matches('.{name}')")
+
+
+def press_every_key(page, name: str) -> None:
+    """In each control, the keys that would change the cells."""
+    controls = page.locator(f".{name}").locator(FOCUSABLE)
+    for i in range(min(controls.count(), 8)):
+        if controls.nth(i).is_visible():
+            controls.nth(i).focus()
+            for key in KEYS:
+                page.keyboard.press(key)
+
+
+def test_each_takeaway_is_reached_by_keyboard_alone_and_no_key_pressed_reaches_a_cell(page, server):
     address, notebook = server
     before = sources(notebook)
     run_all(page, address)
-    for name, (control, key) in CONTROLS.items():
-        scroll_to(page, f".{name} .dml-status")
-        figure = page.locator(f".{name}")
-        said_by = figure.locator(".dml-status")
-        said_by.filter(has_text=".").wait_for()
-        said = said_by.inner_text()
-        figure.evaluate("e => e.closest('.jp-Cell').focus()")  # where Jupyter leaves the focus: on a cell
-        assert walk_to(page, f"e.matches('.{name} {control}')"), f"{name}: {control} is not reached by Tab"
-        page.keyboard.press(key)
-        page.wait_for_function(
-            "([name, said]) => document.querySelector(`.${name} .dml-status`).textContent !== said",
-            arg=[name, said],
-        )
-        assert walk_to(page, f"e.matches('.{name} summary') && e.textContent === 'Takeaway'"), name
-        page.keyboard.press("Enter")
-        assert figure.locator("details[open] > summary").last.inner_text() == "Takeaway"
-        page.keyboard.press("Escape")
-        assert page.evaluate(f"document.activeElement.matches('.{name}')")
-        assert page.locator(".jp-Cell").count() == len(FIGURES), f"keys in {name} changed the cells"
-    save(page, notebook)
-    assert sources(notebook) == before
-
-
-def test_figures_are_alive_and_keep_their_keys(page, server):
-    address, notebook = server
-    before = sources(notebook)
-    run_all(page, address)
-    for name in FIGURES:
-        scroll_to(page, f".{name} .dml-status")
-        figure = page.locator(f".{name}")
-        figure.get_by_text("Takeaway", exact=True).click()
-        controls = figure.locator(FOCUSABLE)
-        for i in range(min(controls.count(), 8)):
-            if controls.nth(i).is_visible():
-                controls.nth(i).focus()
-                for key in KEYS:
-                    page.keyboard.press(key)
-        assert page.locator(".jp-Cell").count() == len(FIGURES), f"keys in {name} changed the cells"
+    for use in (reach_the_takeaway, press_every_key):
+        for name in FIGURES:
+            scroll_to(page, f".{name} .dml-status")
+            use(page, name)
+            assert page.locator(".jp-Cell").count() == len(FIGURES), f"keys in {name} changed the cells"
     saved = save(page, notebook)
     assert sources(notebook) == before
     outputs = [output for cell in saved["cells"] for output in cell["outputs"]]

@@ -182,13 +182,17 @@ def test_missing_tool_names_what_to_install(checkout, monkeypatch):
 
 
 @pytest.fixture
-def small_site(checkout):
-    """A checkout with one chapter and the real configuration, but a first page of its own."""
-    for folder in ("docs", "figures"):
-        shutil.copytree(course.CHECKOUT / folder, checkout / folder)
+def small_site(checkout, monkeypatch):
+    """One chapter, one page and the real configuration; tests/browser render all the others."""
+    shutil.copytree(course.CHECKOUT / "docs", checkout / "docs", ignore=lambda folder, files: [
+        one for one in files if one.endswith(".md")
+    ])  # fmt: skip
     (checkout / "docs" / "index.md").write_text(
         "# Home\n\n```{toctree}\n:glob:\n\nnotebooks/*\ndocs/*\n```\n"
     )
+    (checkout / "docs" / "glossary.md").write_text("# Glossary\n\n[A chapter](../notebooks/00_first.ipynb)\n")
+    reference = {"docs/api.md": b"# Reference\n\n```{py:function} dmlteach.fit(config)\n```\n"}
+    monkeypatch.setattr("dmlteach.course.reference.pages.pages", lambda checkout: reference)
     return checkout
 
 
@@ -199,6 +203,7 @@ def test_site_has_mathml_and_no_script_from_elsewhere_and_a_warning_leaves_it_as
     page = (small_site / "build" / "course" / "notebooks" / "00_first.html").read_text()
     assert "<math" in page and "mathjax.js" not in page.lower()
     assert 'src="http' not in page and "require.js" not in page
+    assert "dmlteach.fit" in (small_site / "build" / "course" / "docs" / "api.html").read_text()
 
     before = index.read_bytes()
     (small_site / "docs" / "glossary.md").write_text("# Glossary\n\n[nowhere](missing.md)\n")

@@ -290,6 +290,7 @@ def patient(monkeypatch):
     monkeypatch.setattr(answers, "LIMIT", 3600)
 
 
+@pytest.mark.anew
 @every_exercise
 def test_the_solution_is_right(id):
     exercise = exercises.get(id)
@@ -297,6 +298,7 @@ def test_the_solution_is_right(id):
     assert exercises.check(id, exercise.reference()).status == wanted
 
 
+@pytest.mark.anew
 @pytest.mark.parametrize(
     ("id", "answer", "words"),
     [pytest.param(id, *case, id=f"{id}-{i}") for id, each in WRONG.items() for i, case in enumerate(each)],
@@ -342,12 +344,14 @@ def test_no_hint_and_no_question_holds_the_solution(id):
     assert all(telling not in text for text in (exercise.question, *exercise.hints))
 
 
+@pytest.mark.anew
 @pytest.mark.parametrize("id", [id for id in exercises.names() if isinstance(exercises.get(id), Function)])
 def test_each_known_mistake_of_a_function_is_recognised(id):
     for mistake, words in exercises.get(id).mistakes:
         assert exercises.check(id, mistake).words == words
 
 
+@pytest.mark.anew
 @pytest.mark.parametrize("id", [id for id in exercises.names() if isinstance(exercises.get(id), Number)])
 def test_each_known_mistake_of_a_number_is_recognised(id):
     for value, words in exercises.get(id).mistakes:
@@ -431,6 +435,7 @@ def test_the_pairs_compared_follow_the_formula_where_shares_are_equal(processes)
     assert training.pairs_compared(64, processes) == pytest.approx((64 / processes - 1) / 63)
 
 
+@pytest.mark.anew
 def test_two_runs_are_shown_beside_the_untrained_network_on_the_same_classes():
     exercise = exercises.get("training.half_batch")
     case = exercises.check(exercise.id, exercise.reference()).case

@@ -1,8 +1,11 @@
 """The exercises where they are read: each chapter asks them in the engine's words and takes its solutions."""
 
+import dis
 import json
 import re
 from pathlib import Path
+from types import CodeType
+from typing import NamedTuple
 
 import pytest
 
@@ -48,14 +51,80 @@ def test_each_exercise_has_a_cell_that_waits_for_an_answer(chapter):
     ]
 
 
+class Names(NamedTuple):
+    """What a cell defines; what it takes at once; what its functions take whenever they are called."""
+
+    defined: set[str]
+    taken: set[str]
+    taken_later: set[str]
+
+
+def names_of(code: str) -> Names:
+    module = compile("\n".join(line for line in code.splitlines() if line[:1] not in ("%", "!")), "", "exec")
+    names = Names(set(), set(), set())
+    for step in dis.get_instructions(module):
+        if step.opname == "STORE_NAME":
+            names.defined.add(step.argval)
+        elif step.opname == "LOAD_NAME" and step.argval not in names.defined:
+            names.taken.add(step.argval)
+    waiting = [module]
+    while waiting:  # functions, classes and comprehensions
+        inside = [part for part in waiting.pop().co_consts if isinstance(part, CodeType)]
+        steps = [step for part in inside for step in dis.get_instructions(part)]
+        names.taken_later.update(s.argval for s in steps if s.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+        waiting += inside
+    return names
+
+
+def needed(cells: list[str], asked: list[int]) -> list[int]:
+    """Places of the asked cells and of those that define what they take, as the chapter has it by then.
+
+    What a function takes may be defined below it; what is defined anew after that is not looked for.
+    """
+    facts = [names_of(cell) for cell in cells]
+    found, waiting = set(asked), list(asked)
+    while waiting:
+        place = waiting.pop()
+        for name in facts[place].taken | facts[place].taken_later:
+            makers = [i for i in range(max(asked)) if name in facts[i].defined and i != place]
+            before = [i for i in makers if i < place][-1:]
+            below = makers[:1] if name in facts[place].taken_later - facts[place].defined else []
+            waiting += set(before or below) - found
+            found.update(before or below)
+    return sorted(found)
+
+
+def test_a_cell_needs_the_last_that_define_what_it_takes_and_no_others():
+    cells = [
+        "import a",
+        "x = 0",
+        "x = a.f()",
+        "def g(): return k",
+        "k = 1",
+        "for x in x: y = x",
+        "g(), y",
+        "w",
+    ]
+    assert needed(cells, [6]) == [0, 2, 3, 4, 5, 6]
+    assert needed(cells, [7]) == [7]
+    assert needed(cells, [1, 3]) == [1, 3]
+
+
 @every_chapter
 def test_each_solution_is_right_where_the_chapter_asks_for_it(chapter, tmp_path):
+    """With what the chapter's cells have defined by then; that all of them run, test_notebooks.py sees."""
     content = json.loads(notebook(chapter).read_text(encoding="utf-8"))
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    asked = []
     for exercise in chapter.exercises:
-        (cell,) = (c for c in content["cells"] if f'check("{exercise.id}", answer)' in "".join(c["source"]))
-        cell["source"] = PATIENT + WAITING.sub(
-            lambda _, code=exercise.solution: code, "".join(cell["source"])
+        (i,) = (i for i, c in enumerate(code) if f'check("{exercise.id}", answer)' in "".join(c["source"]))
+        code[i]["source"] = WAITING.sub(
+            lambda _, solution=exercise.solution: solution, "".join(code[i]["source"])
         )
+        asked.append(i)
+    content["cells"] = [code[i] for i in needed(["".join(cell["source"]) for cell in code], asked)]
+    for i in asked:
+        code[i]["source"] = PATIENT + code[i]["source"]
     answered, executed = tmp_path / "answered.ipynb", tmp_path / "executed.ipynb"
     answered.write_text(json.dumps(content), encoding="utf-8")
     execute.execute(answered, executed, {})
