@@ -26,7 +26,22 @@ def test_its_files_make_the_runs_that_they_say(tmp_path):
     assert len(plan(read_file(tmp_path / "several.yaml"))) == 5 + 2 * 5
 
 
-@pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines()])
-def test_its_commands_have_these_options(line):
-    _, name, *arguments = shlex.split(line)
+def commands(program: str) -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines]
+    assert {first for first, *_ in words} == {"dmlteach", "ray"}
+    return [rest for first, *rest in words if first == program]
+
+
+@pytest.mark.parametrize("words", commands("dmlteach"), ids=" ".join)
+def test_its_commands_have_these_options(words):
+    name, *arguments = words
     typer.main.get_command(app).commands[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("words", commands("ray"), ids=" ".join)
+def test_ray_has_the_commands_that_it_shows(words):
+    from ray.scripts.scripts import cli
+
+    name, *arguments = words
+    cli.commands[name].make_context(name, arguments)
