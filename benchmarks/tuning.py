@@ -1,7 +1,7 @@
 """The protocol of `benchmarks.tuned`: what is run, what is chosen from it, and the rows that are kept."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +147,15 @@ class Rows:
         return found[0] if found else None
 
 
-def training(what: dict[str, Any]) -> dict[str, Any]:
+def training(what: dict[str, Any], quick: bool = False) -> dict[str, Any]:
     """Options of TrainConfig of one run.
 
     Args:
         what: of its row.
+        quick: one step on a few drawings, which only shows that it runs.
     """
-    return {**what["options"], **LENGTHS[what["stage"]]}
+    options = {**what["options"], **LENGTHS[what["stage"]]}
+    return options | QUICK | {"eval_every": min(1, options["eval_every"])} if quick else options
 
 
 def option_of(what: dict[str, Any]) -> dict[str, Any]:
@@ -197,16 +199,30 @@ def search(rows: Rows, every: list[Setting]) -> Iterator[list[dict]]:
         rows: what has been run so far.
         every: what is tuned.
     """
-    yield [task(cell, "tuning", options, rate, 0) for cell, options in every for rate in RATES]
-    for _ in range(2):
-        rates = [(cell, options, best_rate(rows, cell, options)) for cell, options in every]
-        yield [task(cell, "tuning", o, FURTHER[rate], 0) for cell, o, rate in rates if rate in FURTHER]
+    yield from of_rates(rows, every, RATES, FURTHER)
     yield [
         task(cell, "tuning", other, rate, 0)
         for cell, options in every
         if (rate := best_rate(rows, cell, options))
         for other in others(cell, options)
     ]
+
+
+def of_rates(
+    rows: Rows, every: list[Setting], rates: Sequence[float], further: dict[float, float]
+) -> Iterator[list[dict]]:
+    """Rates, and twice the one beyond the end where the best lies at an end.
+
+    Args:
+        rows: what has been run so far.
+        every: what is tuned.
+        rates: that all have.
+        further: an end → what lies beyond it.
+    """
+    yield [task(cell, "tuning", options, rate, 0) for cell, options in every for rate in rates]
+    for _ in range(2):
+        best = [(cell, options, best_rate(rows, cell, options)) for cell, options in every]
+        yield [task(cell, "tuning", o, further[rate], 0) for cell, o, rate in best if rate in further]
 
 
 def best_rate(rows: Rows, cell: Cell, options: dict[str, Any]) -> float | None:
