@@ -34,7 +34,7 @@ def run(what: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(**options, output=f"{folder}/run", progress=False)
         try:
-            measured = on_val(config, device) if what["stage"] == "tuning" else on_test(config)
+            measured = on_val(config, device) if config.eval_every else on_test(config)
         except DMLTeachError as error:
             measured = {"error": str(error).replace(folder, "…")}
     steps = options["epochs"] * options["batches_per_epoch"]

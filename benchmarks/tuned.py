@@ -5,7 +5,8 @@ at an end; then two other values of one option at the best rate. All are chosen 
 val classes that no training has seen. The finals train on all training classes with the chosen values, and
 the last state is measured once on the test classes, over several seeds. Samplers are compared at the rates
 chosen for the method; densely-anchored sampling (DAS) has its own rates. The best methods and SST train once
-more, for longer.
+more, for longer. Three methods are measured on val after as many steps as a final: are the rates of short runs
+right for it?
 
 Every run is a row of tuned.jsonl beside this file, written when it ends: repeated or interrupted, the command
 goes on with what is missing. tuned.md is written from the rows.
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.trainings import one_thread, side_by_side
 from benchmarks.tuned_page import page
-from benchmarks.tuning import Rows, finals, longest, training, tuning
+from benchmarks.tuning import Rows, checks, finals, longest, training, tuning
 
 HOME = Path(__file__).parent
 
@@ -36,7 +37,7 @@ def main() -> None:
     rows = Rows(args.output / "tuned.jsonl")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.jobs, context, initializer=one_thread) as pool:
-        for plan in (tuning, finals, longest):
+        for plan in (tuning, finals, longest, checks):
             for tasks in plan(rows):
                 wanted = [task for task in tasks if args.only is None or task["cell"][0] in args.only]
                 every = [(task, training(task, args.quick)) for task in wanted]

@@ -12,10 +12,13 @@ RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 FURTHER = {3e-4: 1e-4, 1e-4: 3e-5, 1e-2: 3e-2, 3e-2: 1e-1}  # where the best lies at an end
 LENGTHS = {
     "tuning": {"epochs": 2, "batches_per_epoch": 100, "eval_every": 2},
+    "check": {"epochs": 3, "batches_per_epoch": 200, "eval_every": 3},  # a final's steps, measured on val
     "final": {"epochs": 3, "batches_per_epoch": 200, "eval_every": 0},  # on all training classes
     "long": {"epochs": 25, "batches_per_epoch": 200, "eval_every": 0},
 }
+OF_CHOSEN = ("final", "long")  # stages that count only with what is chosen today
 BEST = 3  # methods that train for long, and SST beside them
+CHECKED = ("softmax", "triplet", "multi_similarity")  # is the best rate of short runs that of longer ones?
 QUICK = {"epochs": 1, "batches_per_epoch": 1, "classes": 30, "batch_size": 32}
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -115,7 +118,7 @@ class Rows:
             for row in self.rows
             if (row["what"]["cell"], row["what"]["stage"]) == (list(cell), stage) and "recall@1" in row
         ]
-        if stage != "tuning" and (chosen := self.chosen(cell)):
+        if stage in OF_CHOSEN and (chosen := self.chosen(cell)):
             found = [row for row in found if row["what"]["options"] == chosen | {"seed": seed_of(row)}]
         return found
 
@@ -270,6 +273,32 @@ def final(rows: Rows, part: str, seed: int) -> Iterator[dict]:
     for cell in every:
         if chosen := rows.chosen(cell):
             yield {"cell": list(cell), "stage": "final", "options": {**chosen, "seed": seed}}
+
+
+def checks(rows: Rows) -> Iterator[list[dict]]:
+    """Methods with the steps of a final at the chosen rate and those beside it, measured on val.
+
+    Args:
+        rows: what has been run so far.
+    """
+    for name in CHECKED:
+        if best := rows.best((name, "")):
+            options = without_rate(best["what"]["options"])
+            rates = rates_beside(rows, (name, ""), best["what"]["options"]["learning_rate"])
+            yield [task((name, ""), "check", options, rate, SEEDS[0]) for rate in rates]
+
+
+def rates_beside(rows: Rows, cell: Cell, rate: float) -> list[float]:
+    """The rate, and the next smaller and larger one that were tried.
+
+    Args:
+        rows: what has been run so far.
+        cell: of the rates.
+        rate: one of them.
+    """
+    tried = sorted({row["what"]["options"]["learning_rate"] for row in rows.of(cell, "tuning")})
+    place = tried.index(rate)
+    return tried[max(0, place - 1) : place + 2]
 
 
 def longest(rows: Rows) -> Iterator[list[dict]]:
