@@ -1,98 +1,174 @@
-"""Methods on CUB-200-2011 with short budgets: `python -m benchmarks.birds --root DIR --weights FILE`.
+"""Methods on CUB-200-2011, tuned alike: `python -m benchmarks.birds --root DIR --weights FILE [--jobs 2]`.
 
-Every run fine-tunes the same ImageNet network on the same number of images of the same size, with the
-same schedule; batches, loss, head and the rest are the method's. Runs go through the command line, two at
-a time with one thread each; finished runs are kept in build/birds, so the command can be repeated or
-interrupted. Writes birds.md beside this file, with what the network's own features reach untrained.
+Every run fine-tunes the same ImageNet network with an embedding of the same size, on crops of the same size,
+in equally many batches of 80 images; loss, batches and class vectors are the method's. Each has four learning
+rates, and up to two more where the best lies at an end, chosen on val species that no training has seen.
+Finals train on all training species, over three seeds; the best on val trains for longer, and has
+densely-anchored sampling (DAS) beside it. How long they take is planned for one thread of a CPU: about 4, 8
+and 60 minutes.
+
+Every run is a row of birds.jsonl beside this file, written when it ends: repeated or interrupted, the command
+goes on with what is missing. birds.md is written from the rows.
 """
 
 import argparse
 import json
-from collections.abc import Iterator
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from benchmarks import grid
-from dmlteach import methods
+from benchmarks.birds_page import page
+from benchmarks.trainings import one_thread, side_by_side
+from benchmarks.tuning import Cell, Rows, Setting, of_rates
+from dmlteach import losses, methods
 
-METHODS = ("sst", "triplet", "margin", "multi_similarity", "proxy_anchor", "hdc", "bier", "abier", "softmax")
-WITH_DAS = ("margin", "multi_similarity")
-BACKBONE, SEED = "timm/tf_efficientnet_lite0", 0
 HOME = Path(__file__).parent
+NETWORK: dict[str, Any] = {
+    "dataset": "cub200", "backbone": "timm/tf_efficientnet_lite0", "image_size": 128, "embedding_dim": 128,
+    "transform": "resized_crop",
+}  # fmt: skip
+SCHEDULE: dict[str, Any] = {"batch_size": 80, "batches_per_epoch": 62, "schedule": "cosine"}
+LENGTHS: dict[str, dict[str, Any]] = {
+    "tuning": {"epochs": 2, "eval_every": 2},
+    "final": {"epochs": 4, "eval_every": 0},
+    "long": {"epochs": 32, "eval_every": 0},
+}
+SEEDS = (0, 1, 2)
+RATES = (1e-5, 3e-5, 1e-4, 3e-4)
+FURTHER = {1e-5: 3e-6, 3e-6: 1e-6, 3e-4: 1e-3, 1e-3: 3e-3}  # where the best lies at an end
+
+LOCAL: dict[str, Any] = {"sampler": "local_classes", "sampler_options": {"images_per_class": 5}}
+CELLS: dict[Cell, dict[str, Any]] = {
+    ("softmax", ""): {},
+    ("triplet", "random batches"): {"sampler": "random"},
+    ("sst", "random batches"): {"sampler": "random"},
+    ("sst", "local batches"): {"sampler": "local"},
+    ("sst", "batches of near species"): LOCAL,
+    # Its recipe all but freezes the backbone, for thousands of steps.
+    ("margin", ""): {"rate_factors": {"backbone": 1.0}},
+    ("multi_similarity", ""): {},
+    # Its recipe freezes the backbone for five epochs of 60.
+    ("proxy_anchor", ""): {"frozen_epochs": 0},
+    ("arcface", ""): {},
+    # The authors' start of the head; all others start as a rotation of the network's features.
+    ("sst", "head from random weights"): LOCAL
+    | {"head_options": {"start": "random", "feature_scale": 1.0}, "rate_factors": {"head": 10.0}},
+}
+QUICK: dict[str, Any] = {
+    "dataset": "omniglot", "backbone": "omniglot_cnn", "image_size": None, "transform": None, "classes": 30,
+    "epochs": 1, "batches_per_epoch": 1, "batch_size": 40,
+}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.birds", description=__doc__)
     parser.add_argument("--root", help="folder or archive of CUB-200-2011")
-    parser.add_argument("--weights", help=f"ImageNet weights of {BACKBONE}")
-    parser.add_argument("--image-size", type=int, default=96, help="side of the images in pixels")
-    parser.add_argument("--steps", type=int, default=99, help="optimiser steps of 60 images of every run")
-    parser.add_argument("--runs", type=Path, default=Path("build/birds"), help="folder of the runs")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
-    parser.add_argument("--output", type=Path, default=HOME, help="folder of the results")
-    parser.add_argument("--quick", action="store_true", help="one method on a few drawings: does it run?")
+    parser.add_argument("--weights", help=f"ImageNet weights of {NETWORK['backbone']}")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="start no run after these")
+    parser.add_argument("--output", type=Path, default=HOME, help="folder of the rows")
+    parser.add_argument("--only", nargs="*", default=None, help="methods; default all")
+    parser.add_argument("--quick", action="store_true", help="one step on a few drawings: does it run?")
     args = parser.parse_args()
     if not args.quick and not (args.root and args.weights):
         parser.error("birds need --root and --weights; only --quick goes without")
-    network = grid.options(
-        dataset="cub200", root=args.root, backbone=BACKBONE, weights=args.weights, image_size=args.image_size
-    )
-    cells = [(name, False) for name in METHODS] + [(name, True) for name in WITH_DAS]
-    if args.quick:
-        cells, args.steps = [("margin", True)], 3
-        network = grid.options(dataset="omniglot", backbone="omniglot_cnn", classes=16)
-    grid.train_all(
-        {args.runs / label(*cell): command(*cell, args.steps, network) for cell in cells}, args.jobs
-    )
-    lines = table(
-        args.runs, cells, untrained(args.runs / "untrained.json", network), args.steps, args.image_size
-    )
-    (args.output / "birds.md").write_text("\n".join(lines) + "\n")
+    end = time.monotonic() + args.seconds
+    rows = Rows(args.output / "birds.jsonl")
+    files = {"root": args.root, "weights": args.weights}
+    if not args.quick:
+        frozen(rows, files)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, context, initializer=one_thread) as pool:
+        for plan in (tuning, finals, longest):
+            for tasks in plan(rows):
+                wanted = [what for what in tasks if args.only is None or what["cell"][0] in args.only]
+                every = [(what, training(what, files, args.quick)) for what in wanted]
+                side_by_side(every, rows, pool, args.jobs, end)
+    (args.output / "birds.md").write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
 
 
-def label(name: str, das: bool) -> str:
-    return f"{name}-das" if das else name
+def training(what: dict[str, Any], files: dict[str, Any], quick: bool = False) -> dict[str, Any]:
+    """Options of TrainConfig of one run.
+
+    Args:
+        what: of its row.
+        files: root and weights, which are elsewhere on every machine.
+        quick: one step on a few drawings, which only shows that it runs.
+    """
+    options = {**NETWORK, **SCHEDULE, **LENGTHS[what["stage"]], **files, **what["options"]}
+    return options | QUICK | {"eval_every": min(1, options["eval_every"])} if quick else options
 
 
-def command(name: str, das: bool, steps: int, network: list[str]) -> list[str]:
-    """Options of one run."""
-    words = grid.options(
-        method=name, seed=SEED, eval_every=0, epochs=3, batches_per_epoch=steps // 3, batch_size=60,
-        schedule="cosine",
-    )  # fmt: skip
-    if "cub200" in network:
-        words += grid.options(transform="resized_crop")
-    if methods.get(name).sampler == "local":
-        # neighbourhoods of species, not of single images
-        words += grid.options(sampler="local_classes", sampler_option="images_per_class=5")
-    return [*words, *network, *(["--das"] if das else [])]
+def frozen(rows: Rows, files: dict[str, Any]) -> None:
+    """The row of the network's own features, without training, on the same images.
+
+    Args:
+        rows: kept so far.
+        files: root and weights.
+    """
+    what = {"cell": ["frozen", ""], "stage": "frozen", "options": {}}
+    if rows.of(("frozen", ""), "frozen"):
+        return
+    network = {name: NETWORK[name] for name in ("dataset", "backbone", "image_size")}
+    with tempfile.TemporaryDirectory() as folder:
+        grid.dmlteach("evaluate", *grid.options(**network, **files), "--output", f"{folder}/found.json")
+        found = json.loads(Path(folder, "found.json").read_text())
+    rows.add({"what": what, **{name: found[name] for name in ("recall@1", "map@r", "num_classes")}})
 
 
-def untrained(file: Path, network: list[str]) -> dict:
-    """What `dmlteach evaluate` says of the backbone's own features."""
-    if not file.exists():
-        grid.dmlteach("evaluate", *network, "--output", str(file))
-    return json.loads(file.read_text())
+def tuning(rows: Rows) -> Iterator[list[dict]]:
+    """Rounds of runs on val species: all methods, then the best of them with DAS.
+
+    Args:
+        rows: what has been run so far.
+    """
+    every: list[Setting] = [(cell, {"method": cell[0], **options}) for cell, options in CELLS.items()]
+    yield from of_rates(rows, every, RATES, FURTHER)
+    pairs = [cell for cell in CELLS if losses.kind(methods.get(cell[0]).loss).compares == "examples"]
+    if best := best_on_val(rows, pairs):  # DAS makes examples, which class vectors do not look at
+        with_das = {"method": best[0], **CELLS[best], "das": True}
+        yield from of_rates(rows, [((best[0], f"{best[1]} with DAS".strip()), with_das)], RATES, FURTHER)
 
 
-def table(
-    runs: Path, cells: list[tuple[str, bool]], frozen: dict, steps: int, image_size: int
-) -> Iterator[str]:
-    """The rows as Markdown, the best Recall@1 first."""
-    yield (
-        f"{BACKBONE}, {image_size} × {image_size} pixels, {steps} steps of 60 images, one seed; among "
-        "100 test classes; minutes of one thread beside other work.\n"
-    )
-    yield "| method | loss | Recall@1 | Recall@8 | MAP@R | training, min |"
-    yield "|---|---|---|---|---|---|"
-    rows = [
-        (label(*cell), methods.get(cell[0]).loss, grid.metrics(runs / label(*cell))["final"])
-        for cell in cells
-    ]
-    rows.append(("–", "untrained", frozen))
-    for name, loss, final in sorted(rows, key=lambda row: -row[2]["recall@1"]):
-        numbers = " | ".join(f"{final[key]:.1%}" for key in ("recall@1", "recall@8", "map@r"))
-        minutes = f"{final['train_seconds'] / 60:.0f}" if "train_seconds" in final else "none"
-        yield f"| {name} | {loss} | {numbers} | {minutes} |"
+def finals(rows: Rows) -> Iterator[list[dict]]:
+    """All at their chosen rates, seed by seed.
+
+    Args:
+        rows: what has been run so far.
+    """
+    tuned = dict.fromkeys(tuple(row["what"]["cell"]) for row in rows.rows if row["what"]["stage"] == "tuning")
+    for seed in SEEDS:
+        yield [of_chosen(rows, cell, "final", seed) for cell in tuned if rows.chosen(cell)]
+
+
+def longest(rows: Rows) -> Iterator[list[dict]]:
+    """The best on val once more, for longer. It is chosen without a look at the test.
+
+    Args:
+        rows: what has been run so far.
+    """
+    if best := best_on_val(rows):
+        yield [of_chosen(rows, best, "long", SEEDS[0])]
+
+
+def of_chosen(rows: Rows, cell: Cell, stage: str, seed: int) -> dict[str, Any]:
+    return {"cell": list(cell), "stage": stage, "options": {**(rows.chosen(cell) or {}), "seed": seed}}
+
+
+def best_on_val(rows: Rows, among: Iterable[Cell] = tuple(CELLS)) -> Cell | None:
+    """Of what has been tuned so far; None where nothing has been.
+
+    Args:
+        rows: what has been run so far.
+        among: what may be chosen; default all without DAS.
+    """
+    found = {cell: best["recall@1"] for cell in among if (best := rows.best(cell))}
+    return max(found, key=lambda cell: found[cell]) if found else None
 
 
 if __name__ == "__main__":

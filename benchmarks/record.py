@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import course_rows, grid, pictures, repeated, sweep_files, tuned_page
+from benchmarks import birds_page, course_rows, grid, pictures, repeated, sweep_files, tuned_page
 from benchmarks.tuning import Rows
 from dmlteach.course import recordings as pretrained
 from dmlteach.course import statements
@@ -145,7 +145,9 @@ def main() -> None:
         add(results)
     rows = Rows(HOME / "tuned.jsonl")
     again = repeated.read(HOME / "repeated.jsonl")
-    for name, lines in (("tuned", tuned_page.page(rows)), ("repeated", repeated.page(rows, again))):
+    pages = {"tuned": tuned_page.page(rows), "repeated": repeated.page(rows, again)}
+    pages["birds"] = birds_page.page(Rows(HOME / "birds.jsonl"))
+    for name, lines in pages.items():
         (HOME / TABLES[name]).write_text("\n".join(lines) + "\n")
     course_rows.write()
     sweep_files.write()

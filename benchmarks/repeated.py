@@ -16,8 +16,8 @@ from scipy.stats import t
 
 from benchmarks import grid
 from benchmarks.course_rows import device_of
-from benchmarks.tuned import one_thread, run
-from benchmarks.tuning import SEEDS, Rows, of_methods, seed_of
+from benchmarks.trainings import one_thread, run
+from benchmarks.tuning import SEEDS, Rows, of_methods, seed_of, training
 from dmlteach.device import processor
 
 HOME = Path(__file__).parent
@@ -35,7 +35,7 @@ def repeat(rows: Rows, method: str, seed: int, quick: bool) -> dict[str, Any]:
         quick: one step: does it run?
     """
     (row,) = (row for row in rows.of((method, ""), "final") if seed_of(row) == seed)
-    again = run(row["what"], quick)
+    again = run(row["what"], training(row["what"], quick))
     first, second = ({name: one.get(name) for name in NUMBERS} for one in (row, again))
     device = {"first": device_of(row), "again": device_of(again)}
     return {"what": row["what"], "first": first, "again": second, "device": device}

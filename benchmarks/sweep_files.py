@@ -15,8 +15,18 @@ from benchmarks.tuning import Rows, training
 
 HOME = Path(__file__).parent
 FOLDER = HOME / "sweeps"
-STAGES = {"tuning": "tuning", "finals": "final", "long": "long"}  # file → stage of its rows
-TITLES = {"tuning": "what was tuned", "finals": "the finals", "long": "the long trainings"}
+STAGES = {
+    "tuning": "tuning",
+    "finals": "final",
+    "long": "long",
+    "checks": "check",
+}  # file → stage of its rows
+TITLES = {
+    "tuning": "what was tuned",
+    "finals": "the finals",
+    "long": "the long trainings",
+    "checks": "the check of the rates",
+}
 
 
 def tables(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -29,7 +39,7 @@ def tables(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         options = training(row["what"])
         rate, seed = options.pop("learning_rate"), options.pop("seed")
-        by = seed if row["what"]["stage"] == "tuning" else rate  # tuning varies the rate, finals the seed
+        by = seed if options["eval_every"] else rate  # on val classes the rate varies, on the test the seed
         table = found.setdefault(json.dumps([options, by], sort_keys=True), {
             "methods": options.pop("method"), **options, "learning_rate": [], "seeds": [],
         })  # fmt: skip

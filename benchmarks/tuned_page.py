@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from benchmarks import grid
 from benchmarks.course_rows import device_of
 from benchmarks.tuning import (
+    CHECKED,
     LENGTHS,
     OPTIONS,
     RATES,
@@ -16,6 +17,7 @@ from benchmarks.tuning import (
     option_of,
     own_value,
     seed_of,
+    without_rate,
 )
 from dmlteach import methods
 from dmlteach.course.measured import BATCHED, SAMPLERS
@@ -54,6 +56,7 @@ def page(rows: Rows) -> Iterator[str]:
     yield from page_of_das(rows)
     yield from page_across_domains(rows)
     yield from page_of_long_runs(rows)
+    yield from page_of_checks(rows)
 
 
 def trials() -> Iterator[str]:
@@ -63,7 +66,9 @@ def trials() -> Iterator[str]:
     yield "2. Where the best of them is the smallest or the largest, the next one beyond it, at most twice."
     yield "3. At the best rate, the other two values of one option of the method. The classifier has none."
     yield f"4. The finals: {_length('final')} with what was chosen, over several seeds."
-    yield f"5. The best three of them and SST in its best batches once more, with {_length('long')}.\n"
+    checked = ", ".join(f"`{name}`" for name in CHECKED)
+    yield f"5. The best three of them and SST in its best batches once more, with {_length('long')}."
+    yield f"6. A check of 1: {checked} with {_length('check')} on val at the chosen rate and its neighbors.\n"
     yield "| method | option | values; the recipe's in bold |"
     yield "|---|---|---|"
     for name, (option, values) in OPTIONS.items():
@@ -149,6 +154,34 @@ def page_of_long_runs(rows: Rows) -> Iterator[str]:
                 f"| `{name}` | {sampler} | {row['recall@1']:.1%} | {row['map@r']:.1%} | {before:.1%} | "
                 f"{device_of(row)} | {minutes:.0f} |"
             )
+
+
+def page_of_checks(rows: Rows) -> Iterator[str]:
+    """Recall@1 on val by rate, after the steps of the tuning and after those of a final."""
+    checked = {name: rows.of((name, ""), "check") for name in CHECKED}
+    if not any(checked.values()):
+        return
+    yield "\n### Are the rates of short runs right for longer ones?\n"
+    yield (
+        f"Recall@1 on val classes after {_length('tuning')}, by which the rate was chosen (in bold), and "
+        f"after {_length('check')}, as many as a final has; one seed.\n"
+    )
+    yield f"| method | learning rate | {_length('tuning')} | {_length('check')} | device |"
+    yield f"|{'---|' * 5}"
+    for name, found in checked.items():
+        best = rows.best((name, ""))
+        among = without_rate(best["what"]["options"]) if best else {}
+        short = {
+            row["what"]["options"]["learning_rate"]: row["recall@1"]
+            for row in rows.of((name, ""), "tuning")
+            if without_rate(row["what"]["options"]) == among
+        }
+        for row in sorted(found, key=lambda row: row["what"]["options"]["learning_rate"]):
+            rate = row["what"]["options"]["learning_rate"]
+            is_best = best is not None and rate == best["what"]["options"]["learning_rate"]
+            shown = f"**{rate:g}**" if is_best else f"{rate:g}"
+            before = f"{short[rate]:.1%}" if rate in short else "not run"
+            yield f"| `{name}` | {shown} | {before} | {row['recall@1']:.1%} | {device_of(row)} |"
 
 
 def chosen(rows: Rows, cell: Cell) -> str:

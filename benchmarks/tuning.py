@@ -1,7 +1,7 @@
 """The protocol of `benchmarks.tuned`: what is run, what is chosen from it, and the rows that are kept."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 FURTHER = {3e-4: 1e-4, 1e-4: 3e-5, 1e-2: 3e-2, 3e-2: 1e-1}  # where the best lies at an end
 LENGTHS = {
     "tuning": {"epochs": 2, "batches_per_epoch": 100, "eval_every": 2},
+    "check": {"epochs": 3, "batches_per_epoch": 200, "eval_every": 3},  # a final's steps, measured on val
     "final": {"epochs": 3, "batches_per_epoch": 200, "eval_every": 0},  # on all training classes
     "long": {"epochs": 25, "batches_per_epoch": 200, "eval_every": 0},
 }
+OF_CHOSEN = ("final", "long")  # stages that count only with what is chosen today
 BEST = 3  # methods that train for long, and SST beside them
+CHECKED = ("softmax", "triplet", "multi_similarity")  # is the best rate of short runs that of longer ones?
 QUICK = {"epochs": 1, "batches_per_epoch": 1, "classes": 30, "batch_size": 32}
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -115,7 +118,7 @@ class Rows:
             for row in self.rows
             if (row["what"]["cell"], row["what"]["stage"]) == (list(cell), stage) and "recall@1" in row
         ]
-        if stage != "tuning" and (chosen := self.chosen(cell)):
+        if stage in OF_CHOSEN and (chosen := self.chosen(cell)):
             found = [row for row in found if row["what"]["options"] == chosen | {"seed": seed_of(row)}]
         return found
 
@@ -147,13 +150,15 @@ class Rows:
         return found[0] if found else None
 
 
-def training(what: dict[str, Any]) -> dict[str, Any]:
+def training(what: dict[str, Any], quick: bool = False) -> dict[str, Any]:
     """Options of TrainConfig of one run.
 
     Args:
         what: of its row.
+        quick: one step on a few drawings, which only shows that it runs.
     """
-    return {**what["options"], **LENGTHS[what["stage"]]}
+    options = {**what["options"], **LENGTHS[what["stage"]]}
+    return options | QUICK | {"eval_every": min(1, options["eval_every"])} if quick else options
 
 
 def option_of(what: dict[str, Any]) -> dict[str, Any]:
@@ -197,16 +202,30 @@ def search(rows: Rows, every: list[Setting]) -> Iterator[list[dict]]:
         rows: what has been run so far.
         every: what is tuned.
     """
-    yield [task(cell, "tuning", options, rate, 0) for cell, options in every for rate in RATES]
-    for _ in range(2):
-        rates = [(cell, options, best_rate(rows, cell, options)) for cell, options in every]
-        yield [task(cell, "tuning", o, FURTHER[rate], 0) for cell, o, rate in rates if rate in FURTHER]
+    yield from of_rates(rows, every, RATES, FURTHER)
     yield [
         task(cell, "tuning", other, rate, 0)
         for cell, options in every
         if (rate := best_rate(rows, cell, options))
         for other in others(cell, options)
     ]
+
+
+def of_rates(
+    rows: Rows, every: list[Setting], rates: Sequence[float], further: dict[float, float]
+) -> Iterator[list[dict]]:
+    """Rates, and twice the one beyond the end where the best lies at an end.
+
+    Args:
+        rows: what has been run so far.
+        every: what is tuned.
+        rates: that all have.
+        further: an end → what lies beyond it.
+    """
+    yield [task(cell, "tuning", options, rate, 0) for cell, options in every for rate in rates]
+    for _ in range(2):
+        best = [(cell, options, best_rate(rows, cell, options)) for cell, options in every]
+        yield [task(cell, "tuning", o, further[rate], 0) for cell, o, rate in best if rate in further]
 
 
 def best_rate(rows: Rows, cell: Cell, options: dict[str, Any]) -> float | None:
@@ -254,6 +273,32 @@ def final(rows: Rows, part: str, seed: int) -> Iterator[dict]:
     for cell in every:
         if chosen := rows.chosen(cell):
             yield {"cell": list(cell), "stage": "final", "options": {**chosen, "seed": seed}}
+
+
+def checks(rows: Rows) -> Iterator[list[dict]]:
+    """Methods with the steps of a final at the chosen rate and those beside it, measured on val.
+
+    Args:
+        rows: what has been run so far.
+    """
+    for name in CHECKED:
+        if best := rows.best((name, "")):
+            options = without_rate(best["what"]["options"])
+            rates = rates_beside(rows, (name, ""), best["what"]["options"]["learning_rate"])
+            yield [task((name, ""), "check", options, rate, SEEDS[0]) for rate in rates]
+
+
+def rates_beside(rows: Rows, cell: Cell, rate: float) -> list[float]:
+    """The rate, and the next smaller and larger one that were tried.
+
+    Args:
+        rows: what has been run so far.
+        cell: of the rates.
+        rate: one of them.
+    """
+    tried = sorted({row["what"]["options"]["learning_rate"] for row in rows.of(cell, "tuning")})
+    place = tried.index(rate)
+    return tried[max(0, place - 1) : place + 2]
 
 
 def longest(rows: Rows) -> Iterator[list[dict]]:

@@ -11,10 +11,22 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks
-from benchmarks import full_size, grid, pictures, record, repeated, sweep_files, tuned_page, tuning
+from benchmarks import (
+    birds,
+    birds_page,
+    full_size,
+    grid,
+    pictures,
+    record,
+    repeated,
+    sweep_files,
+    tuned_page,
+    tuning,
+)
 from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
 from dmlteach.course.reports import commands
+from dmlteach.methods import Group
 from dmlteach.sweep.choices import read_file
 from dmlteach.sweep.grid import hash_of, plan
 from dmlteach.train import TrainConfig
@@ -24,6 +36,7 @@ SCRIPTS = ("birds", "comparison", "domains", "full_size", "methods", "repeated",
 HELPERS = (
     "__init__",
     "__main__",
+    "birds_page",
     "children",
     "course_rows",
     "definitions",
@@ -32,9 +45,11 @@ HELPERS = (
     "pictures",
     "record",
     "sweep_files",
+    "trainings",
     "tuned_page",
     "tuning",
 )
+HERE = {"made_with": {"device": "cpu", "processor": "a CPU"}, "side_by_side": 1}
 ELSEWHERE = {"faults"}  # has a test of its own
 
 
@@ -74,7 +89,7 @@ def test_a_speed_has_a_row_with_seconds_of_both_sides(name, run):
     assert "no measure of speed" in (folder / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["comparison", "methods", "birds"])
+@pytest.mark.parametrize("name", ["comparison", "methods"])
 def test_a_table_of_trainings_has_a_row_for_each(name, run, tmp_path):
     folder = run(name, "--runs", str(tmp_path / "runs"), "--jobs", "1")
     runs = sorted(path.name for path in (tmp_path / "runs").iterdir() if path.is_dir())
@@ -82,7 +97,6 @@ def test_a_table_of_trainings_has_a_row_for_each(name, run, tmp_path):
     expected = {
         "comparison": (["softmax-random-0", "softmax-random-1"], "| softmax | `random` |"),
         "methods": (["triplet-0", "triplet-1", "triplet-das-0", "triplet-das-1"], "| `triplet` |"),
-        "birds": (["margin-das"], "| margin-das |"),
     }
     assert runs == expected[name][0]
     assert expected[name][1] in table
@@ -114,6 +128,54 @@ def test_what_is_tuned_is_chosen_on_val_and_a_second_start_runs_only_what_is_mis
     run("tuned", "--jobs", "1", "--only", "softmax")
     again = [json.loads(line) for line in (folder / "tuned.jsonl").read_text().splitlines()]
     assert again[:-1] == kept and again[-1]["what"] == rows[-1]["what"]
+
+
+def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_with_das(run):
+    folder = run("birds", "--jobs", "1", "--only", "sst", "multi_similarity")
+    rows = [json.loads(line) for line in (folder / "birds.jsonl").read_text().splitlines()]
+    trials, finals, long = (
+        [r for r in rows if r["what"]["stage"] == stage] for stage in ("tuning", "final", "long")
+    )
+    of_cell: dict[tuple, dict] = {}
+    for row in trials:
+        rates = of_cell.setdefault(tuple(row["what"]["cell"]), {})
+        rates[row["what"]["options"]["learning_rate"]] = row["recall@1"]
+    assert all(set(birds.RATES) <= set(rates) for rates in of_cell.values())
+    plain = {cell: max(rates.values()) for cell, rates in of_cell.items() if "with DAS" not in cell[1]}
+    best = next(cell for cell in birds.CELLS if cell in plain and plain[cell] == max(plain.values()))
+    assert set(of_cell) - set(plain) == {(best[0], f"{best[1]} with DAS".strip())}
+    assert [tuple(row["what"]["cell"]) for row in long] == [best]
+    for row in finals:
+        cell = tuple(row["what"]["cell"])
+        highest = [rate for rate, recall in of_cell[cell].items() if recall == max(of_cell[cell].values())]
+        assert row["what"]["options"]["learning_rate"] == min(highest)
+    assert len(finals) == len(of_cell) * len(birds.SEEDS)
+    assert "| `multi_similarity` |" in (folder / "birds.md").read_text()
+    assert not any({"root", "weights"} & set(row["what"]["options"]) for row in rows)
+
+
+@pytest.mark.parametrize("cell", birds.CELLS, ids=" ".join)
+def test_every_method_of_the_birds_trains_the_same_network_on_as_many_images(cell):
+    what = {"cell": cell, "stage": "final", "options": {"method": cell[0], **birds.CELLS[cell]}}
+    config = TrainConfig(**birds.training(what, {"root": "DIR", "weights": "FILE"}))
+    recipe = resolve(config)
+    assert (recipe.backbone, recipe.embedding_dim, recipe.transform) == (
+        birds.NETWORK["backbone"],
+        128,
+        "resized_crop",
+    )
+    assert (recipe.batch_size, recipe.batches_per_epoch, recipe.epochs, recipe.schedule) == (
+        80,
+        62,
+        4,
+        "cosine",
+    )
+    assert recipe.frozen_epochs == 0 and recipe.groups.get("backbone", Group()).factor == 1
+
+
+def test_the_page_of_the_birds_is_drawn_from_its_committed_rows():
+    rows = tuning.Rows(birds.HOME / "birds.jsonl")
+    assert (birds.HOME / "birds.md").read_text() == "\n".join(birds_page.page(rows)) + "\n"
 
 
 def test_the_page_of_tuned_methods_is_drawn_from_its_committed_rows():
@@ -195,7 +257,7 @@ def test_a_row_that_is_repeated_is_trained_as_it_was_and_compared_only_on_its_ow
         in (folder / "repeated.md").read_text()
     )
 
-    monkeypatch.setattr(repeated, "run", lambda what, quick: here | {"made_with": {"device": "elsewhere"}})
+    monkeypatch.setattr(repeated, "run", lambda what, options: here | {"made_with": {"device": "elsewhere"}})
     run("repeated", method, "--seed", str(seed))
     assert len(repeated.read(folder / "repeated.jsonl")) == 1
 
@@ -248,6 +310,22 @@ def test_the_best_of_the_finals_and_sst_in_its_best_batches_train_for_longer(tmp
     ]  # fmt: skip
     assert {what["options"]["seed"] for what in last} == {0}
     assert tuning.training(last[-1])["epochs"] * tuning.training(last[-1])["batches_per_epoch"] >= 5000
+
+
+def test_a_check_of_the_rates_has_the_chosen_one_and_its_neighbors_and_is_no_final(tmp_path):
+    rows, cell, plain = tuning.Rows(tmp_path / "rows.jsonl"), ("softmax", ""), {"method": "softmax"}
+    for rate in tuning.RATES:
+        tried(rows, cell, plain, rate, 0.8 if rate == 3e-3 else 0.1)
+    (asked,) = tuning.checks(rows)
+    assert [what["options"]["learning_rate"] for what in asked] == [1e-3, 3e-3, 1e-2]
+    for what in asked:
+        assert tuning.training(what)["eval_every"] > 0
+        rows.add({"what": what, "recall@1": what["options"]["learning_rate"], **HERE})
+    assert len(rows.of(cell, "check")) == 3 and rows.of(cell, "final") == []
+    assert rows.chosen(cell)["learning_rate"] == 3e-3
+    lines = [line for line in tuned_page.page_of_checks(rows) if line.startswith("| `softmax`")]
+    assert [line.split("|")[2].strip() for line in lines] == ["0.001", "**0.003**", "0.01"]
+    assert lines[1].split("|")[3:5] == [" 80.0% ", " 0.3% "]
 
 
 def test_finals_count_with_what_is_chosen_today(tmp_path):

@@ -151,6 +151,7 @@ def test_drawings_clip_by_norm_what_a_recipe_clips_by_entry():
 def test_a_random_network_is_not_frozen():
     assert resolve(TrainConfig(method="proxy_anchor")).frozen_epochs == 0
     assert resolve(TrainConfig(method="proxy_anchor", dataset="cub200")).frozen_epochs == 5
+    assert resolve(TrainConfig(method="proxy_anchor", dataset="cub200", frozen_epochs=0)).frozen_epochs == 0
     assert resolve(TrainConfig(method="bier")).head_steps == 300
 
 

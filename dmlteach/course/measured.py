@@ -25,7 +25,7 @@ class Run(NamedTuple):
         variant: what differs from its recipe, e.g. "with random" batches, "with DAS"; "" for nothing.
         stage: "tuning": measured on val classes, to choose the rate and the option; "final": trained on all
             training classes with what was chosen, and measured once on the test classes; "long": the same
-            with many times the steps.
+            with many times the steps; "check": with the steps of a final, measured on val classes.
         dataset, backbone: our ids.
         sampler: of its batches.
         steps: of the training.
@@ -132,7 +132,7 @@ def runs(method: str | None = None, variant: str | None = None, stage: str = "fi
     Args:
         method: only those of this method, by our id.
         variant: only those that differ from its recipe in this; "" for the recipe itself.
-        stage: "final", "tuning" or "long".
+        stage: "final", "tuning", "long" or "check".
 
     Raises:
         DMLTeachError: no such method, variant or stage was run.

@@ -98,6 +98,9 @@ class TrainConfig:
         "frozen then.",
         default=False,
     )  # fmt: skip
+    frozen_epochs: int | None = option(
+        "Epochs at the start in which only head and loss learn, not the backbone.", "N", least=0
+    )
     learning_rate: float | None = option("Of the optimizer.", "RATE", positive=True)
     rate_factors: dict[str, Any] = option(
         "Factor on the learning rate of a part, backbone, head or loss, e.g. head=10.", "NAME=VALUE", dict

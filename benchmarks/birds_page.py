@@ -1,0 +1,91 @@
+"""birds.md: what the rows of `benchmarks.birds` say, as tables."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks import grid
+from benchmarks.course_rows import device_of
+from benchmarks.tuning import Cell, Rows, mean_recall
+from dmlteach.metrics import mean_and_interval
+
+
+def page(rows: Rows) -> Iterator[str]:
+    """The tables as Markdown.
+
+    Args:
+        rows: of the benchmark.
+    """
+    yield f"{beside(rows)}\n"
+    cells = dict.fromkeys(tuple(row["what"]["cell"]) for row in rows.rows if row["what"]["stage"] == "tuning")
+    yield "| method | batches, head | learning rate | on val | Recall@1 | MAP@R | seeds | training, min |"
+    yield f"|{'---|' * 8}"
+    for cell in sorted(cells, key=lambda cell: (-mean_recall(rows, cell), -on_val(rows, cell))):
+        yield row_of(rows, cell)
+    yield from long_runs(rows)
+
+
+def beside(rows: Rows) -> str:
+    """What the numbers are to be seen beside."""
+    frozen = rows.of(("frozen", ""), "frozen")
+    steps = {row["what"]["stage"]: row["steps"] for row in rows.rows if "steps" in row}
+    lengths = ", ".join(f"{number:,} ({stage})" for stage, number in steps.items())
+    own = "".join(
+        f" Untrained, the network's own features reach Recall@1 {row['recall@1']:.1%} and MAP@R "
+        f"{row['map@r']:.1%} among {row['num_classes']} test classes."
+        for row in frozen
+    )
+    start = sorted({f"{row['untrained']:.1%}" for row in rows.rows if "untrained" in row})
+    reduced = (
+        f" Reduced to the size of the embedding, before the first step: {', '.join(start)}." if start else ""
+    )
+    return f"Steps: {lengths}.{own}{reduced} *An end*: the best was the smallest or largest rate tried."
+
+
+def row_of(rows: Rows, cell: Cell) -> str:
+    """One line: what was chosen, and what the finals reached."""
+    tried, best = rows.of(cell, "tuning"), rows.best(cell)
+    if best is None:
+        return f"| `{cell[0]}` | {cell[1]} | no run came to an end | | | | | |"
+    rates = [row["what"]["options"]["learning_rate"] for row in tried]
+    rate = best["what"]["options"]["learning_rate"]
+    shown = f"{rate:g}{' (an end)' if rate in (min(rates), max(rates)) else ''}"
+    return (
+        f"| `{cell[0]}` | {cell[1]} | {shown} | {best['recall@1']:.1%} | {finals(rows.of(cell, 'final'))} |"
+    )
+
+
+def finals(found: list[dict[str, Any]]) -> str:
+    """Means over the seeds, with half of the interval where there are several."""
+    if not found:
+        return "not run yet | | | "
+    if len(found) == 1:
+        quality = [f"{found[0][name]:.1%}" for name in ("recall@1", "map@r")]
+    else:
+        quality = [
+            grid.percent(mean_and_interval([row[name] for row in found])) for name in ("recall@1", "map@r")
+        ]
+    minutes = sum(row["train_seconds"] for row in found) / len(found) / 60
+    return f"{' | '.join(quality)} | {len(found)} | {minutes:.0f}"
+
+
+def long_runs(rows: Rows) -> Iterator[str]:
+    """What was trained for longer, beside the network's own features."""
+    found = [row for row in rows.rows if row["what"]["stage"] == "long" and "recall@1" in row]
+    if not found:
+        return
+    yield "\nThe best on val, trained for longer, one seed:\n"
+    yield "| method | steps | learning rate | Recall@1 | MAP@R | above its own features | training, min |"
+    yield f"|{'---|' * 7}"
+    frozen = rows.of(("frozen", ""), "frozen")
+    for row in found:
+        gain = f"{100 * (row['recall@1'] - frozen[0]['recall@1']):+.1f} points" if frozen else "not measured"
+        rate, minutes = row["what"]["options"]["learning_rate"], row["train_seconds"] / 60
+        yield (
+            f"| `{row['what']['cell'][0]}` | {row['steps']:,} | {rate:g} | {row['recall@1']:.1%} | "
+            f"{row['map@r']:.1%} | {gain} | {minutes:.0f}, one thread of {device_of(row)} |"
+        )
+
+
+def on_val(rows: Rows, cell: Cell) -> float:
+    best = rows.best(cell)
+    return best["recall@1"] if best else 0.0

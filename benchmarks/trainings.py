@@ -1,0 +1,114 @@
+"""Trainings of a benchmark, each a row: one at a time in a worker, several workers side by side."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.tuning import Rows, key
+from dmlteach import evaluate_domains
+from dmlteach.device import choose_device, environment
+from dmlteach.distributed import World
+from dmlteach.errors import DMLTeachError
+from dmlteach.sweep.one import peak_memory
+from dmlteach.train import Run, TrainConfig, fit
+
+
+def run(what: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """One training in a worker, and its row.
+
+    Args:
+        what: of the row.
+        options: all of TrainConfig that the training has; those that `what` lacks, such as the folder of the
+            images, are not kept.
+    """
+    device = choose_device()
+    forget_peak()
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        config = TrainConfig(**options, output=f"{folder}/run", progress=False)
+        try:
+            measured = on_val(config, device) if config.eval_every else on_test(config)
+        except DMLTeachError as error:
+            measured = {"error": str(error).replace(folder, "…")}
+    steps = options["epochs"] * options["batches_per_epoch"]
+    seconds = round(time.perf_counter() - started, 2)
+    row = {"what": what, "steps": steps, **measured, "wall_seconds": seconds}
+    return row | peak(device) | {"made_with": environment(device)}
+
+
+def forget_peak() -> None:
+    """Let the peaks of memory begin anew with this run: its process has made others."""
+    with suppress(OSError):  # Linux
+        Path("/proc/self/clear_refs").write_text("5")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak(device: torch.device) -> dict[str, int | None]:
+    """The most bytes that the process held since, and that it held on the GPU."""
+    on_gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    return {"peak_memory": peak_memory(), "gpu_peak_memory": on_gpu}
+
+
+def on_val(config: TrainConfig, device: torch.device) -> dict[str, Any]:
+    """Train on fit classes; the numbers of the last state on val. Test classes are not measured."""
+    run = Run(config, device, World())
+    run.start()
+    while not run.over():
+        run.plan_epoch()
+        for batch, pixels in run.remaining_batches():
+            run.train_on(batch, pixels)
+        if run.epoch_is_complete():
+            run.end_epoch()
+    if not run.history or "val" not in run.history[-1]:
+        return {"error": run.ended}
+    return {name: run.history[-1]["val"][name] for name in ("recall@1", "map@r", "num_classes")}
+
+
+def on_test(config: TrainConfig) -> dict[str, Any]:
+    """Train on all training classes; the last state on the test classes, of drawings across domains, too."""
+    _, metrics, model = fit(config)
+    shown = ("recall@1", "map@r", "num_classes", "train_seconds", "steps", "ended")
+    planned = sum(row["plan_seconds"] for row in metrics["epochs"])
+    numbers = {name: metrics["final"][name] for name in shown}
+    numbers["trained_steps"] = numbers.pop("steps")
+    found = {**numbers, "plan_seconds": planned, "untrained": metrics["untrained"]["recall@1"]}
+    if config.dataset == "omniglot":
+        across = evaluate_domains(model, "omniglot", ks=(1,), classes=config.classes)["domains"]
+        found["across_domains"] = {direction: row["recall@1"] for direction, row in across.items()}
+    return found
+
+
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def side_by_side(
+    tasks: Iterable[tuple[dict[str, Any], dict[str, Any]]], rows: Rows, pool: Executor, jobs: int, end: float
+) -> None:
+    """Run all tasks that have no row yet while there is time, and keep each row as it comes.
+
+    Args:
+        tasks: what each row is, and all options of its training.
+        rows: kept so far.
+        pool: of workers.
+        jobs: how many there are.
+        end: no training starts after this time of `time.monotonic`.
+    """
+    waiting, running = [task for task in tasks if key(task[0]) not in rows.done], set()
+    while running or (waiting and time.monotonic() < end):
+        while waiting and len(running) < jobs and time.monotonic() < end:
+            running.add(pool.submit(run, *waiting.pop(0)))
+        finished, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in finished:
+            row = future.result()
+            rows.add({**row, "side_by_side": jobs})
+            said = row.get("recall@1", row.get("error"))
+            print(row["what"]["cell"], row["what"]["stage"], said, file=sys.stderr, flush=True)
