@@ -36,7 +36,7 @@ SCHEDULE: dict[str, Any] = {"batch_size": 80, "batches_per_epoch": 62, "schedule
 LENGTHS: dict[str, dict[str, Any]] = {
     "tuning": {"epochs": 2, "eval_every": 2},
     "final": {"epochs": 4, "eval_every": 0},
-    "long": {"epochs": 32, "eval_every": 0},
+    "long": {"epochs": 26, "eval_every": 0},
 }
 SEEDS = (0, 1, 2)
 RATES = (1e-5, 3e-5, 1e-4, 3e-4)
