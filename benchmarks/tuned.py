@@ -5,8 +5,8 @@ at an end; then two other values of one option at the best rate. All are chosen 
 val classes that no training has seen. The finals train on all training classes with the chosen values, and
 the last state is measured once on the test classes, over several seeds. Samplers are compared at the rates
 chosen for the method; densely-anchored sampling (DAS) has its own rates. The best methods and SST train once
-more, for longer. Three methods are measured on val after as many steps as a final: are the rates of short runs
-right for it?
+more, for longer. Three methods are measured on val after as many steps as a final: are the rates of short
+runs right for it?
 
 Every run is a row of tuned.jsonl beside this file, written when it ends: repeated or interrupted, the command
 goes on with what is missing. tuned.md is written from the rows.
