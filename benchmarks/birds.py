@@ -89,7 +89,7 @@ def main() -> None:
                 wanted = [what for what in tasks if args.only is None or what["cell"][0] in args.only]
                 every = [(what, training(what, files, args.quick)) for what in wanted]
                 side_by_side(every, rows, pool, args.jobs, end)
-    (args.output / "birds.md").write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
+    (args.output / "birds.md").write_text("\n".join(page(rows, CELLS)) + "\n", encoding="utf-8")
 
 
 def training(what: dict[str, Any], files: dict[str, Any], quick: bool = False) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """birds.md: what the rows of `benchmarks.birds` say, as tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from benchmarks import grid
@@ -9,11 +9,12 @@ from benchmarks.tuning import Cell, Rows, mean_recall
 from dmlteach.metrics import mean_and_interval
 
 
-def page(rows: Rows) -> Iterator[str]:
+def page(rows: Rows, planned: Iterable[Cell]) -> Iterator[str]:
     """The tables as Markdown.
 
     Args:
         rows: of the benchmark.
+        planned: what is to be tuned.
     """
     yield f"{beside(rows)}\n"
     cells = dict.fromkeys(tuple(row["what"]["cell"]) for row in rows.rows if row["what"]["stage"] == "tuning")
@@ -21,6 +22,10 @@ def page(rows: Rows) -> Iterator[str]:
     yield f"|{'---|' * 8}"
     for cell in sorted(cells, key=lambda cell: (-mean_recall(rows, cell), -on_val(rows, cell))):
         yield row_of(rows, cell)
+    if without := [
+        f"`{name}`{f' ({about})' if about else ''}" for name, about in planned if (name, about) not in cells
+    ]:
+        yield f"\nNot tuned yet: {', '.join(without)}."
     yield from long_runs(rows)
 
 

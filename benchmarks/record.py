@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import birds_page, course_rows, grid, pictures, repeated, sweep_files, tuned_page
+from benchmarks import birds, birds_page, course_rows, grid, pictures, repeated, sweep_files, tuned_page
 from benchmarks.tuning import Rows
 from dmlteach.course import recordings as pretrained
 from dmlteach.course import statements
@@ -146,7 +146,7 @@ def main() -> None:
     rows = Rows(HOME / "tuned.jsonl")
     again = repeated.read(HOME / "repeated.jsonl")
     pages = {"tuned": tuned_page.page(rows), "repeated": repeated.page(rows, again)}
-    pages["birds"] = birds_page.page(Rows(HOME / "birds.jsonl"))
+    pages["birds"] = birds_page.page(Rows(HOME / "birds.jsonl"), birds.CELLS)
     for name, lines in pages.items():
         (HOME / TABLES[name]).write_text("\n".join(lines) + "\n")
     course_rows.write()

@@ -175,7 +175,7 @@ def test_every_method_of_the_birds_trains_the_same_network_on_as_many_images(cel
 
 def test_the_page_of_the_birds_is_drawn_from_its_committed_rows():
     rows = tuning.Rows(birds.HOME / "birds.jsonl")
-    assert (birds.HOME / "birds.md").read_text() == "\n".join(birds_page.page(rows)) + "\n"
+    assert (birds.HOME / "birds.md").read_text() == "\n".join(birds_page.page(rows, birds.CELLS)) + "\n"
 
 
 def test_the_page_of_tuned_methods_is_drawn_from_its_committed_rows():
