@@ -110,9 +110,9 @@ def test_numbers_are_shown_with_the_same_digits(scripted):
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("0.25", 0.25), ("0,25", 0.25), (" −3 ", -3), ("1e-3", 0.001), (".5", 0.5), ("5.", 5),
-     ("19/1999", 19 / 1999), ("1 000", 1000), ("+2", 2), ("1,200", None), ("40 %", None), ("", None), ("1/0", None),
-     ("0/0", None), ("1/2/3", None), ("two", None), ("Infinity", None), ("0x10", None), ("1.2.3", None), ("-", None)],
+    [("0.25", 0.25), ("0,25", 0.25), (" −3 ", -3), ("1e-3", 0.001), (".5", 0.5), ("5.", 5), ("+2", 2),
+     ("19/1999", 19 / 1999), ("1 000", 1000), ("1,200", None), ("40 %", None), ("", None), ("1/0", None),
+     ("0/0", None), ("1/2/3", None), ("two", None), ("Infinity", None), ("0x10", None), ("1.2.3", None)],
 )  # fmt: skip
 def test_a_number_is_read_as_it_is_written_or_not_at_all(scripted, text, number):
     assert scripted.evaluate("(text) => dmlteachAnswers.numberOf(text) ?? null", text) == number

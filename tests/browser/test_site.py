@@ -122,6 +122,19 @@ def test_hints_come_in_stages_and_a_solution_last_on_a_page_without_kernel(site,
     assert "not answered yet" not in offline.locator("article").inner_text()
 
 
+def test_a_number_is_answered_on_the_page_and_kept_from_one_page_to_the_next(site, offline):
+    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    form = offline.get_by_role("form", name=exercises.get(EXERCISE).heading)
+    for answer, words in (("24", "dot product"), ("2", "right")):
+        form.get_by_role("textbox").fill(answer)
+        form.get_by_role("button", name="Check").click()
+        assert words in form.get_by_role("status").inner_text()
+    offline.goto((site / "index.html").as_uri())
+    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    assert form.get_by_role("textbox").input_value() == "2"
+    assert "Answered on this page: 1 of 1" in offline.locator(".dml-kept").inner_text()
+
+
 def test_search_finds_a_chapter_by_its_words(site, offline):
     offline.goto((site / "index.html").as_uri())
     offline.locator("input.sidebar-search").first.fill("embedding numbers")

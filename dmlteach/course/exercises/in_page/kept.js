@@ -90,7 +90,7 @@ const noteTry = (id, status, answer) => note(id, (record) => {
   if (!done) Object.assign(record, { status, tries: record.tries + 1 });
 });
 /** Note what is being written, before it is checked. */
-const noteDraft = (id, answer) => note(id, (record) => { record.answer = JSON.stringify(answer); });
+const noteDraft = (id, text) => note(id, (record) => { record.answer = text ? JSON.stringify(text) : ""; });
 const noteHint = (id, stage) => note(id, (record) => { record.hints = Math.max(record.hints, stage); });
 const noteSolution = (id) => note(id, (record) => { record.solution = true; });
 
