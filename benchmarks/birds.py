@@ -8,7 +8,7 @@ densely-anchored sampling (DAS) beside it. How long they take is planned for one
 and 60 minutes.
 
 Every run is a row of birds.jsonl beside this file, written when it ends: repeated or interrupted, the command
-goes on with what is missing. birds.md is written from the rows.
+goes on with what is missing, a training from its last checkpoint. birds.md is written from the rows.
 """
 
 import argparse

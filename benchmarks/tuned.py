@@ -9,7 +9,7 @@ more, for longer. Three methods are measured on val after as many steps as a fin
 runs right for it?
 
 Every run is a row of tuned.jsonl beside this file, written when it ends: repeated or interrupted, the command
-goes on with what is missing. tuned.md is written from the rows.
+goes on with what is missing, a training from its last checkpoint. tuned.md is written from the rows.
 """
 
 import argparse
