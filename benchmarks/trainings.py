@@ -1,11 +1,12 @@
 """Trainings of a benchmark, each a row: one at a time in a worker, several workers side by side."""
 
 import hashlib
+import multiprocessing
 import shutil
 import sys
 import time
-from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,29 @@ def on_test(config: TrainConfig) -> dict[str, Any]:
 
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def make(
+    plans: Iterable[Callable[[Rows], Iterator[list[dict]]]],
+    rows: Rows,
+    options_of: Callable[[dict[str, Any]], dict[str, Any]],
+    args: Any,
+) -> None:
+    """Make every row of the plans that is missing, round by round, each chosen by those before.
+
+    Args:
+        plans: of rounds; a round lists what its rows are.
+        rows: kept so far.
+        options_of: what a row is → all options of its training.
+        args: of the command line: `jobs`, `seconds` and `only`.
+    """
+    end = time.monotonic() + args.seconds
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, context, initializer=one_thread) as pool:
+        for plan in plans:
+            for tasks in plan(rows):
+                wanted = [what for what in tasks if args.only is None or what["cell"][0] in args.only]
+                side_by_side([(what, options_of(what)) for what in wanted], rows, pool, args.jobs, end)
 
 
 def side_by_side(

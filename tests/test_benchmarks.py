@@ -184,6 +184,17 @@ def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_wit
     assert not any({"root", "weights"} & set(row["what"]["options"]) for row in rows)
 
 
+def test_birds_that_are_not_there_are_said_to_be_missing_before_a_row_is_written(
+    monkeypatch, tmp_path, capsys
+):
+    words = ["birds", "--root", str(tmp_path / "none"), "--weights", "none", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit):
+        birds.main()
+    assert f"--root: there is no {tmp_path / 'none'}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("cell", birds.CELLS, ids=" ".join)
 def test_every_method_of_the_birds_trains_the_same_network_on_as_many_images(cell):
     what = {"cell": cell, "stage": "final", "options": {"method": cell[0], **birds.CELLS[cell]}}

@@ -164,6 +164,5 @@ def test_it_fits_a_phone_and_answers_to_touch(from_disk):
 def test_in_the_column_of_the_site_it_is_seen_as_a_whole(from_disk):
     page = from_disk(ResultsExplorer(), size=(1280, 900))
     page.evaluate("document.body.style.width = '736px'")
-    page.wait_for_timeout(500)  # lines are drawn anew to the width
-    box = page.locator(ROOT).bounding_box()
-    assert box["width"] > 700 and box["height"] <= 700, box
+    box = f"document.querySelector('{ROOT}').getBoundingClientRect()"
+    page.wait_for_function(f"{box}.width > 700 && {box}.width <= 736 && {box}.height <= 700")
