@@ -275,11 +275,18 @@ def inspect_weight(answer: Any) -> Reply:
         return Reply(NOT_YET, problem, "a tensor of the shape of d, with no number below 0")
     network = weighted_training.trained_with(answer)
     yours, triplet = weighted_training.recall(network, "val"), weighted_training.of_triplet("val")
-    numbers = {"Recall@1 on val, yours": yours, "of the triplet loss": triplet}
+    numbers = {
+        f"Recall@1 on {weighted_training.classes('val')} characters of val, yours": yours,
+        "of the triplet loss": triplet,
+        "of the untrained network": weighted_training.of_untrained("val"),
+    }
     if yours <= triplet:
         words = "Trained with your weight, the network ends no higher than with the triplet loss."
         return Reply(NOT_YET, words, GOAL, numbers)
-    numbers["Recall@1 on test, yours, shown once"] = weighted_training.recall(network, "test")
+    numbers[f"on {weighted_training.classes('test')} characters of the test, yours"] = (
+        weighted_training.recall(network, "test")
+    )
+    numbers["there, of the untrained network"] = weighted_training.of_untrained("test")
     return Reply(RIGHT, f"Reached: {GOAL}.", case=numbers)
 
 
@@ -301,8 +308,8 @@ OWN = Artefact(
         "`weighted_training` trains a small network for a few seconds: each anchor is drawn to its "
         "positives, and pushed from its negatives with weights that are yours, divided by their sum. Write "
         "`answer(d)`: from the distances d of an anchor's negatives, of any shape, to weights that are at "
-        "least 0. Beat the triplet loss over all triplets, with the same P×K batches and steps, on val. For "
-        "a right answer the test is measured, once."
+        "least 0. Beat the triplet loss of chapter 01, with the same P×K batches and steps, on val. For a "
+        "right answer the test is measured, once."
     ),
     hints=(
         "Equal weights are worse than the triplet loss: nearly all the push goes to pairs that are far "

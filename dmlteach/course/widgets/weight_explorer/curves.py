@@ -132,6 +132,7 @@ def points_of(stored: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
 
 
 def labels_of_batch() -> Tensor:
+    """Classes of the 64 examples of every batch: 16 classes, four of each."""
     return torch.arange(CLASSES).repeat_interleave(PER_CLASS)
 
 
