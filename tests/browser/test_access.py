@@ -12,6 +12,7 @@ from dmlteach.course.widgets import (
     TrainingReplay,
     TripletPlayground,
     TSNEGrid,
+    WeightExplorer,
 )
 from dmlteach.course.widgets.page import playground_page
 from tests.browser.test_training_replay import WithKernel
@@ -50,6 +51,7 @@ PAGES: dict[str, Callable[[], str]] = {
     ),
     "retrieval browser": lambda: page_of(_retrieval_browser(view="pick")),
     "drawing pad": lambda: page_of(_retrieval_browser(view="draw")),
+    "weight explorer": lambda: page_of(WeightExplorer(guess="sst", numbers=True)),
     "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),
     "playground.html": playground_page,
 }

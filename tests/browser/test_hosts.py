@@ -18,6 +18,7 @@ FIGURES = {
     "dml-training_replay": "from dmlteach.course.widgets import TrainingReplay\nTrainingReplay()",
     "dml-tsne_grid": "from dmlteach.course.widgets import TSNEGrid\nTSNEGrid()",
     "dml-results_explorer": "from dmlteach.course.widgets import ResultsExplorer\nResultsExplorer()",
+    "dml-weight_explorer": "from dmlteach.course.widgets import WeightExplorer\nWeightExplorer('sst')",
     "dml-retrieval_browser": (
         "from dmlteach import data\nfrom dmlteach.course.widgets import RetrievalBrowser\n"
         "RetrievalBrowser(data.load('omniglot', 'test', classes=10), ('untrained', 'sst'), queries=6)"
@@ -30,6 +31,7 @@ CONTROLS = {
     "dml-training_replay": ("input[type=range]", "ArrowRight"),
     "dml-tsne_grid": ("input[type=range]", "ArrowRight"),
     "dml-results_explorer": ("[data-view=tuning]", "Enter"),
+    "dml-weight_explorer": ("input[type=range]", "ArrowRight"),
     "dml-retrieval_browser": ("input[type=checkbox]", "Space"),
 }
 TREE = {"lab": "doc/tree", "notebook": "notebooks"}
