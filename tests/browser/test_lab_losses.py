@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dmlteach.course.widgets.embedding_lab import LOSSES_SOURCE
+from dmlteach.course.widgets.embedding_lab.widget import source
 from dmlteach.losses import (
     contrastive_loss,
     multi_similarity_loss,
@@ -28,7 +28,11 @@ STATES, CLASSES = 200, 6
 # Name in the page, its options, and the library's function of (embeddings, labels, margin, weight, bias).
 CASES = {
     "contrastive": ("contrastive", {}, lambda z, y, m, w, b: contrastive_loss(z, y, margin=m)),
-    "triplet, all": ("triplet", {"negatives": "all"}, lambda z, y, m, w, b: triplet_all_loss(z, y, margin=m)),
+    "triplet, all": (
+        "triplet",
+        {"negatives": "all"},
+        lambda z, y, m, w, b: triplet_all_loss(z, y, margin=m, reduction="all"),
+    ),
     "triplet, hardest": (
         "triplet",
         {"negatives": "hardest"},
@@ -91,7 +95,7 @@ def in_the_page(page, name: str, options: dict, states: list[dict]) -> list[dict
         }
         for state in states
     ]
-    return page.evaluate(EVALUATE, [LOSSES_SOURCE, name, given])
+    return page.evaluate(EVALUATE, [source("losses"), name, given])
 
 
 def assert_equal_to_autograd(function, state: dict, ours: dict) -> None:

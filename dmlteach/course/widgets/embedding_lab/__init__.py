@@ -1,7 +1,5 @@
 """An embedding that is trained in the page."""
 
-from pathlib import Path
+from dmlteach.course.widgets.embedding_lab.widget import EmbeddingLab
 
-LOSSES_SOURCE, TRAINER_SOURCE = (
-    (Path(__file__).parent / f"{name}.js").read_text("utf-8") for name in ("losses", "trainer")
-)
+__all__ = ["EmbeddingLab"]

@@ -165,7 +165,7 @@ function logOnePlusSum(exponents) {
 
 // --- over triplets
 
-/** "all": mean over the triplets that are not 0 of [m + d(a,p) − d(a,n)]₊. */
+/** "all": mean over all triplets, those at 0 included, of [m + d(a,p) − d(a,n)]₊. */
 function tripletAll(batch, margin) {
   const { labels, size } = batch, { d, slope } = distances(batch), g = new Float64Array(d.length);
   let loss = 0, active = 0, number = 0;
@@ -184,7 +184,7 @@ function tripletAll(batch, margin) {
       }
     }
   }
-  const count = Math.max(active, 1);
+  const count = Math.max(number, 1);
   const gradient = fromSquaredDistances(g.map((v) => v / count), batch);
   return { loss: loss / count, active: active / Math.max(number, 1), gradient };
 }
