@@ -7,13 +7,14 @@ import pytest
 from dmlteach import data
 from dmlteach.course.widgets import (
     BatchExplorer,
+    EmbeddingLab,
     ResultsExplorer,
     RetrievalBrowser,
     TrainingReplay,
     TripletPlayground,
     TSNEGrid,
 )
-from dmlteach.course.widgets.page import playground_page
+from dmlteach.course.widgets.page import lab_page, playground_page
 from tests.browser.test_training_replay import WithKernel
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
@@ -51,7 +52,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "retrieval browser": lambda: page_of(_retrieval_browser(view="pick")),
     "drawing pad": lambda: page_of(_retrieval_browser(view="draw")),
     "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),
+    "embedding lab": lambda: page_of(EmbeddingLab(beside="still", numbers=True)),
     "playground.html": playground_page,
+    "embedding-lab.html": lab_page,
 }
 
 

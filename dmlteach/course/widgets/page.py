@@ -24,8 +24,8 @@ def playground_page() -> str:
         TripletPlayground(),
         title="Triplet playground",
         heading="Triplet playground: where do the losses move three points?",
-        intro="An anchor a and a positive p are of one class, the negative n is of another. Each loss moves the "
-        "three along its negative gradient, drawn as arrows: drag the points, or use the arrow keys. "
+        intro="An anchor a and a positive p are of one class, the negative n is of another. Each loss moves "
+        "the three along its negative gradient, drawn as arrows: drag the points, or use the arrow keys. "
         "Everything runs in this page. Its address holds the state, so a link shows what you see.",
     )
 

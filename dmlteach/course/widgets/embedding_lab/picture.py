@@ -42,8 +42,8 @@ def draw(characters: dict) -> tuple[str, str]:
     )
     told = "; ".join(f"{len(part)} characters {title}" for title, part in parts)
     return svg, (
-        f"Handwritten characters of Omniglot, one drawing of each: {told}. Where scripts run, a small network "
-        "is trained on the first and tested on the others in this page."
+        f"Handwritten characters of Omniglot, one drawing of each: {told}. Where scripts run, a small "
+        "network is trained on the first and tested on the others in this page."
     )
 
 

@@ -74,6 +74,15 @@ function moved(image, side, random) {
 
 // --- network and optimizer
 
+/** The pixels of an image that are not 0, and their ink; zeros follow, up to a multiple of four. */
+function inked(image) {
+  let number = 0;
+  for (let i = 0; i < image.length; i++) if (image[i] !== 0) number += 1;
+  const pixels = new Int32Array(4 * Math.ceil(number / 4)), inks = new Float64Array(pixels.length);
+  for (let i = 0, at = 0; i < image.length; i++) if (image[i] !== 0) [pixels[at], inks[at++]] = [i, image[i]];
+  return { pixels, inks };
+}
+
 /** image → hidden, rectified → embedding. Most pixels are 0, so a drawing costs what its ink costs. */
 class Network {
   constructor(inputs, hidden, width, random, Numbers = Float32Array) {
@@ -89,18 +98,19 @@ class Network {
   forward(images) {
     const { hidden, width } = this, { first, firstBias, second, secondBias } = this.parameters;
     const z = new Float64Array(images.length * width);
-    this.images = images;
-    this.hiddens = images.map((image, i) => {
+    this.inked = images.map(inked);
+    this.hiddens = this.inked.map(({ pixels, inks }, i) => {
       const units = firstBias.slice(), out = z.subarray(i * width, (i + 1) * width);
-      image.forEach((ink, pixel) => {
-        if (ink === 0) return;
-        const row = pixel * hidden;
-        for (let k = 0; k < hidden; k++) units[k] += ink * first[row + k];
-      });
+      for (let p = 0; p < pixels.length; p += 4) { // four pixels at a time: the units are read and written once
+        const a = pixels[p] * hidden, b = pixels[p + 1] * hidden, c = pixels[p + 2] * hidden, d = pixels[p + 3] * hidden;
+        const u = inks[p], v = inks[p + 1], w = inks[p + 2], x = inks[p + 3];
+        for (let k = 0; k < hidden; k++) units[k] += u * first[a + k] + v * first[b + k] + w * first[c + k] + x * first[d + k];
+      }
       out.set(secondBias);
       for (let k = 0; k < hidden; k++) {
-        if (units[k] <= 0) units[k] = 0;
-        else for (let c = 0; c < width; c++) out[c] += units[k] * second[k * width + c];
+        const unit = units[k];
+        if (unit <= 0) units[k] = 0;
+        else for (let c = 0, at = k * width; c < width; c++) out[c] += unit * second[at + c];
       }
       return units;
     });
@@ -114,7 +124,8 @@ class Network {
       first: new Numbers(first.length), firstBias: new Numbers(hidden),
       second: new Numbers(second.length), secondBias: new Numbers(width),
     };
-    this.images.forEach((image, i) => {
+    const ofFirst = sums.first;
+    this.inked.forEach(({ pixels, inks }, i) => {
       const units = this.hiddens[i], g = gradient.subarray(i * width, (i + 1) * width), back = new Numbers(hidden);
       for (let c = 0; c < width; c++) sums.secondBias[c] += g[c];
       for (let k = 0; k < hidden; k++) {
@@ -127,11 +138,10 @@ class Network {
         back[k] = sum;
         sums.firstBias[k] += sum;
       }
-      image.forEach((ink, pixel) => {
-        if (ink === 0) return;
-        const row = pixel * hidden;
-        for (let k = 0; k < hidden; k++) sums.first[row + k] += ink * back[k];
-      });
+      for (let p = 0; p < pixels.length; p++) {
+        const ink = inks[p], row = pixels[p] * hidden;
+        if (ink !== 0) for (let k = 0; k < hidden; k++) ofFirst[row + k] += ink * back[k];
+      }
     });
     return sums;
   }

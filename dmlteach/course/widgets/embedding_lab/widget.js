@@ -10,7 +10,7 @@ const BATCHES = { random: "random", classes: "P × K (8 × 5)", local: "local" }
 const WIDTHS = { 16: "16", 2: "2" };
 const SHOWN = { unseen: "never shown (10)", seen: "learned from (20)" };
 const RATES = { 0.0001: "0.0001", 0.0003: "0.0003", 0.001: "0.001", 0.003: "0.003", 0.01: "0.01", 0.03: "0.03" };
-const PACES = { slow: { steps: 1, milliseconds: 30 }, medium: { steps: 5, milliseconds: 30 }, fast: { steps: 200, milliseconds: 30 } };
+const PACES = { slow: { steps: 1, milliseconds: 25 }, medium: { steps: 5, milliseconds: 25 }, fast: { steps: 200, milliseconds: 25 } };
 const CALM = 50; // steps between two pictures, where the reader wants less motion
 const LAST = 4000; // steps, where Play rests
 const KEPT = 300; // points of a curve; then every second is dropped
@@ -33,7 +33,7 @@ const OF_TRAINING = ["loss", "negatives", "margin", "batches", "rate", "width", 
 const NAMED = {
   "turns and shifts": { beside: "still" },
   "collapse": { negatives: "hardest", rate: 0.03 },
-  "shuffled labels": { shuffled: true },
+  "shuffled labels": { shuffled: true, turns: false },
   "local batches": { batches: "local", beside: "classes" },
   "softmax": { loss: "softmax", beside: "triplet" },
 };
@@ -91,7 +91,7 @@ class EmbeddingLab extends Explorable {
       this.worker.onerror = (event) => { this.fault = event.message || "the worker did not start"; this.refresh(); };
     }
     this.run = (this.run ?? 0) + 1;
-    Object.assign(this, { history: [], reports: null, before: null, stride: 1, trained: JSON.stringify(this.settings) });
+    Object.assign(this, { history: [], reports: null, before: null, trained: JSON.stringify(this.settings) });
     this.ask({ settings: this.settings, characters: this.characters });
   }
 
@@ -126,11 +126,11 @@ class EmbeddingLab extends Explorable {
     Object.assign(this, { raw, character, numSeen: character.length * this.characters.seen * this.characters.drawings / this.characters.count });
   }
 
+  /** Keep a point of the curves; where they are many, every second is dropped. */
   remember(reports) {
-    const { step } = reports[0];
-    if (this.history.length && step < this.history.at(-1)[0].step + this.stride) this.newest = reports;
-    this.history.push(reports.map(({ z, ...rest }) => rest));
-    if (this.history.length > KEPT) this.history = this.history.filter((_, i) => i % 2 === 0 || i === this.history.length - 1);
+    this.history.push(reports.map(({ z, ...numbers }) => numbers));
+    const last = this.history.length - 1;
+    if (last >= KEPT) this.history = this.history.filter((_, i) => i % 2 === 0 || i === last);
   }
 
   get range() { return this.state.shown === "seen" ? [0, this.numSeen] : [this.numSeen, this.character.length]; }
@@ -247,7 +247,7 @@ class EmbeddingLab extends Explorable {
   shape() { return [this.reports ? "alive" : "", this.state.shown, this.state.beside, this.state.width].join(); }
 
   build() {
-    if (!this.reports) return [h("p", { class: "dml-wait" }, "The worker unpacks the drawings …")];
+    if (!this.reports) return [h("p", { style: `min-height:${Math.max(this.stage.clientHeight - 16, 300)}px` }, "The worker unpacks the drawings …")];
     const wide = this.width >= 640, size = Math.min(wide ? this.width * 0.46 : this.width, 400), rest = wide ? this.width - size - 16 : this.width;
     return [h("div", { class: "dml-panels", style: "gap:8px 16px" }, this.cloud(size),
       h("div", { style: `width:${rest}px` },
