@@ -1,5 +1,7 @@
 """embedding-lab.html: one file, opened from the disk with the network off; it trains in a worker."""
 
+import re
+
 import pytest
 import torch
 
@@ -64,7 +66,7 @@ def test_it_rests_until_play_and_then_trains_until_pause(opened):
     rested = numbers(page)
     page.wait_for_timeout(300)
     assert numbers(page) == rested
-    assert "raw pixels reach 77 %" in page.inner_text(".dml-status")
+    assert "raw pixels reach 76 %" in page.inner_text(".dml-status")
 
 
 def test_a_link_repeats_a_training_and_another_seed_does_not(opened):
@@ -101,7 +103,8 @@ def test_the_line_of_raw_pixels_is_the_librarys_recall(opened):
     told = characters()
     pixels = torch.from_numpy(unpack(told).reshape(600, -1)[400:].copy()).double()
     recall = recall_at_k(pixels, torch.arange(200) // 20, ks=(1,))[1]
-    assert f"raw pixels {100 * recall:.0f} %" in page.text_content("[data-curve=unseen]")
+    shown = re.search(r"raw pixels (\d+) %", page.text_content("[data-curve=unseen]"))
+    assert shown and abs(int(shown[1]) - 100 * recall) <= 0.501  # a half may be rounded either way
     assert "untrained network" in page.text_content("[data-curve=unseen]")
     assert "chance 10 %" in page.text_content("[data-curve=unseen]")
 

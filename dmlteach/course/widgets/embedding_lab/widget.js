@@ -61,7 +61,6 @@ const percent = (v) => (v == null || Number.isNaN(v) ? "–" : `${Math.round(100
 /** Three significant digits, without an exponent. */
 const brief = (v) => (v == null || Number.isNaN(v) ? "–" : Math.abs(v) < 1e-6 ? "0"
   : text(v, clamp(2 - Math.floor(Math.log10(Math.abs(v))), 0, 6)));
-const workerAddress = () => URL.createObjectURL(new Blob([WORKER_SOURCE], { type: "text/javascript" }));
 
 class EmbeddingLab extends Explorable {
   static figure = { name: "embedding_lab", label: "embedding lab", start: START, takeaway: LESSON, pace: 33, seconds: 3600 };
@@ -83,13 +82,24 @@ class EmbeddingLab extends Explorable {
     return this.state.beside === "nothing" ? [one] : [one, { ...one, ...BESIDE[this.state.beside].part }];
   }
 
-  restart() {
-    if (!this.worker) {
-      const address = workerAddress();
-      this.worker = new Worker(address);
-      this.worker.onmessage = ({ data }) => this.hear(data);
-      this.worker.onerror = (event) => { this.fault = event.message || "the worker did not start"; this.refresh(); };
+  employ() {
+    try {
+      this.worker = new Worker(URL.createObjectURL(new Blob([WORKER_SOURCE], { type: "text/javascript" })));
+    } catch (error) { // a page may forbid it
+      this.fault = error.message;
+      return;
     }
+    this.worker.onmessage = ({ data }) => this.hear(data);
+    this.worker.onerror = (event) => {
+      this.fault = event.message || "the worker did not start";
+      this.stop();
+      this.refresh();
+    };
+  }
+
+  restart() {
+    if (!this.worker) this.employ();
+    if (!this.worker) return;
     this.run = (this.run ?? 0) + 1;
     Object.assign(this, { history: [], reports: null, before: null, trained: JSON.stringify(this.settings) });
     this.ask({ settings: this.settings, characters: this.characters });
@@ -158,18 +168,26 @@ class EmbeddingLab extends Explorable {
     if (JSON.stringify(this.settings) !== this.trained) this.restart();
   }
 
+  /** Change the state and start from step 0, also where no setting changes. */
+  anew(part) {
+    const { run } = this;
+    this.change(part);
+    if (this.run === run) this.restart();
+  }
+
   reset() {
-    super.reset();
-    this.restart();
+    this.stop();
+    this.anew(structuredClone(this.first));
   }
 
   show(part) {
     this.stop();
-    this.change({ ...structuredClone(START), ...part, numbers: this.state.numbers, pace: this.state.pace });
+    this.anew({ ...structuredClone(START), ...part, numbers: this.state.numbers, pace: this.state.pace });
     this.play();
   }
 
   advance(calm) {
+    if (this.fault) return false;
     if (this.asked) return true;
     const { step } = this.reports[0], pace = PACES[this.state.pace];
     if (step >= LAST) return false;
@@ -214,7 +232,7 @@ class EmbeddingLab extends Explorable {
     this.margin = this.number("margin", "margin", { min: 0, max: 2, step: 0.1 });
     this.look = h("input", { type: "range", min: 1, step: 1, oninput: (e) => this.change({ focus: Number(e.target.value) - 1 }) });
     return [h("span", { class: "dml-group" }, this.playButton,
-      button("Step", () => { this.stop(); if (!this.asked) this.ask({ steps: 1, milliseconds: 0 }); }),
+      button("Step", () => { this.stop(); if (!this.asked && this.reports) this.ask({ steps: 1, milliseconds: 0 }); }),
       button("Reset", () => this.reset())),
     this.select("pace", Object.fromEntries(Object.keys(PACES).map((pace) => [pace, pace])), "pace"),
     loss, this.negatives, this.margin, this.select("batches", BATCHES, "batches"), this.select("rate", RATES, "rate", Number),
