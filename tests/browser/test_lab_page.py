@@ -124,20 +124,23 @@ def test_the_keyboard_alone_looks_at_another_drawing(opened):
 
 def test_the_figure_offers_what_python_takes(opened):
     page = opened()
-    offered = {
+    found = page.eval_on_selector_all(
+        ".dml-controls label:has(select)",
+        """labels => labels.map(label => [label.firstChild.data.trim(),
+            [...label.querySelectorAll("option")].map(option => option.value)])""",
+    )
+    offered = {label: set(values) for label, values in found}
+    taken = {
         "pace": widget.PACES,
         "loss": widget.LOSSES,
         "negatives": widget.NEGATIVES,
         "batches": widget.BATCHES,
         "rate": widget.RATES,
         "dimensions": widget.WIDTHS,
-        "beside it": widget.BESIDE,
-        "points": widget.SHOWN,
+        "beside it, dashed,": widget.BESIDE,
+        "points: characters": widget.SHOWN,
     }
-    for label, options in offered.items():
-        chosen = f".dml-controls label:has-text('{label}') option"
-        values = page.eval_on_selector_all(chosen, "options => options.map(option => option.value)")
-        assert set(values) == {str(option) for option in options}, label
+    assert offered == {label: {str(option) for option in options} for label, options in taken.items()}
 
 
 def test_an_unreadable_link_says_so_and_opens_the_first_state(opened):

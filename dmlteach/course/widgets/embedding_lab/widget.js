@@ -269,10 +269,10 @@ class EmbeddingLab extends Explorable {
     const wide = this.width >= 640, size = Math.min(wide ? this.width * 0.46 : this.width, 400), rest = wide ? this.width - size - 16 : this.width;
     return [h("div", { class: "dml-panels", style: "gap:8px 16px" }, this.cloud(size),
       h("div", { style: `width:${rest}px` },
-        this.chart(rest, { title: "Recall@1, characters never shown", key: "unseen", lines: true, tall: wide ? 128 : 120 }),
-        this.chart(rest, { title: "Recall@1, characters learned from", key: "seen", tall: 44 }),
-        this.chart(rest, { title: "loss of the batches", key: "loss", tall: 44 }),
-        this.chart(rest, { title: "active tuples", key: "active", tall: 44 }))), this.strip(), this.legend()];
+        this.chart(rest, { title: "Recall@1, never shown:", key: "unseen", lines: true, tall: wide ? 128 : 120 }),
+        this.chart(rest, { title: "Recall@1, learned from:", key: "seen", tall: 44 }),
+        this.chart(rest, { title: "loss:", key: "loss", tall: 44 }),
+        this.chart(rest, { title: "active tuples:", key: "active", tall: 44 }))), this.strip(), this.legend()];
   }
 
   /** Points of one path per character. */
@@ -280,8 +280,9 @@ class EmbeddingLab extends Explorable {
     const head = 22, count = this.state.shown === "seen" ? this.characters.seen : this.characters.count / this.characters.drawings - this.characters.seen;
     const paths = Array.from({ length: count }, (_, c) => s("path", { fill: colourOf(c), class: "dml-points" }));
     const ring = s("circle", { r: 9, class: "dml-focus" }), title = s("text", { x: 0, y: 14, class: "dml-title" });
+    const note = s("text", { x: 6, y: head + size - 8, class: "dml-small" });
     const svg = s("svg", { width: size, height: size + head, role: "img", "data-cloud": "" },
-      s("rect", { x: 0.5, y: head, width: size - 1, height: size - 1, class: "dml-outline" }), title, ...paths, ring);
+      s("rect", { x: 0.5, y: head, width: size - 1, height: size - 1, class: "dml-outline" }), title, note, ...paths, ring);
     svg.addEventListener("click", (event) => {
       const box = svg.getBoundingClientRect(), [x, y] = [event.clientX - box.left, event.clientY - box.top];
       const far = this.placed.map(([u, v]) => Math.hypot(u - x, v - y));
@@ -295,7 +296,8 @@ class EmbeddingLab extends Explorable {
       paths.forEach((path, c) => set(path, { d: this.placed.slice(c * each, (c + 1) * each).map(([x, y]) => markOf(c)(x, y)).join("") }));
       const [cx, cy] = this.placed[this.focus];
       set(ring, { cx, cy });
-      title.textContent = `step ${this.reports[0].step}: principal plane, ${percent(share)} of variance, ${brief(2 * reach)} wide`;
+      title.textContent = `step ${this.reports[0].step}: the plane holds ${percent(share)} of the variance`;
+      note.textContent = `frame ${brief(2 * reach)} wide`;
       set(svg, { "aria-label": `${points.length} drawings of ${count} characters on the principal plane of the embedding, ` +
         `which holds ${percent(share)} of their variance; step ${this.reports[0].step}` });
     });
@@ -331,7 +333,7 @@ class EmbeddingLab extends Explorable {
       });
       const shown = share ? percent : brief, now = this.reports.map((report) => shown(report[key]));
       heading.textContent = `${title} ${now.join(", dashed ")}`;
-      set(svg, { "aria-label": `${title} over ${this.reports[0].step} steps: now ${now.join(", the second lab ")}` });
+      set(svg, { "aria-label": `${title.replace(":", "")} over ${this.reports[0].step} steps: now ${now.join(", the second lab ")}` });
     });
     return svg;
   }
