@@ -81,7 +81,7 @@ def shows(page, named, request):
 def test_collapse_ends_with_the_loss_at_the_margin_and_all_in_one_place(shows):
     shows(
         "collapse",
-        300,
+        400,
         lambda lab: abs(lab["loss"] - 0.2) < 0.01 and lab["spread"] < 0.02 * lab["wide"],
     )
 
