@@ -8,22 +8,19 @@ densely-anchored sampling (DAS) beside it. How long they take is planned for one
 and 60 minutes.
 
 Every run is a row of birds.jsonl beside this file, written when it ends: repeated or interrupted, the command
-goes on with what is missing. birds.md is written from the rows.
+goes on with what is missing, a training from its last checkpoint. birds.md is written from the rows.
 """
 
 import argparse
 import json
-import multiprocessing
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from benchmarks import grid
 from benchmarks.birds_page import page
-from benchmarks.trainings import one_thread, side_by_side
+from benchmarks.trainings import make
 from benchmarks.tuning import Cell, Rows, Setting, of_rates
 from dmlteach import losses, methods
 
@@ -77,18 +74,14 @@ def main() -> None:
     args = parser.parse_args()
     if not args.quick and not (args.root and args.weights):
         parser.error("birds need --root and --weights; only --quick goes without")
-    end = time.monotonic() + args.seconds
     rows = Rows(args.output / "birds.jsonl")
     files = {"root": args.root, "weights": args.weights}
     if not args.quick:
+        for name, given in files.items():  # else each run would end with that error, and count as made
+            if not Path(given).exists():
+                parser.error(f"--{name}: there is no {given}")
         frozen(rows, files)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.jobs, context, initializer=one_thread) as pool:
-        for plan in (tuning, finals, longest):
-            for tasks in plan(rows):
-                wanted = [what for what in tasks if args.only is None or what["cell"][0] in args.only]
-                every = [(what, training(what, files, args.quick)) for what in wanted]
-                side_by_side(every, rows, pool, args.jobs, end)
+    make((tuning, finals, longest), rows, lambda what: training(what, files, args.quick), args)
     (args.output / "birds.md").write_text("\n".join(page(rows, CELLS)) + "\n", encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ are kept in repeated.jsonl beside this file; new seeds are rows of tuned.jsonl. 
 
 import argparse
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def repeat(rows: Rows, method: str, seed: int, quick: bool) -> dict[str, Any]:
         quick: one step: does it run?
     """
     (row,) = (row for row in rows.of((method, ""), "final") if seed_of(row) == seed)
-    again = run(row["what"], training(row["what"], quick))
+    with tempfile.TemporaryDirectory() as folder:
+        again = run(row["what"], training(row["what"], quick), Path(folder, "run"))
     first, second = ({name: one.get(name) for name in NUMBERS} for one in (row, again))
     device = {"first": device_of(row), "again": device_of(again)}
     return {"what": row["what"], "first": first, "again": second, "device": device}

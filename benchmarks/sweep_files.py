@@ -15,12 +15,12 @@ from benchmarks.tuning import Rows, training
 
 HOME = Path(__file__).parent
 FOLDER = HOME / "sweeps"
-STAGES = {
+STAGES = {  # file → stage of its rows
     "tuning": "tuning",
     "finals": "final",
     "long": "long",
     "checks": "check",
-}  # file → stage of its rows
+}
 TITLES = {
     "tuning": "what was tuned",
     "finals": "the finals",

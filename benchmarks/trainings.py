@@ -1,10 +1,12 @@
 """Trainings of a benchmark, each a row: one at a time in a worker, several workers side by side."""
 
+import hashlib
+import multiprocessing
+import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,27 +22,38 @@ from dmlteach.sweep.one import peak_memory
 from dmlteach.train import Run, TrainConfig, fit
 
 
-def run(what: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """One training in a worker, and its row.
+def run(what: dict[str, Any], options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """One training in a worker, and its row; what an interrupted one has left in the folder goes on.
 
     Args:
         what: of the row.
         options: all of TrainConfig that the training has; those that `what` lacks, such as the folder of the
             images, are not kept.
+        folder: of the training while it lasts; it is removed when the row is there.
     """
     device = choose_device()
     forget_peak()
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(**options, output=f"{folder}/run", progress=False)
-        try:
-            measured = on_val(config, device) if config.eval_every else on_test(config)
-        except DMLTeachError as error:
-            measured = {"error": str(error).replace(folder, "…")}
+    config = TrainConfig(**options, output=str(folder), resume=True, progress=False)
+    try:
+        measured = on_val(config, device) if config.eval_every else on_test(config)
+    except DMLTeachError as error:
+        measured = {"error": str(error).replace(str(folder), "…")}
+    shutil.rmtree(folder, ignore_errors=True)
     steps = options["epochs"] * options["batches_per_epoch"]
     seconds = round(time.perf_counter() - started, 2)
     row = {"what": what, "steps": steps, **measured, "wall_seconds": seconds}
     return row | peak(device) | {"made_with": environment(device)}
+
+
+def unfinished(rows: Rows, what: dict[str, Any]) -> Path:
+    """Where a training is kept until its row is there.
+
+    Args:
+        rows: of the benchmark.
+        what: of the row.
+    """
+    return rows.file.parent / "unfinished" / hashlib.sha256(key(what).encode()).hexdigest()[:16]
 
 
 def forget_peak() -> None:
@@ -90,6 +103,29 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def make(
+    plans: Iterable[Callable[[Rows], Iterator[list[dict]]]],
+    rows: Rows,
+    options_of: Callable[[dict[str, Any]], dict[str, Any]],
+    args: Any,
+) -> None:
+    """Make every row of the plans that is missing, round by round, each chosen by those before.
+
+    Args:
+        plans: of rounds; a round lists what its rows are.
+        rows: kept so far.
+        options_of: what a row is → all options of its training.
+        args: of the command line: `jobs`, `seconds` and `only`.
+    """
+    end = time.monotonic() + args.seconds
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, context, initializer=one_thread) as pool:
+        for plan in plans:
+            for tasks in plan(rows):
+                wanted = [what for what in tasks if args.only is None or what["cell"][0] in args.only]
+                side_by_side([(what, options_of(what)) for what in wanted], rows, pool, args.jobs, end)
+
+
 def side_by_side(
     tasks: Iterable[tuple[dict[str, Any], dict[str, Any]]], rows: Rows, pool: Executor, jobs: int, end: float
 ) -> None:
@@ -105,7 +141,8 @@ def side_by_side(
     waiting, running = [task for task in tasks if key(task[0]) not in rows.done], set()
     while running or (waiting and time.monotonic() < end):
         while waiting and len(running) < jobs and time.monotonic() < end:
-            running.add(pool.submit(run, *waiting.pop(0)))
+            what, options = waiting.pop(0)
+            running.add(pool.submit(run, what, options, unfinished(rows, what)))
         finished, running = wait(running, return_when=FIRST_COMPLETED)
         for future in finished:
             row = future.result()

@@ -9,16 +9,13 @@ more, for longer. Three methods are measured on val after as many steps as a fin
 runs right for it?
 
 Every run is a row of tuned.jsonl beside this file, written when it ends: repeated or interrupted, the command
-goes on with what is missing. tuned.md is written from the rows.
+goes on with what is missing, a training from its last checkpoint. tuned.md is written from the rows.
 """
 
 import argparse
-import multiprocessing
-import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.trainings import one_thread, side_by_side
+from benchmarks.trainings import make
 from benchmarks.tuned_page import page
 from benchmarks.tuning import Rows, checks, finals, longest, training, tuning
 
@@ -33,15 +30,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=None, help="methods; default all")
     parser.add_argument("--quick", action="store_true", help="one step of each: does it run?")
     args = parser.parse_args()
-    end = time.monotonic() + args.seconds
     rows = Rows(args.output / "tuned.jsonl")
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.jobs, context, initializer=one_thread) as pool:
-        for plan in (tuning, finals, longest, checks):
-            for tasks in plan(rows):
-                wanted = [task for task in tasks if args.only is None or task["cell"][0] in args.only]
-                every = [(task, training(task, args.quick)) for task in wanted]
-                side_by_side(every, rows, pool, args.jobs, end)
+    make((tuning, finals, longest, checks), rows, lambda what: training(what, args.quick), args)
     (args.output / "tuned.md").write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
 
 

@@ -20,6 +20,7 @@ from benchmarks import (
     record,
     repeated,
     sweep_files,
+    trainings,
     tuned_page,
     tuning,
 )
@@ -29,7 +30,7 @@ from dmlteach.course.reports import commands
 from dmlteach.methods import Group
 from dmlteach.sweep.choices import read_file
 from dmlteach.sweep.grid import hash_of, plan
-from dmlteach.train import TrainConfig
+from dmlteach.train import Run, TrainConfig
 from dmlteach.train.recipe import resolve
 
 SCRIPTS = ("birds", "comparison", "domains", "full_size", "methods", "repeated", "tuned")
@@ -130,6 +131,35 @@ def test_what_is_tuned_is_chosen_on_val_and_a_second_start_runs_only_what_is_mis
     assert again[:-1] == kept and again[-1]["what"] == rows[-1]["what"]
 
 
+@pytest.mark.parametrize("stage", ["tuning", "final"])
+def test_a_training_that_was_interrupted_goes_on_to_the_same_numbers(stage, tmp_path, monkeypatch):
+    """Ended inside of its last epoch, as by a kill after the checkpoint of the one before."""
+    what = tuning.task(("softmax", ""), stage, {"method": "softmax"}, 1e-3, 0)
+    options = tuning.training(what, quick=True) | {"epochs": 2}
+    whole = trainings.run(what, options, tmp_path / "whole")
+    steps, train_on = [], Run.train_on
+
+    def killed_in_the_second(run, *batch):
+        if steps:
+            raise KeyboardInterrupt
+        steps.append(run.epoch)
+        train_on(run, *batch)
+
+    rows = tuning.Rows(tmp_path / "rows.jsonl")
+    folder = trainings.unfinished(rows, what)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "train_on", killed_in_the_second)
+        trainings.run(what, options, folder)
+    assert folder.is_dir() and steps == [0]
+    counted: list[int] = []
+    monkeypatch.setattr(
+        Run, "train_on", lambda run, *batch: (counted.append(run.epoch), train_on(run, *batch))
+    )
+    again = trainings.run(what, options, folder)
+    assert counted == [1] and not folder.exists()
+    assert (again["recall@1"], again["map@r"]) == (whole["recall@1"], whole["map@r"])
+
+
 def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_with_das(run):
     folder = run("birds", "--jobs", "1", "--only", "sst", "multi_similarity")
     rows = [json.loads(line) for line in (folder / "birds.jsonl").read_text().splitlines()]
@@ -152,6 +182,17 @@ def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_wit
     assert len(finals) == len(of_cell) * len(birds.SEEDS)
     assert "| `multi_similarity` |" in (folder / "birds.md").read_text()
     assert not any({"root", "weights"} & set(row["what"]["options"]) for row in rows)
+
+
+def test_birds_that_are_not_there_are_said_to_be_missing_before_a_row_is_written(
+    monkeypatch, tmp_path, capsys
+):
+    words = ["birds", "--root", str(tmp_path / "none"), "--weights", "none", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit):
+        birds.main()
+    assert f"--root: there is no {tmp_path / 'none'}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("cell", birds.CELLS, ids=" ".join)
@@ -246,7 +287,7 @@ def test_a_row_that_is_repeated_is_trained_as_it_was_and_compared_only_on_its_ow
     finals = [row for row in rows if row["what"]["stage"] == "final" and row["what"]["cell"][1] == ""]
     here = next((row for row in finals if row["made_with"]["device"] == "cpu"), finals[0])
     trained = []
-    monkeypatch.setattr(repeated, "run", lambda what, quick: trained.append(what) or here)
+    monkeypatch.setattr(repeated, "run", lambda what, options, folder: trained.append(what) or here)
     method, seed = here["what"]["cell"][0], here["what"]["options"]["seed"]
     folder = run("repeated", method, "--seed", str(seed))
     assert trained == [here["what"]]
@@ -257,7 +298,9 @@ def test_a_row_that_is_repeated_is_trained_as_it_was_and_compared_only_on_its_ow
         in (folder / "repeated.md").read_text()
     )
 
-    monkeypatch.setattr(repeated, "run", lambda what, options: here | {"made_with": {"device": "elsewhere"}})
+    monkeypatch.setattr(
+        repeated, "run", lambda what, options, folder: here | {"made_with": {"device": "elsewhere"}}
+    )
     run("repeated", method, "--seed", str(seed))
     assert len(repeated.read(folder / "repeated.jsonl")) == 1
 

@@ -159,3 +159,10 @@ def test_it_fits_a_phone_and_answers_to_touch(from_disk):
     for control in page.locator(f"{ROOT} :is(button, select, summary)").all():
         if control.is_visible():
             assert control.bounding_box()["height"] >= 44
+
+
+def test_in_the_column_of_the_site_it_is_seen_as_a_whole(from_disk):
+    page = from_disk(ResultsExplorer(), size=(1280, 900))
+    page.evaluate("document.body.style.width = '736px'")
+    box = f"document.querySelector('{ROOT}').getBoundingClientRect()"
+    page.wait_for_function(f"{box}.width > 700 && {box}.width <= 736 && {box}.height <= 700")

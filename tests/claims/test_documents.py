@@ -1,5 +1,6 @@
 """What the documents of the course claim about recorded results."""
 
+import json
 import re
 
 import pytest
@@ -23,6 +24,14 @@ def test_das_helps_multi_similarity_harms_the_triplet_loss_and_leaves_margin_und
     )
     difference, half_interval = found
     assert (difference > half_interval) - (difference < -half_interval) == direction
+
+
+def test_the_long_run_on_birds_ends_no_higher_than_the_networks_own_features():
+    said = "The long run ends no higher than the network's own features."
+    assert said in (CHECKOUT / "docs" / "results.md").read_text(encoding="utf-8")
+    lines = (CHECKOUT / "benchmarks" / "birds.jsonl").read_text(encoding="utf-8").splitlines()
+    found = {row["what"]["stage"]: row["recall@1"] for row in map(json.loads, lines) if "recall@1" in row}
+    assert found["long"] <= found["frozen"]
 
 
 def test_in_the_records_the_classifier_is_a_strong_competitor_and_every_network_far_above_the_untrained():

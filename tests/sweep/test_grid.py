@@ -59,7 +59,7 @@ def test_paths_device_and_display_change_no_hash_and_everything_else_does():
         "weight_decay": 0.5, "schedule": "constant", "transform": "none", "micro_batch": 5,
         "precision": "bf16", "compile": True, "eval_every": 0, "recall_at": "1", "early_stopping": 77,
         "classes": 40, "dataset_options": {"rotations": False}, "train_batch_norm": True,
-        "rate_factors": {"head": 10}, "keep_lowest_loss": True,
+        "rate_factors": {"head": 10}, "keep_lowest_loss": True, "frozen_epochs": 1,
     }  # fmt: skip
     aside = {"root": "x", "output": "x", "device": "cpu", "resume": True, "save_every": 1.0,
              "tensorboard": True, "progress": False}  # fmt: skip

@@ -22,7 +22,7 @@ POSITIVE = {
     "epochs", "max_minutes", "batch_size", "batches_per_epoch", "embedding_dim", "image_size",
     "learning_rate", "micro_batch", "early_stopping", "classes", "memory",
 }  # fmt: skip
-NOT_NEGATIVE = {"imprint", "eval_every", "save_every", "weight_decay"}
+NOT_NEGATIVE = {"imprint", "frozen_epochs", "eval_every", "save_every", "weight_decay"}
 
 
 def refused(config: TrainConfig) -> str:

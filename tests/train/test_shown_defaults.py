@@ -66,7 +66,7 @@ def test_a_command_line_without_options_trains_what_python_does(given_to_the_tra
 
 OF_THE_RECIPE = {
     "epochs", "loss", "das", "memory", "imprint", "sampler", "backbone", "embedding_dim", "normalize",
-    "learning_rate", "weight_decay", "schedule", "transform", "early_stopping",
+    "frozen_epochs", "learning_rate", "weight_decay", "schedule", "transform", "early_stopping",
 }  # fmt: skip
 OTHERS = {
     "root": "none; Omniglot is embedded",

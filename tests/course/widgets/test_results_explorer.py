@@ -98,7 +98,8 @@ def with_more_rows(monkeypatch):
         row._replace(device="a CPU", method="arcface", seed=seed, recall=0.99 + seed / 1000)
         for seed in (0, 1, 2)
     ] + [row._replace(device="a CPU", steps=5000, backbone="resnet50", recall=0.9)]
-    every = measured._read() + tuple(more)
+    known = tuple(run for run in measured._read() if run.method != "arcface")  # it has only those, then
+    every = known + tuple(more)
     monkeypatch.setattr(measured, "_read", lambda: every)
     rows.rows.cache_clear()
     rows.packed.cache_clear()
