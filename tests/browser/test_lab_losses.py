@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dmlteach.course.widgets.embedding_lab.widget import source
+from dmlteach.course.widgets.embedding_lab.widget import training_source
 from dmlteach.losses import (
     contrastive_loss,
     multi_similarity_loss,
@@ -95,7 +95,7 @@ def in_the_page(page, name: str, options: dict, states: list[dict]) -> list[dict
         }
         for state in states
     ]
-    return page.evaluate(EVALUATE, [source("losses"), name, given])
+    return page.evaluate(EVALUATE, [training_source(), name, given])
 
 
 def assert_equal_to_autograd(function, state: dict, ours: dict) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from dmlteach.course.widgets.embedding_lab.characters import SIDE, characters, pack, small
-from dmlteach.course.widgets.embedding_lab.widget import source
+from dmlteach.course.widgets.embedding_lab.widget import training_source
 from dmlteach.data import omniglot
 from dmlteach.losses import sst_loss
 from dmlteach.metrics import recall_at_k
@@ -28,7 +28,7 @@ SETTINGS = {
 @pytest.fixture
 def lab(page):
     """Runs the body of a function in the page, with the trainer's names at hand, and `given`."""
-    page.evaluate("source => { window.source = source; }", source("losses") + source("trainer"))
+    page.evaluate("source => { window.source = source; }", training_source())
 
     def run(body: str, given=None):
         return page.evaluate(

@@ -19,7 +19,7 @@ NEGATIVES = ("all", "hardest")
 BATCHES = ("random", "classes", "local")
 RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03)
 WIDTHS = (16, 2)
-BESIDE = ("nothing", "still", "classes", "triplet", "plane", "shuffled")
+BESIDE = ("nothing", "still", "classes", "triplet", "sst", "plane", "shuffled")
 SHOWN = ("unseen", "seen")
 PACES = ("slow", "medium", "fast")
 
@@ -29,15 +29,21 @@ def source(name: str) -> str:
     return (FOLDER / f"{name}.js").read_text("utf-8")
 
 
+def training_source() -> str:
+    """The losses and the trainer, which know no page."""
+    return "\n".join(map(source, ("distances", "losses", "images", "network", "trainer")))
+
+
 def worker_source() -> str:
-    """All that the worker runs: the losses, the trainer, and what it answers."""
-    return "\n".join(source(name) for name in ("losses", "trainer", "worker"))
+    """All that the worker runs: the training, and what it answers."""
+    return f"{training_source()}\n{source('worker')}"
 
 
 def _front_end() -> tuple[str, str]:
-    """The module, with the worker's source as a string in it, and the style sheet."""
+    """The module, with its parts and the worker's source as a string before it, and the style sheet."""
     module, style = front_end("embedding_lab")
-    return f"const WORKER_SOURCE = {json.dumps(worker_source())};\n{source('plane')}\n{module}", style
+    parts = "\n".join(map(source, ("plane", "choices", "drawing", "words")))
+    return f"const WORKER_SOURCE = {json.dumps(worker_source())};\n{parts}\n{module}", style
 
 
 class EmbeddingLab(Explorable):
@@ -57,7 +63,7 @@ class EmbeddingLab(Explorable):
         shuffled: whether the labels are shuffled.
         seed: of everything random.
         beside: what a second lab has otherwise: "nothing" (there is none), "still" (no turns or shifts),
-            "classes", "triplet", "plane" (2 dimensions) or "shuffled".
+            "classes", "triplet", "sst", "plane" (2 dimensions) or "shuffled".
         shown: the characters whose drawings are shown, "unseen" or "seen".
         pace: "slow", "medium" or "fast".
         numbers: whether the table of numbers is open.
