@@ -132,6 +132,12 @@ class EmbeddingLab extends Explorable {
     super.play();
   }
 
+  /** At rest it says what it found. */
+  stop() {
+    if (this.timer) this.pending ??= requestAnimationFrame(() => this.flush());
+    super.stop();
+  }
+
   advance(calm) {
     if (this.fault) return false;
     if (this.asked) return true;
