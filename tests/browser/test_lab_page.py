@@ -169,7 +169,7 @@ NARROW, WIDE = 776, 1280  # windows: in a chapter of the site a figure has 736 p
     [
         (None, ""),
         ("shuffled labels", "A falling loss says nothing"),
-        ("local batches", "gains nothing by it"),
+        ("local batches", "does not show it"),
     ],
 )
 def test_it_is_at_most_700_px_high_with_its_controls_beside_the_picture(opened, page, state, finding, width):

@@ -10,7 +10,8 @@ const BATCHES = { random: "random", classes: "P × K (8 × 5)", local: "local" }
 const WIDTHS = { 16: "16", 2: "2" };
 const SHOWN = { unseen: "unseen (10)", seen: "seen (20)" };
 const RATES = { 0.0001: "0.0001", 0.0003: "0.0003", 0.001: "0.001", 0.003: "0.003", 0.01: "0.01", 0.03: "0.03" };
-const PACES = { slow: { steps: 1, milliseconds: 25 }, medium: { steps: 5, milliseconds: 25 }, fast: { steps: 200, milliseconds: 25 } };
+// Steps from picture to picture, at most so many and for so long; at the fast pace the worker never waits.
+const PACES = { slow: { steps: 1, milliseconds: 20 }, medium: { steps: 5, milliseconds: 20 }, fast: { steps: 200, milliseconds: 20 } };
 const CALM = 50; // steps between two pictures, where the reader wants less motion
 const LAST = 4000; // steps, where Play rests
 const KEPT = 300; // points of a curve; then every second is dropped

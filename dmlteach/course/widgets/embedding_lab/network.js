@@ -22,12 +22,12 @@ class Network {
     };
   }
 
-  /** Embeddings of images, (size, width); what `backward` needs is kept. */
-  forward(images) {
+  /** Embeddings of images, (size, width); what `backward` needs is kept. `ink` can be had once for images that stay. */
+  forward(images, ink = images.map(inked)) {
     const { hidden, width } = this, { first, firstBias, second, secondBias } = this.parameters;
     const z = new Float64Array(images.length * width);
     this.images = images;
-    this.hiddens = images.map(inked).map(({ pixels, inks }, i) => {
+    this.hiddens = ink.map(({ pixels, inks }, i) => {
       const units = firstBias.slice(), out = z.subarray(i * width, (i + 1) * width);
       for (let p = 0; p < pixels.length; p += 4) { // four pixels at a time: the units are read and written once
         const a = pixels[p] * hidden, b = pixels[p + 1] * hidden, c = pixels[p + 2] * hidden, d = pixels[p + 3] * hidden;

@@ -69,6 +69,7 @@ class Lab {
     const { side, drawings, seen } = characters, { seed, width, turns } = settings;
     Object.assign(this, { side, settings, width, step: 0, plan: [] });
     this.images = unpackDrawings(characters);
+    this.ink = this.images.map(inked);
     this.character = this.images.map((_, i) => Math.floor(i / drawings));
     this.numSeen = seen * drawings;
     this.random = Object.fromEntries(Object.entries(STREAMS).map(([name, purpose]) => [name, stream(seed, purpose)]));
@@ -85,8 +86,8 @@ class Lab {
   }
 
   /** Embeddings as they are compared: on the sphere where the loss is. */
-  embed(images) {
-    const z = this.network.forward(images);
+  embed(images, ink) {
+    const z = this.network.forward(images, ink);
     return this.loss.sphere ? normalized(z, images.length, this.width).y : z;
   }
 
@@ -130,7 +131,7 @@ class Lab {
 
   /** How the drawings stand now, as they are, without turns or shifts. */
   measure() {
-    const { numSeen, width, images, character } = this, z = this.embed(images), at = numSeen * width;
+    const { numSeen, width, images, character } = this, z = this.embed(images, this.ink), at = numSeen * width;
     const seen = retrieval(z.subarray(0, at), character.slice(0, numSeen), width);
     const unseen = retrieval(z.subarray(at), character.slice(numSeen), width);
     return { step: this.step, z, seen: seen.recall, unseen: unseen.recall, spread: spread(z, images.length, width) };

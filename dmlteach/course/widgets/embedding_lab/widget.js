@@ -55,7 +55,7 @@ class EmbeddingLab extends Explorable {
     this.reports = reports;
     this.remember(reports);
     this.place();
-    this.version = (this.version ?? 0) + 1;
+    if (this.timer && this.hurried) this.advance(false);
     this.pending ??= requestAnimationFrame(() => this.flush());
   }
 
@@ -139,6 +139,7 @@ class EmbeddingLab extends Explorable {
   }
 
   advance(calm) {
+    this.hurried = !calm && this.state.pace === "fast";
     if (this.fault) return false;
     if (this.asked) return true;
     const left = this.rest - this.reports[0].step, pace = PACES[this.state.pace];
