@@ -38,7 +38,7 @@ function cloud(lab, size) {
     set(ring, { cx, cy });
     title.textContent = `step ${lab.reports[0].step}`;
     held.textContent = `${percent(share)} of the variance`;
-    wide.textContent = `frame ${brief(2 * reach)} wide`;
+    wide.textContent = `principal plane, ${brief(2 * reach)} wide`;
     set(svg, { "aria-label": `${points.length} drawings of ${count} characters on the principal plane of the embedding, ` +
       `which holds ${percent(share)} of their variance; step ${lab.reports[0].step}` });
   });
@@ -80,10 +80,10 @@ function chart(lab, width, { title, key, tall, lines = false, steps = false }) {
   return svg;
 }
 
-/** What stands in the plot at all times; where two lie close, their labels are at its two ends. */
+/** What stands in the plot at all times. Labels are where curves seldom are; two that lie close, at two ends. */
 function references(lab) {
   const each = lab.characters.drawings, unseen = lab.character.length - lab.numSeen;
-  return [{ label: "raw pixels", value: lab.raw.unseen, dash: "7 3" },
+  return [{ label: "raw pixels", value: lab.raw.unseen, dash: "7 3", first: true },
     { label: "untrained", value: lab.history[0][0].unseen, dash: "2 3" },
     { label: "chance", value: (each - 1) / (unseen - 1), dash: "1 5", first: true }];
 }
@@ -107,7 +107,7 @@ function strip(lab) {
   const own = thumbnail(lab), found = Array.from({ length: NEIGHBORS }, () => thumbnail(lab));
   lab.drawings.push(() => {
     const [start] = lab.range, i = start + lab.focus;
-    own.set(i, "this one", lab.nameOf(i));
+    own.set(i, "this", lab.nameOf(i));
     nearest(lab, i).forEach((j, k) => {
       const same = lab.character[j] === lab.character[i];
       found[k].set(j, same ? "✓ same" : "✗ other", `${lab.nameOf(j)}: ${same ? "the same character" : "another character"}`);

@@ -219,7 +219,7 @@ class EmbeddingLab extends Explorable {
 
   build() {
     if (!this.reports) return [h("p", { style: `min-height:${Math.max(this.stage.clientHeight - 16, 300)}px` }, "The worker unpacks the drawings …")];
-    const wide = this.width >= 440, size = wide ? Math.min(Math.floor(this.width * 0.4), 300) : Math.min(this.width, 360);
+    const wide = this.width >= 440, size = wide ? clamp(this.width - 300, 180, 300) : Math.min(this.width, 360);
     const rest = wide ? this.width - size - 17 : this.width; // the width may have been rounded up
     return [h("div", { class: "dml-panels dml-lab-panels" },
       h("div", { style: `width:${size}px` }, cloud(this, size), strip(this)),
@@ -232,8 +232,7 @@ class EmbeddingLab extends Explorable {
 
   legend() {
     return h("p", { class: "dml-legend" }, "Each point is a drawing, each colour and shape a character; click one to see its neighbors. " +
-      "Unseen characters are never learned from. The plane is the principal one, turned to lie as before. Recall@1 is measured in " +
-      "all dimensions, on the drawings as they are. Active tuples still give a gradient. A lab beside it is dashed.");
+      "Recall@1 is measured in all dimensions, on drawings as they are. Active tuples still give a gradient.");
   }
 
   buildTable() {
