@@ -614,6 +614,12 @@ def test_playground_writes_one_page_whole(tmp_path):
     assert [p.name for p in page.parent.iterdir()] == ["page.html"]
 
 
+def test_playground_writes_the_lab_under_its_own_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "playground: embedding-lab.html" in run("playground", "--lab").output
+    assert "<title>Embedding lab" in (tmp_path / "embedding-lab.html").read_text("utf-8")
+
+
 @pytest.mark.parametrize("command", ["evaluate", "embed", "search", "export"])
 def test_an_output_that_cannot_be_written_is_refused_before_any_image_is_looked_at(
     command, tmp_path, monkeypatch

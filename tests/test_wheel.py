@@ -77,6 +77,7 @@ def test_the_wheel_holds_the_package_the_chapters_and_their_pages_and_nothing_el
         "dmlteach/models/shipped/sst.safetensors",
         "dmlteach/course/widgets/playground/widget.js",
         "dmlteach/course/widgets/playground/widget.css",
+        "dmlteach/course/widgets/embedding_lab/trainer.js",
         f"{PACKED}/notebooks/00_start_here.ipynb",
         f"{PACKED}/notebooks/reports/benchmark.ipynb",
         f"{PACKED}/docs/glossary.md",

@@ -70,18 +70,25 @@ def lab(
 
 
 def playground(
-    output: Annotated[str, option("File to write.", "FILE")] = "playground.html",
+    output: Annotated[
+        str | None,
+        option("File to write.", "FILE", "playground.html, or embedding-lab.html with --lab"),
+    ] = None,
+    lab: Annotated[bool, option("The embedding lab instead: an embedding trained in the page.")] = False,
 ) -> None:
     """Write the triplet playground as one HTML file that works without a network, to open or to pass on.
 
     \b
     Example:
         dmlteach playground --output playground.html
+        dmlteach playground --lab
     """
-    from dmlteach.course.widgets.page import playground_page
+    from dmlteach.course.widgets.page import lab_page, playground_page
 
-    write_text(output, playground_page())
-    typer.echo(f"playground: {output}")
+    page, usual = (lab_page, "embedding-lab.html") if lab else (playground_page, "playground.html")
+    path = usual if output is None else output
+    write_text(path, page())
+    typer.echo(f"playground: {path}")
 
 
 def progress(

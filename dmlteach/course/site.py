@@ -64,7 +64,8 @@ def render(checkout: Path) -> Path:
         DMLTeachError: Sphinx failed or warned.
     """
     need("sphinx", "course")
-    from dmlteach.course.widgets.page import playground_page  # loads torch, which the other steps do without
+    # They load torch, which the other steps do without.
+    from dmlteach.course.widgets.page import lab_page, playground_page
 
     work = checkout / "build" / "site"
     assemble(checkout, work / "source")
@@ -79,6 +80,7 @@ def render(checkout: Path) -> Path:
         shutil.rmtree(work / "doctrees", ignore_errors=True)  # or the next build would hide the warnings
         raise DMLTeachError(f"the site could not be rendered:\n{done.stderr.strip()}")
     (html / "playground.html").write_text(playground_page(), encoding="utf-8")
+    (html / "embedding-lab.html").write_text(lab_page(), encoding="utf-8")
     return publish(html, checkout / "build" / "course")
 
 

@@ -92,4 +92,4 @@ def from_disk(browser, tmp_path) -> Iterator:
     for context in contexts:
         context.close()
     assert errors == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []

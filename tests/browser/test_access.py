@@ -7,6 +7,7 @@ import pytest
 from dmlteach import data
 from dmlteach.course.widgets import (
     BatchExplorer,
+    EmbeddingLab,
     ResultsExplorer,
     RetrievalBrowser,
     TrainingReplay,
@@ -14,7 +15,7 @@ from dmlteach.course.widgets import (
     TSNEGrid,
     WeightExplorer,
 )
-from dmlteach.course.widgets.page import playground_page
+from dmlteach.course.widgets.page import lab_page, playground_page
 from tests.browser.test_training_replay import WithKernel
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
@@ -53,7 +54,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "drawing pad": lambda: page_of(_retrieval_browser(view="draw")),
     "weight explorer": lambda: page_of(WeightExplorer(guess="sst", numbers=True)),
     "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),
+    "embedding lab": lambda: page_of(EmbeddingLab(beside="still", numbers=True)),
     "playground.html": playground_page,
+    "embedding-lab.html": lab_page,
 }
 
 

@@ -17,6 +17,7 @@ FIGURES = {
     "dml-batch_explorer": "from dmlteach.course.widgets import BatchExplorer\nBatchExplorer()",
     "dml-training_replay": "from dmlteach.course.widgets import TrainingReplay\nTrainingReplay()",
     "dml-tsne_grid": "from dmlteach.course.widgets import TSNEGrid\nTSNEGrid()",
+    "dml-embedding_lab": "from dmlteach.course.widgets import EmbeddingLab\nEmbeddingLab()",
     "dml-results_explorer": "from dmlteach.course.widgets import ResultsExplorer\nResultsExplorer()",
     "dml-weight_explorer": "from dmlteach.course.widgets import WeightExplorer\nWeightExplorer('sst')",
     "dml-retrieval_browser": (
@@ -30,6 +31,7 @@ CONTROLS = {
     "dml-batch_explorer": ("input[type=range]", "ArrowRight"),
     "dml-training_replay": ("input[type=range]", "ArrowRight"),
     "dml-tsne_grid": ("input[type=range]", "ArrowRight"),
+    "dml-embedding_lab": (".dml-controls button:nth-child(2)", "Enter"),  # Step
     "dml-results_explorer": ("[data-view=tuning]", "Enter"),
     "dml-weight_explorer": ("input[type=range]", "ArrowRight"),
     "dml-retrieval_browser": ("input[type=checkbox]", "Space"),

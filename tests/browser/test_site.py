@@ -37,7 +37,7 @@ def offline(browser):
 
 
 def _is_local(url: str) -> bool:
-    return url.startswith(("file:", "data:", "blob:"))
+    return url.startswith(("file:", "data:", "blob:", "about:"))
 
 
 def _bottom(box: dict) -> float:
@@ -63,8 +63,24 @@ def test_every_page_opens_from_disk_without_the_network_and_shows_no_markup(site
                 assert raw not in shown, (path.name, raw)
 
 
+def test_chapters_lead_to_the_embedding_lab_whose_links_are_the_states_of_its_buttons(site, offline):
+    for chapter in ("01_pairs_and_triplets", "03_which_images_share_a_batch"):
+        offline.goto((site / "notebooks" / f"{chapter}.html").as_uri())
+        offline.get_by_role("link", name="embedding lab", exact=True).click()
+        offline.wait_for_url("**/docs/embedding_lab.html")
+    links = offline.locator("article td a").evaluate_all("links => links.map(a => [a.textContent, a.href])")
+    assert len(links) == 5
+    for label, address in links:
+        offline.goto(address.partition("#")[0])
+        offline.click(f"button:text-is('{label}')")
+        offline.wait_for_function("location.hash.length > 1")
+        assert offline.url == address
+        offline.goto("about:blank")
+
+
 def test_a_page_asks_for_nothing_after_it_has_come(site, offline):
-    for name in ("index", "search", "playground", "notebooks/00_chapter", "docs/glossary", *REFERENCE[:2]):
+    names = ("index", "search", "playground", "embedding-lab", "notebooks/00_chapter", "docs/glossary")
+    for name in (*names, *REFERENCE[:2]):
         offline.goto((site / name).with_suffix(".html").as_uri())
         offline.wait_for_load_state("networkidle")  # half a second without a request
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dmlteach import data
-from dmlteach.course.widgets import RetrievalBrowser, TripletPlayground
+from dmlteach.course.widgets import EmbeddingLab, RetrievalBrowser, TripletPlayground
 from dmlteach.losses import sst_loss
 
 PHONE = {"size": (360, 740), "has_touch": True, "is_mobile": True}
@@ -78,3 +78,20 @@ def test_a_finger_draws_a_stroke_on_the_pad_and_does_not_scroll(from_disk):
     assert drawn["height"] - drawn["width"] == pytest.approx(120 - 80, abs=4)
     assert 80 < drawn["width"] < 105  # and the width of the pen
     assert page.evaluate("scrollY") == scrolled
+
+
+def test_a_tap_in_the_plane_looks_at_another_drawing_and_a_swipe_there_scrolls(from_disk):
+    page = from_disk(EmbeddingLab(), **PHONE)
+    cloud = page.locator("[data-cloud]")
+    cloud.scroll_into_view_if_needed()
+    looked_at = ".dml-strip [role=img]"
+    before, box = page.get_attribute(looked_at, "aria-label"), cloud.bounding_box()
+    page.touchscreen.tap(box["x"] + 5, box["y"] + 40)  # the drawing nearest to a corner
+    page.wait_for_function(
+        "([place, before]) => document.querySelector(place).getAttribute('aria-label') !== before",
+        arg=[looked_at, before],
+    )
+    scrolled = page.evaluate("scrollY")
+    swipe(page, (box["x"] + 100, box["y"] + 250), (0, -200))
+    assert page.evaluate("scrollY") > scrolled + 100
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360

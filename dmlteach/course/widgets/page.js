@@ -1,64 +1,56 @@
-// The playground as a page of its own: its state lives in the address, which can be passed on.
+// A figure as a page of its own: its state lives in the address, which can be passed on.
 
-const START_STATE = Playground.figure.start;
+/** So many numbers with commas between them, or an error that names what was written. */
 const numbersOf = (part, size) => {
   const found = part.split(",").map((v) => (v === "" ? NaN : Number(v)));
   if (found.length !== size || !found.every(Number.isFinite)) throw new Error(part);
   return found;
 };
-const READ = {
-  view: (part) => { if (!(part in LIMITS)) throw new Error(part); return part; },
-  line: (part) => numbersOf(part, 3).map((v) => clamp(v, -LIMITS.line, LIMITS.line)),
-  plane: (part) => {
-    const v = numbersOf(part, 6).map((x) => clamp(x, -LIMITS.plane, LIMITS.plane));
-    return [v.slice(0, 2), v.slice(2, 4), v.slice(4)];
-  },
-  margin: (part) => clamp(numbersOf(part, 1)[0], 0, 2),
-  follow: (part) => { if (!(part in LOSSES)) throw new Error(part); return part; },
-  contrastive: (part) => part === "true",
-  numbers: (part) => part === "true",
-};
+const oneOf = (options) => (part) => { if (!(part in options)) throw new Error(part); return part; };
+const truth = (part) => part === "true";
 
-/** A state as "view=line&line=-0.4,0.6,0.4&…", and back; what is left out is as at the start. */
-export const toAddress = (state) => Object.keys(READ)
-  .filter((key) => JSON.stringify(state[key]) !== JSON.stringify(START_STATE[key]))
+/** A state as "view=line&line=-0.4,0.6,0.4&…", and back; what is left out is as at the start.
+ *  `read` has, of each key, the function that reads what was written. */
+const toAddress = (state, start, read) => Object.keys(read)
+  .filter((key) => JSON.stringify(state[key]) !== JSON.stringify(start[key]))
   .map((key) => `${key}=${[state[key]].flat(2).join(",")}`).join("&");
-export function fromAddress(hash) {
-  const state = structuredClone(START_STATE), parts = new URLSearchParams(hash.replace(/^#/, ""));
+function fromAddress(hash, start, read) {
+  const state = structuredClone(start), parts = new URLSearchParams(hash.replace(/^#/, ""));
   for (const [key, part] of parts) {
-    if (!(key in READ)) throw new Error(key);
-    state[key] = READ[key](part);
+    if (!(key in read)) throw new Error(key);
+    state[key] = read[key](part);
   }
-  if (!state.contrastive && state.follow === "contrastive") state.contrastive = true;
   return state;
 }
 
 /** A model that keeps its state in the address of the page. */
 class AddressModel {
-  constructor(onUnreadable) {
-    this.onUnreadable = onUnreadable;
+  constructor({ start, read, mend = (state) => state, given = {}, title }, onUnreadable) {
+    Object.assign(this, { start, readers: read, mend, given, title, onUnreadable });
     this.handlers = new Set();
     this.read();
     addEventListener("hashchange", () => {
-      if (location.hash.slice(1) === toAddress(this.state)) return;
+      if (location.hash.slice(1) === this.address) return;
       this.read();
       for (const handler of this.handlers) handler();
     });
   }
 
+  get address() { return toAddress(this.state, this.start, this.readers); }
+
   read() {
     try {
-      this.state = fromAddress(location.hash);
+      this.state = this.mend(fromAddress(location.hash, this.start, this.readers));
       this.onUnreadable("");
     } catch (error) {
-      this.state = structuredClone(START_STATE);
-      this.onUnreadable(`The link's "${error.message}" cannot be read; this is the playground's first state.`);
+      this.state = structuredClone(this.start);
+      this.onUnreadable(`The link's "${error.message}" cannot be read; this is the ${this.title}'s first state.`);
     }
   }
 
-  get(key) { return this.state[key]; }
+  get(key) { return key in this.given ? this.given[key] : this.state[key]; }
   set(key, value) { this.state[key] = value; }
-  save_changes() { history.replaceState(null, "", `#${toAddress(this.state)}`); }
+  save_changes() { history.replaceState(null, "", `#${this.address}`); }
   on(_, handler) { this.handlers.add(handler); }
   off(_, handler) { this.handlers.delete(handler); }
 }
@@ -66,7 +58,7 @@ class AddressModel {
 const DRAWN = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "opacity", "font-size", "font-weight",
   "font-family", "text-anchor"];
 /** The drawing as one SVG document: its panels side by side or below each other, every style written out. */
-export function picture(stage, title) {
+function picture(stage, title) {
   const frame = stage.getBoundingClientRect(), space = 26;
   const panels = [...stage.querySelectorAll("svg")].map((svg) => {
     const copy = svg.cloneNode(true), box = svg.getBoundingClientRect();
@@ -104,15 +96,16 @@ async function copyLink(field, note) {
   }
 }
 
-export function start(el) {
+/** Show a figure as a page: `page` has its start, `read` (see above), `mend`, what else is `given`, its title and file name. */
+export function openPage(el, page) {
   const message = h("span", { role: "status" }), note = (line) => { message.textContent = line; };
   const field = h("input", { type: "text", readonly: true, hidden: true, "aria-label": "link to this state" });
   const place = h("div");
-  const model = new AddressModel(note);
+  const model = new AddressModel(page, note);
   el.replaceChildren(place, h("p", { class: "dml-row dml-explorable dml-pass-on" },
     button("Copy link", () => copyLink(field, note)),
     button("Save picture", () => {
-      save("triplet-playground.svg", "image/svg+xml", picture(place.querySelector(".dml-stage"), "Triplet playground"));
+      save(`${page.file}.svg`, "image/svg+xml", picture(place.querySelector(".dml-stage"), page.heading));
       note("Picture saved.");
     }), field, message));
   render({ model, el: place });
