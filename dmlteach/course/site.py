@@ -19,6 +19,8 @@ from dmlteach.errors import DMLTeachError, need
 from dmlteach.files import damaged, read_json
 from dmlteach.options import at_least, one_of
 
+FIRST_FIGURE = "first_figure.html"  # named in docs/index.md
+
 
 def build(
     jobs: int | None = None,
@@ -64,6 +66,7 @@ def render(checkout: Path) -> Path:
         DMLTeachError: Sphinx failed or warned.
     """
     need("sphinx", "course")
+    from dmlteach.course.widgets.draw_character import packing
     from dmlteach.course.widgets.page import playground_page  # loads torch, which the other steps do without
 
     work = checkout / "build" / "site"
@@ -79,6 +82,7 @@ def render(checkout: Path) -> Path:
         shutil.rmtree(work / "doctrees", ignore_errors=True)  # or the next build would hide the warnings
         raise DMLTeachError(f"the site could not be rendered:\n{done.stderr.strip()}")
     (html / "playground.html").write_text(playground_page(), encoding="utf-8")
+    (html / packing.SCRIPT).write_text(packing.script(), encoding="utf-8")
     return publish(html, checkout / "build" / "course")
 
 
@@ -100,7 +104,7 @@ def assemble(checkout: Path, source: Path) -> None:
     wanted |= {f"notebooks/{p.name}": executed / p.name for p in notebooks(checkout)}
     wanted |= {f"notebooks/reports/{p.name}": p for p in _files(executed / "reports", "*.ipynb")}
     wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*") if p.suffix != ".md"}
-    wanted |= pages(checkout)
+    wanted |= pages(checkout) | {FIRST_FIGURE: first_figure()}
     for old in [p for p in source.rglob("*") if p.is_file()]:
         if old.relative_to(source).as_posix() not in wanted:
             old.unlink()
@@ -115,6 +119,13 @@ def assemble(checkout: Path, source: Path) -> None:
         if not copy.exists() or copy.read_bytes() != content:  # Sphinx goes by the time stamp
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(content)
+
+
+def first_figure() -> bytes:
+    """What the first page shows at work: HTML that its source takes in, alive without a kernel."""
+    from dmlteach.course.widgets.draw_character import DrawCharacter, packing
+
+    return DrawCharacter(script=packing.SCRIPT)._repr_mimebundle_()[0]["text/html"].encode()
 
 
 def without_kernel(path: Path, links: str = "") -> bytes:

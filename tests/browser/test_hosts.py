@@ -17,6 +17,7 @@ FIGURES = {
     "dml-batch_explorer": "from dmlteach.course.widgets import BatchExplorer\nBatchExplorer()",
     "dml-training_replay": "from dmlteach.course.widgets import TrainingReplay\nTrainingReplay()",
     "dml-tsne_grid": "from dmlteach.course.widgets import TSNEGrid\nTSNEGrid()",
+    "dml-draw_character": "from dmlteach.course.widgets import DrawCharacter\nDrawCharacter()",
     "dml-results_explorer": "from dmlteach.course.widgets import ResultsExplorer\nResultsExplorer()",
     "dml-retrieval_browser": (
         "from dmlteach import data\nfrom dmlteach.course.widgets import RetrievalBrowser\n"
@@ -29,6 +30,7 @@ CONTROLS = {
     "dml-batch_explorer": ("input[type=range]", "ArrowRight"),
     "dml-training_replay": ("input[type=range]", "ArrowRight"),
     "dml-tsne_grid": ("input[type=range]", "ArrowRight"),
+    "dml-draw_character": ("input[type=radio]", "Space"),
     "dml-results_explorer": ("[data-view=tuning]", "Enter"),
     "dml-retrieval_browser": ("input[type=checkbox]", "Space"),
 }

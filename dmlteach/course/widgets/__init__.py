@@ -6,6 +6,7 @@ from dmlteach.errors import need
 need("anywidget", "course")
 
 from dmlteach.course.widgets.batch_explorer import BatchExplorer
+from dmlteach.course.widgets.draw_character import DrawCharacter
 from dmlteach.course.widgets.playground import TripletPlayground
 from dmlteach.course.widgets.results_explorer import ResultsExplorer
 from dmlteach.course.widgets.retrieval_browser import RetrievalBrowser
@@ -15,6 +16,7 @@ from dmlteach.course.widgets.values import loss_and_gradient
 
 __all__ = [
     "BatchExplorer",
+    "DrawCharacter",
     "ResultsExplorer",
     "RetrievalBrowser",
     "TSNEGrid",

@@ -6,14 +6,18 @@ import torch
 from scipy.ndimage import binary_dilation, label
 
 from dmlteach import data, models
+from dmlteach.course.widgets import DrawCharacter
 from dmlteach.course.widgets.draw_character.measured import agreement, found, measured, right
+from dmlteach.course.widgets.draw_character.packing import SCRIPT, packed
+from dmlteach.course.widgets.draw_character.record import as_text, chosen, trace_all
 from dmlteach.course.widgets.draw_character.rounding import round_model, round_rows, rounded_weights
 from dmlteach.course.widgets.draw_character.search import Search, gallery_drawings
-from dmlteach.course.widgets.draw_character.traced import FILE, as_text, chosen, trace_all, traced
+from dmlteach.course.widgets.draw_character.traced import FILE, traced
 from dmlteach.course.widgets.draw_character.tracing import thinned, trace
 from dmlteach.course.widgets.strokes import draw_strokes
 from dmlteach.data.cache import resize
 from dmlteach.embeddings import embed
+from dmlteach.errors import DMLTeachError
 
 # --- numbers in eight bits
 
@@ -149,3 +153,38 @@ def test_the_right_character_is_found_far_more_often_than_by_the_untrained_netwo
         assert told["network"][key] == trained.mean() and told["baseline"][key] == untrained.mean()
         gain = trained - untrained  # paired: the same drawings
         assert gain.mean() - 1.96 * gain.std() / 200**0.5 > 0.25
+
+
+# --- the widget
+
+
+def test_a_notebooks_figure_gets_the_network_when_it_asks_and_not_before():
+    figure = DrawCharacter()
+    assert figure.packed == {}
+    figure.set_state({"asked": True})
+    assert figure.packed == packed() and len(figure.packed["gallery"]["whole"]) > 80_000
+
+
+def test_a_drawing_set_from_python_is_looked_up_and_shown():
+    figure = DrawCharacter(traced()[0].strokes)
+    assert figure.neighbors == Search().nearest(traced()[0].strokes)
+    picture, told = figure.picture()
+    names = [f"no. {one.character + 1}<" for one in figure.neighbors]
+    assert [name in picture for name in names] == [True] * 5
+    assert f"{names[0][4:-1]} (similarity {figure.neighbors[0].similarity:.0%})" in told
+    figure.strokes = []
+    assert figure.neighbors == []
+    assert (
+        f"for instance character {traced()[0].character + 1}, drawn by another person" in figure.picture()[1]
+    )
+
+
+@pytest.mark.parametrize("strokes", [[[[0, 105]]], [[[1]]], "line", [[]]])
+def test_strokes_beyond_the_pad_are_one_sentence(strokes):
+    with pytest.raises(DMLTeachError, match=r"give \[\[\[x, y\], …\], …\].* from 0 .* to 104"):
+        DrawCharacter(strokes)
+
+
+def test_the_html_for_pages_without_a_kernel_holds_no_weights():
+    html = DrawCharacter(script=SCRIPT)._repr_mimebundle_()[0]["text/html"]
+    assert len(html) < 80_000 and SCRIPT in html

@@ -3,13 +3,15 @@
 import numpy as np
 from torch import Tensor
 
+from dmlteach.course.widgets.strokes import Strokes
+
 _AROUND = [(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)]  # clockwise from above
 EVERY = 3  # of the points of a line so many make one of a stroke
 
 Pixel = tuple[int, int]
 
 
-def trace(drawing: Tensor) -> list[list[list[int]]]:
+def trace(drawing: Tensor) -> Strokes:
     """Strokes that look like a drawing; who drew it made others, in another order.
 
     Args:
