@@ -118,7 +118,7 @@ class DrawCharacter extends Explorable {
     const tile = Math.min(82, Math.floor((this.width > 560 ? this.width - 270 : this.width - 6) / FOUND) - GAP);
     this.root.style.setProperty("--tile", `${tile}px`);
     const note = h("p", { class: "dml-legend dml-note" });
-    this.drawings.push((answer) => { note.textContent = answer ? this.honestly() : ""; });
+    this.drawings.push((answer) => { note.textContent = answer ? this.honestly() : "The network, 0.8 MB, is loaded on the first stroke."; });
     return [h("div", { class: "dml-draw-panels" }, this.buildPad(), h("div", { class: "dml-answer" }, ...this.buildAnswer())), note];
   }
 
@@ -253,7 +253,7 @@ class DrawCharacter extends Explorable {
     const { strokes } = this, answer = this.answer();
     if (!strokes.length) return "Nothing is drawn yet.";
     if (this.fault) return `The network could not be loaded: ${this.fault}.`;
-    if (!answer) return "The network is being loaded, 0.8 MB.";
+    if (!answer) return "The network is being loaded.";
     const [{ character, similarity }, ...others] = answer.found, { rank, right } = answer;
     const judged = right == null ? "" : rank === 1 ? ", which is right" : `, which is wrong: the right one, ${nameOf(right)}, comes ${place(rank)} of 659`;
     const subject = right == null ? `Your drawing, ${strokes.length} ${strokes.length === 1 ? "stroke" : "strokes"}` : `Prepared drawing ${this.example + 1}`;
