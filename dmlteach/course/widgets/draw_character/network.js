@@ -22,7 +22,8 @@ function convolve(input, weights, inputs, side, stride) {
   }
   for (let o = 0; o < outputs; o++) {
     for (let c = 0; c < inputs; c++) {
-      const [w0, w1, w2, w3, w4, w5, w6, w7, w8] = weights.subarray((o * inputs + c) * 9, (o * inputs + c + 1) * 9);
+      const k = (o * inputs + c) * 9, w0 = weights[k], w1 = weights[k + 1], w2 = weights[k + 2], w3 = weights[k + 3],
+        w4 = weights[k + 4], w5 = weights[k + 5], w6 = weights[k + 6], w7 = weights[k + 7], w8 = weights[k + 8];
       let to = o * size * size;
       for (let y = 0; y < size; y++) {
         let a = (c * row + y * stride) * row, b = a + row, d = b + row;
