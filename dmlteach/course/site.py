@@ -66,7 +66,6 @@ def render(checkout: Path) -> Path:
         DMLTeachError: Sphinx failed or warned.
     """
     need("sphinx", "course")
-    from dmlteach.course.widgets.draw_character import packing
     from dmlteach.course.widgets.page import playground_page  # loads torch, which the other steps do without
 
     work = checkout / "build" / "site"
@@ -82,7 +81,6 @@ def render(checkout: Path) -> Path:
         shutil.rmtree(work / "doctrees", ignore_errors=True)  # or the next build would hide the warnings
         raise DMLTeachError(f"the site could not be rendered:\n{done.stderr.strip()}")
     (html / "playground.html").write_text(playground_page(), encoding="utf-8")
-    (html / packing.SCRIPT).write_text(packing.script(), encoding="utf-8")
     return publish(html, checkout / "build" / "course")
 
 
@@ -104,7 +102,7 @@ def assemble(checkout: Path, source: Path) -> None:
     wanted |= {f"notebooks/{p.name}": executed / p.name for p in notebooks(checkout)}
     wanted |= {f"notebooks/reports/{p.name}": p for p in _files(executed / "reports", "*.ipynb")}
     wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*") if p.suffix != ".md"}
-    wanted |= pages(checkout) | {FIRST_FIGURE: first_figure()}
+    wanted |= first_figure() | pages(checkout)
     for old in [p for p in source.rglob("*") if p.is_file()]:
         if old.relative_to(source).as_posix() not in wanted:
             old.unlink()
@@ -121,11 +119,15 @@ def assemble(checkout: Path, source: Path) -> None:
             copy.write_bytes(content)
 
 
-def first_figure() -> bytes:
-    """What the first page shows at work: HTML that its source takes in, alive without a kernel."""
+def first_figure() -> dict[str, bytes]:
+    """What the first page shows at work: HTML that its source takes in, and the script that this loads."""
     from dmlteach.course.widgets.draw_character import DrawCharacter, packing
 
-    return DrawCharacter(script=packing.SCRIPT)._repr_mimebundle_()[0]["text/html"].encode()
+    figure = DrawCharacter(script=f"_static/{packing.SCRIPT}")
+    return {
+        FIRST_FIGURE: figure._repr_mimebundle_()[0]["text/html"].encode(),
+        f"docs/_static/{packing.SCRIPT}": packing.script().encode(),
+    }
 
 
 def without_kernel(path: Path, links: str = "") -> bytes:

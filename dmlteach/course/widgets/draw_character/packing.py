@@ -11,7 +11,7 @@ from dmlteach.course.widgets.draw_character.rounding import Rounded, rounded_wei
 from dmlteach.course.widgets.draw_character.search import Search, gallery_drawings
 from dmlteach.course.widgets.thumbnails import sheet
 
-SCRIPT = "draw-character-network.js"  # its name beside the site's first page
+SCRIPT = "draw_character_network.js"  # its name among the site's own files
 
 
 @cache

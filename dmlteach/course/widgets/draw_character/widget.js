@@ -81,7 +81,7 @@ class DrawCharacter extends Explorable {
   // - the controls
 
   question() {
-    return "Predict first: of the six drawings above, how many will the network name at first sight? " +
+    return `Predict first: of the ${this.examples.length} drawings above, how many will the network name at first sight? ` +
       "It has never seen any of these 659 characters.";
   }
 
