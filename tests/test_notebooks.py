@@ -10,7 +10,7 @@ from filelock import FileLock  # comes with torch
 
 from dmlteach import course
 from dmlteach.course import execute
-from dmlteach.course.widgets import ResultsExplorer, TrainingReplay, TSNEGrid
+from dmlteach.course.widgets import ResultsExplorer, TrainingReplay, TSNEGrid, WeightExplorer
 
 CHAPTERS = sorted((course.CHECKOUT / "notebooks").glob("*.ipynb"))
 NOTEBOOKS = [*CHAPTERS, *sorted((course.CHECKOUT / "notebooks" / "reports").glob("*.ipynb"))]
@@ -46,7 +46,7 @@ every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.
 
 
 def test_the_core_route_is_there():
-    assert [path.stem[:2] for path in CHAPTERS] == ["00", "01", "02", "03", "08", "09", "10"]
+    assert [path.stem[:2] for path in CHAPTERS] == ["00", "01", "02", "03", "04", "08", "09", "10"]
 
 
 @every_notebook
@@ -193,7 +193,12 @@ def test_beside_each_recall_in_a_document_stand_the_classes_and_the_untrained_ne
 
 
 def test_beside_each_recall_that_a_figure_tells_stand_the_classes_and_the_untrained_network():
-    figures = TrainingReplay(revealed=True, epoch=7), TSNEGrid(guess="neither"), ResultsExplorer()
+    figures = (
+        TrainingReplay(revealed=True, epoch=7),
+        TSNEGrid(guess="neither"),
+        ResultsExplorer(),
+        WeightExplorer(),
+    )
     for figure in figures:
         _, told = figure.picture()
         assert RECALL.search(told) and not lacks(told, told), told

@@ -86,6 +86,15 @@ def playground(
 
 def progress(
     export: Annotated[str | None, option("JSON file to write the progress to.", "FILE", "shown only")] = None,
+    take_in: Annotated[
+        str | None,
+        option(
+            "JSON file to add, exported here or on the site: the better status wins, nothing is deleted.",
+            "FILE",
+            "nothing",
+            "--import",
+        ),
+    ] = None,
     reset: Annotated[bool, option("Forget all progress; asks first.")] = False,
     yes: Annotated[bool, option("With --reset: do not ask.")] = False,
 ) -> None:
@@ -95,10 +104,14 @@ def progress(
     Example:
         dmlteach progress
         dmlteach progress --export progress.json
+        dmlteach progress --import dmlteach-progress.json
         dmlteach progress --reset
     """
     from dmlteach.course.exercises import progress
 
+    if take_in:
+        changed = progress.take_in(take_in)
+        typer.echo(f"imported: {take_in}, {changed} {'exercise' if changed == 1 else 'exercises'} changed")
     if export:
         progress.export(export)
         typer.echo(f"exported: {export}")
@@ -108,7 +121,7 @@ def progress(
             return
         progress.reset()
         typer.echo("all progress is forgotten")
-    if not (export or reset):
+    if not (export or take_in or reset):
         _print_progress()
 
 

@@ -19,15 +19,17 @@ DEFAULTS = TrainConfig()
 _OF_TRAINING = {field.name: field for field in fields(TrainConfig)}
 
 
-def option(help: str, metavar: str | None = None, default: str | bool = True) -> Any:
+def option(help: str, metavar: str | None = None, default: str | bool = True, name: str = "") -> Any:
     """A typer option whose help names its default in words where the value says nothing (None).
 
     Args:
         help: what the option says.
         metavar: the word for its value.
         default: words for the default; True: the value itself, False: nothing.
+        name: where it is not the parameter's, as `--import`, a word that Python keeps for itself.
     """
-    return typer.Option(help=help, metavar=metavar, show_default=default, callback=_not_empty)
+    names = (name,) if name else ()
+    return typer.Option(*names, help=help, metavar=metavar, show_default=default, callback=_not_empty)
 
 
 def _not_empty(param: typer.CallbackParam, value: Any) -> Any:

@@ -92,6 +92,7 @@ def assemble(checkout: Path, source: Path) -> None:
     Raises:
         DMLTeachError: a docstring that the reference shows is missing or cannot be read.
     """
+    from dmlteach.course.exercises import in_page
     from dmlteach.course.reference.pages import pages  # loads torch and Matplotlib
 
     docs, executed = checkout / "docs", checkout / "build" / "notebooks"
@@ -102,6 +103,7 @@ def assemble(checkout: Path, source: Path) -> None:
     wanted |= {f"notebooks/{p.name}": executed / p.name for p in notebooks(checkout)}
     wanted |= {f"notebooks/reports/{p.name}": p for p in _files(executed / "reports", "*.ipynb")}
     wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*") if p.suffix != ".md"}
+    wanted |= {f"docs/_static/exercises.{kind}": text.encode() for kind, text in in_page.files().items()}
     wanted |= first_figure() | pages(checkout)
     for old in [p for p in source.rglob("*") if p.is_file()]:
         if old.relative_to(source).as_posix() not in wanted:
@@ -131,21 +133,27 @@ def first_figure() -> dict[str, bytes]:
 
 
 def without_kernel(path: Path, links: str = "") -> bytes:
-    """An executed notebook for readers who cannot ask: hints and a solution folded away below exercises."""
-    from dmlteach.course.exercises import folded
+    """An executed notebook for readers who cannot ask: below exercises their forms, hints and a solution."""
+    from dmlteach.course.exercises import folded, get, in_page
 
     cure = "Remove it, and execute the notebook again: dmlteach course"
     notebook = read_json(path, cure)
     cells = []
+    last = 0  # how many cells there are up to the last exercise
     try:
         for cell in notebook["cells"]:
             cells.append(cell)
             asked = re.search(r'^check\("([\w.]+)"', "".join(cell["source"]), re.MULTILINE)
             if asked and "exercise" in cell["metadata"].get("tags", []):
                 cell["outputs"] = []  # "not answered yet" is no news on a page where nobody can answer
-                cells.append(_markdown(f"folded-{asked[1].replace('.', '-')}", folded(asked[1])))
+                name = asked[1].replace(".", "-")
+                cells.append(_markdown(f"answered-{name}", in_page.place(get(asked[1]))))
+                cells.append(_markdown(f"folded-{name}", folded(asked[1])))
+                last = len(cells)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise damaged(path, "a cell lacks what a notebook's cells have", cure) from error
+    if last:
+        cells.insert(last, _markdown("kept", in_page.overview()))
     if links:
         cells.insert(1, _markdown("open-in", links))
     return json.dumps(notebook | {"cells": cells}).encode()

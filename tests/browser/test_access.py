@@ -13,6 +13,7 @@ from dmlteach.course.widgets import (
     TrainingReplay,
     TripletPlayground,
     TSNEGrid,
+    WeightExplorer,
 )
 from dmlteach.course.widgets.draw_character import packing
 from dmlteach.course.widgets.draw_character.traced import traced
@@ -56,6 +57,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "draw a character": lambda: page_of(
         DrawCharacter(traced()[0].strokes, numbers=True, script=packing.SCRIPT)
     ),
+    "weight explorer": lambda: page_of(WeightExplorer(guess="sst", numbers=True)),
     "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),
     "playground.html": playground_page,
 }

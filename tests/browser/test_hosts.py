@@ -21,6 +21,7 @@ FIGURES = {
     "dml-tsne_grid": "from dmlteach.course.widgets import TSNEGrid\nTSNEGrid()",
     "dml-draw_character": "from dmlteach.course.widgets import DrawCharacter\nDrawCharacter()",
     "dml-results_explorer": "from dmlteach.course.widgets import ResultsExplorer\nResultsExplorer()",
+    "dml-weight_explorer": "from dmlteach.course.widgets import WeightExplorer\nWeightExplorer('sst')",
     "dml-retrieval_browser": (
         "from dmlteach import data\nfrom dmlteach.course.widgets import RetrievalBrowser\n"
         "RetrievalBrowser(data.load('omniglot', 'test', classes=10), ('untrained', 'sst'), queries=6)"
@@ -34,6 +35,7 @@ CONTROLS = {
     "dml-tsne_grid": ("input[type=range]", "ArrowRight"),
     "dml-draw_character": ("input[type=radio]", "Space"),
     "dml-results_explorer": ("[data-view=tuning]", "Enter"),
+    "dml-weight_explorer": ("input[type=range]", "ArrowRight"),
     "dml-retrieval_browser": ("input[type=checkbox]", "Space"),
 }
 TREE = {"lab": "doc/tree", "notebook": "notebooks"}

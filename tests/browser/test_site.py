@@ -11,6 +11,7 @@ import pytest
 
 from dmlteach import course
 from dmlteach.course import execute, exercises
+from dmlteach.course.exercises.kinds import Choice
 from dmlteach.course.widgets.draw_character.search import Search
 from dmlteach.course.widgets.draw_character.traced import traced
 from tests.browser.small_course import EXERCISE, SENTENCE
@@ -140,6 +141,34 @@ def test_hints_come_in_stages_and_a_solution_last_on_a_page_without_kernel(site,
         offline.keyboard.press("Enter")
         assert first_words in offline.locator("article").inner_text()
     assert "not answered yet" not in offline.locator("article").inner_text()
+
+
+def test_a_number_is_answered_on_the_page_and_kept_from_one_page_to_the_next(site, offline):
+    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    form = offline.get_by_role("form", name=exercises.get(EXERCISE).heading)
+    for answer, words in (("24", "dot product"), ("2", "right")):
+        form.get_by_role("textbox").fill(answer)
+        form.get_by_role("button", name="Check").click()
+        assert words in form.get_by_role("status").inner_text()
+    offline.goto((site / "index.html").as_uri())
+    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    assert form.get_by_role("textbox").input_value() == "2"
+    assert "Answered on this page: 1 of 1" in offline.locator(".dml-kept").inner_text()
+
+
+@pytest.mark.parametrize("chapter", exercises.CHAPTERS, ids=lambda chapter: chapter.number)
+def test_each_chapter_has_a_form_for_each_answer_that_is_no_code(site, offline, chapter):
+    path = next((site / "notebooks").glob(f"{chapter.number}_*[a-z]_*.html"))
+    offline.goto(path.as_uri())
+    judged = [e for e in chapter.exercises if e.for_page() is not None]
+    forms = offline.get_by_role("form", name=re.compile("^Answer to Exercise"))
+    assert [f.get_attribute("aria-label") for f in forms.all()] == [f"Answer to {e.heading}" for e in judged]
+    assert offline.locator("article li > p > strong:text-is('a')").count() == 0  # choices are in the forms
+    choices = [e for e in judged if isinstance(e, Choice)]
+    options = offline.locator(".dml-option > strong").all_inner_texts()
+    assert options == [letter for e in choices for letter in e.options]
+    in_notebook = offline.locator("em", has_text="This one is answered in the notebook")
+    assert in_notebook.count() == len(chapter.exercises) - len(judged)
 
 
 def test_search_finds_a_chapter_by_its_words(site, offline):

@@ -17,6 +17,7 @@ from dmlteach.course.exercises import (
     sst_gradients,
     start_here,
     training,
+    weighting,
 )
 from dmlteach.course.exercises.kinds import Exercise, Unanswered
 from dmlteach.course.exercises.replies import NOT_YET, UNANSWERED, Page, Reply
@@ -38,6 +39,7 @@ CHAPTERS = (
     Chapter("01", "Pairs and triplets", pairs_and_triplets.EXERCISES),
     Chapter("02", "Triplet versus SST gradients", sst_gradients.EXERCISES),
     Chapter("03", "Which images share a batch", batches.EXERCISES),
+    Chapter("04", "Weighting pairs", weighting.EXERCISES),
     Chapter("08", "Training a benchmark", training.EXERCISES),
     Chapter("09", "Looking at an embedding", looking.EXERCISES),
     Chapter("10", "Which method is best?", comparing.EXERCISES),

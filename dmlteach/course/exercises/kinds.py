@@ -13,6 +13,14 @@ from torch import Tensor
 from dmlteach.course.exercises.answers import RaisedError, ask
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, TO_COMPARE, Reply
 
+# What is said to numbers and to choices, here and on a page without a kernel.
+TOO_LARGE, TOO_SMALL = "It is too large.", "It is too small."
+IN_PERCENT = "Give it as a fraction, not in percent."
+NOT_ALL = "At least one of them is something else."
+THESE = "These, and no others."
+READ_EACH, NONE_CHOSEN = "Read what each of your choices does.", "Nothing is chosen."
+YOUR_REASON = " (Your reason: {})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
@@ -65,6 +73,13 @@ class Exercise:
             RaisedError: the reader's code raised.
         """
         raise NotImplementedError
+
+    def for_page(self) -> dict[str, Any] | None:
+        """All that a page needs to judge as `judge` does (`in_page/judge.js`), as JSON has it.
+
+        None: the answer is code, or is looked into by code, and a page without a kernel cannot judge it.
+        """
+        return None
 
     def name_inputs(self, inputs: tuple) -> dict[str, Any]:
         """Inputs on which the reader's code raised, by name, where the exercise names any."""
@@ -194,19 +209,46 @@ class Number(Exercise):
                 NOT_YET, f"This has the shape {tuple(given.shape)}; {how_many} asked for.", self.means
             )
         if self._same(given, right):
-            return Reply(RIGHT, f"It is {self.means}.")
+            return Reply(RIGHT, self._right_words)
         case = {"your answer": given}
         for value, words in self.mistakes:
             wrong = _tensor(value())
             if wrong is not None and wrong.shape == given.shape and self._same(given, wrong):
                 return Reply(NOT_YET, words, self.means, case)
         if right.ndim == 0:
-            words = f"It is too {'large' if given > right else 'small'}."
+            words = TOO_LARGE if given > right else TOO_SMALL
             if self._same(given / 100, right):
-                words = "Give it as a fraction, not in percent."
+                words = IN_PERCENT
         else:
-            words = "At least one of them is something else."
+            words = NOT_ALL
         return Reply(NOT_YET, words, self.means, case)
+
+    def for_page(self) -> dict[str, Any]:
+        """Right and near numbers as `judge` compares them, what to say to each, and to all others."""
+        right = _tensor(self.value())
+        assert right is not None
+        near = [(_tensor(value()), words) for value, words in self.mistakes]
+        return {
+            "kind": "number",
+            "several": right.ndim == 1,
+            "right": right.reshape(-1).tolist(),
+            "right_words": self._right_words,
+            "means": self.means,
+            "tolerance": self.tolerance,
+            "any_order": self.any_order,
+            "mistakes": [
+                {"value": wrong.reshape(-1).tolist(), "words": words}
+                for wrong, words in near
+                if wrong is not None and wrong.shape == right.shape
+            ],
+            "otherwise": {
+                "large": TOO_LARGE, "small": TOO_SMALL, "percent": IN_PERCENT, "several": NOT_ALL,
+            },
+        }  # fmt: skip
+
+    @property
+    def _right_words(self) -> str:
+        return f"It is {self.means}."
 
     def _same(self, given: Tensor, right: Tensor) -> bool:
         if self.any_order and given.ndim:
@@ -254,21 +296,38 @@ class Choice(Exercise):
         right = {letter for letter, option in self.options.items() if option.right}
         reasons = answer if isinstance(answer, Mapping) else {}
         if chosen == right:
-            return Reply(RIGHT, "These, and no others.", details=self._why(self.options, reasons))
-        words = "Read what each of your choices does." if chosen else "Nothing is chosen."
-        missing = len(right - chosen)
-        still = f"; {missing} of them {'is' if missing == 1 else 'are'} missing" if missing else ""
-        expected = f"only those that are right{still}"
+            return Reply(RIGHT, THESE, details=self._why(self.options, reasons))
+        words = READ_EACH if chosen else NONE_CHOSEN
+        expected = _only_right(len(right - chosen))
         return Reply(NOT_YET, words, expected, details=self._why(sorted(chosen), reasons))
 
     def _why(self, letters: Iterable[str], reasons: Mapping) -> tuple[str, ...]:
         def line(letter: str) -> str:
-            option = self.options[letter]
             yours = reasons.get(letter)
-            said = f" (Your reason: {yours})" if isinstance(yours, str) and yours.strip() else ""
-            return f"{letter}, {'yes' if option.right else 'no'}: {option.why}{said}"
+            said = YOUR_REASON.format(yours) if isinstance(yours, str) and yours.strip() else ""
+            return self._line(letter) + said
 
         return tuple(line(letter) for letter in letters)
+
+    def _line(self, letter: str) -> str:
+        option = self.options[letter]
+        return f"{letter}, {'yes' if option.right else 'no'}: {option.why}"
+
+    def for_page(self) -> dict[str, Any]:
+        """Every choice with what is said to it; what is said to all together, by how many are missing."""
+        right = [letter for letter, option in self.options.items() if option.right]
+        return {
+            "kind": "choice",
+            "options": {
+                letter: {"text": option.text, "right": option.right, "line": self._line(letter)}
+                for letter, option in self.options.items()
+            },
+            "right_words": THESE,
+            "wrong_words": READ_EACH,
+            "none_words": NONE_CHOSEN,
+            "expected": [_only_right(missing) for missing in range(len(right) + 1)],
+            "your_reason": YOUR_REASON,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,8 +408,15 @@ class Reflection(Exercise):
             return Reply(NOT_YET, f"This is {_kind_of(answer)}; write your answer as text, in quotes.")
         if not answer.strip():
             raise Unanswered
-        words = f"An answer to compare yours with: {self.model_answer}"
-        return Reply(TO_COMPARE, words, details=self.compare)
+        return Reply(TO_COMPARE, self._words, details=self.compare)
+
+    def for_page(self) -> dict[str, Any]:
+        """What to compare an answer with."""
+        return {"kind": "reflection", "words": self._words, "compare": list(self.compare)}
+
+    @property
+    def _words(self) -> str:
+        return f"An answer to compare yours with: {self.model_answer}"
 
 
 # --- values
@@ -423,6 +489,11 @@ def _kind_of(value: Any) -> str:
     if callable(value):
         return "a function"
     return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _only_right(missing: int) -> str:
+    still = f"; {missing} of them {'is' if missing == 1 else 'are'} missing" if missing else ""
+    return f"only those that are right{still}"
 
 
 def _is_real(x: Any) -> bool:

@@ -17,6 +17,7 @@ from dmlteach.errors import DMLTeachError
 
 VARIABLE = "DMLTEACH_PROGRESS"  # names another file
 VERSION = 1
+BETTER = ("not yet", "to compare", "right")  # statuses of records, each better than the one before
 PATIENCE = 5.0  # seconds to wait for another process that writes
 
 
@@ -30,6 +31,7 @@ class Record:
         hints: how many were read, at most.
         solution: whether it was read.
         when: time of the last change, UTC.
+        answer: what was entered on a page of the site, as JSON; comes with an import only.
     """
 
     status: str = "not yet"
@@ -37,6 +39,7 @@ class Record:
     hints: int = 0
     solution: bool = False
     when: str = ""
+    answer: str = ""
 
     @property
     def done(self) -> bool:
@@ -118,6 +121,61 @@ def export(target: str | Path) -> None:
     files.write_text(Path(target).expanduser(), _as_json(records))
 
 
+def take_in(source: str | Path) -> int:
+    """Add the records of an exported file, of this program or of the site; nothing here is deleted.
+
+    Args:
+        source: the JSON file.
+
+    Returns:
+        How many records became other ones, or are new.
+
+    Raises:
+        DMLTeachError: the file cannot be read, is none of progress, or a newer version wrote it.
+        OSError: the own file cannot be written.
+    """
+    source = Path(source).expanduser()
+    try:
+        theirs = _parse(source)
+    except _Damaged as error:
+        raise DMLTeachError(
+            f"{source} holds no progress; give one that the site or `dmlteach progress --export` has written."
+        ) from error
+    except OSError as error:
+        raise DMLTeachError(
+            f"{source} cannot be read: {error.strerror or error}; give the file that was exported."
+        ) from error
+    file().parent.mkdir(parents=True, exist_ok=True)
+    with _locked():
+        mine, _ = _read()
+        both = {id: merged(mine.get(id), theirs.get(id)) for id in [*mine, *(theirs.keys() - mine)]}
+        changed = sum(record != mine.get(id) for id, record in both.items())
+        if changed:
+            files.write_text(file(), _as_json(both))
+    return changed
+
+
+def merged(mine: Record | None, theirs: Record | None) -> Record:
+    """One record of two: the better status, and of all else the most.
+
+    Args:
+        mine: kept here; its answer stays where both statuses are equal.
+        theirs: to be added.
+    """
+    if mine is None or theirs is None:
+        return mine or theirs or Record()
+    better = BETTER.index(theirs.status) > BETTER.index(mine.status)
+    first, second = (theirs, mine) if better else (mine, theirs)
+    return Record(
+        first.status,
+        max(mine.tries, theirs.tries),
+        max(mine.hints, theirs.hints),
+        mine.solution or theirs.solution,
+        max(mine.when, theirs.when),
+        first.answer or second.answer,
+    )
+
+
 def _change(id: str, change: Any) -> str:
     """Read, change and write one record, alone; a file that cannot be written is told, not raised."""
     try:
@@ -141,19 +199,23 @@ class _Damaged(Exception):
     """The file holds something else than progress."""
 
 
-def _parse() -> dict[str, Record]:
+def _parse(path: Path | None = None) -> dict[str, Record]:
+    """Records of a file; of the own one, which may not be there yet, if none is given."""
+    own, path = path is None, path or file()
     try:
-        content = json.loads(file().read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         version, entries = int(content["version"]), dict(content["exercises"])
         if version <= VERSION:
             return {id: _record(entry) for id, entry in entries.items()}
     except FileNotFoundError:
-        return {}
+        if own:
+            return {}
+        raise
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise _Damaged from error
     raise DMLTeachError(
-        f"{file()} was written by a newer dmlteach and is left as it is; update dmlteach, or name another "
-        f"file in {VARIABLE}."
+        f"{path} was written by a newer dmlteach and is left as it is; update dmlteach, or name another "
+        + (f"file in {VARIABLE}." if own else "file.")
     )
 
 
@@ -173,6 +235,8 @@ def _record(entry: dict[str, Any]) -> Record:
     for f in fields(Record):
         if type(getattr(record, f.name)) is not type(f.default):
             raise TypeError(f"{f.name} is {getattr(record, f.name)!r}")
+    if record.status not in BETTER:
+        raise ValueError(f"the status is {record.status!r}")
     return record
 
 

@@ -13,6 +13,7 @@ from dmlteach.course.widgets.retrieval_browser import RetrievalBrowser
 from dmlteach.course.widgets.training_replay import TrainingReplay
 from dmlteach.course.widgets.tsne_grid import TSNEGrid
 from dmlteach.course.widgets.values import loss_and_gradient
+from dmlteach.course.widgets.weight_explorer import WeightExplorer
 
 __all__ = [
     "BatchExplorer",
@@ -22,5 +23,6 @@ __all__ = [
     "TSNEGrid",
     "TrainingReplay",
     "TripletPlayground",
+    "WeightExplorer",
     "loss_and_gradient",
 ]

@@ -18,6 +18,7 @@ from dmlteach.course.exercises import (
     sst_gradients,
     start_here,
     training,
+    weighting,
 )
 from dmlteach.course.exercises.kinds import Choice, Configuration, Function, Number, Reflection
 from dmlteach.losses import sst_loss, triplet_loss
@@ -169,6 +170,37 @@ WRONG = {
         ("b", "table of classes"),
         ({"a": "none"}, "1 of them is missing"),
         ("e", "no choice"),
+    ],
+    "weights.within_reach": [
+        (lambda: weighting.within(1.3, 128), "too small"),
+        (lambda: 1000 * weighting.within(1.3, 2), "on a circle"),
+        (500, "smaller"),
+        ((40, 960), "a number is asked for"),
+    ],
+    "weights.inverse_density": [
+        (lambda d, dim: d.softmax(0), "differs"),
+        (lambda d, dim: d.clamp_min(0.5) ** (2 - dim) * (1 - d**2 / 4) ** ((3 - dim) / 2), "differs"),
+        (lambda d, dim: torch.full_like(d, 1 / len(d)), "drawn alike"),
+        (lambda d, dim: weighting._density_itself(d, dim), "still more often"),
+    ],
+    "weights.multi_similarity": [
+        (lambda s, beta, base: (beta * (s - base)).softmax(0), "the 1 in the logarithm"),
+        (lambda s, beta, base: (beta * (s - base)).sigmoid(), "each negative alone"),
+        (lambda s, beta, base: (beta * (s - base)).exp(), "differs"),
+    ],
+    "weights.duplicate": [
+        ("c", "no semi-hard triplet"),
+        ({"b": "the hardest"}, "1 of them is missing"),
+        ({"a", "b", "e"}, "at most three"),
+    ],
+    "weights.own": [
+        (lambda d: torch.ones_like(d), "no higher than with the triplet loss"),
+        (lambda d: d, "no higher than with the triplet loss"),
+        (lambda d: 1 - d, "below 0"),
+        (lambda d: d.sum(), "returns the shape ()"),
+        (lambda d: 3.0, "no tensor"),
+        (lambda d: 0 * d, "nothing would be pushed"),
+        (3.0, "no function of distances"),
     ],
     "training.bottleneck": [
         (("read", None, "backward"), "what another part built"),

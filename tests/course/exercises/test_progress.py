@@ -128,6 +128,67 @@ def test_where_nothing_can_be_written_the_reply_still_comes(progress_file, monke
     assert reply.status == "right" and "could not be saved" in reply.note
 
 
+# ── two files into one ────────────────────────────────────────────────────────────────────────────────
+
+
+def written(path: Path, **entries: dict) -> Path:
+    """A file as an export leaves it; `before_softmax` stands for `before.softmax`."""
+    content = {id.replace("_", ".", 1): entry for id, entry in entries.items()}
+    path.write_text(json.dumps({"version": 1, "exercises": content}))
+    return path
+
+
+def test_of_two_records_the_better_status_wins_and_nothing_is_deleted(tmp_path):
+    exercises.check("before.softmax", 5.0)
+    exercises.check("before.softmax", 1.0)
+    exercises.check("before.k_means", (0.5, 10.0))
+    source = written(
+        tmp_path / "theirs.json",
+        before_softmax={"status": "right", "tries": 1, "hints": 2, "answer": "[0.5]"},
+        before_k_means={"status": "not yet", "tries": 7, "solution": True},
+        gone_exercise={"status": "to compare", "answer": '"words"', "unknown": 3},
+    )
+    assert progress.take_in(source) == 3
+    found = records()
+    softmax, k_means = found["before.softmax"], found["before.k_means"]
+    assert (softmax.status, softmax.tries, softmax.hints, softmax.answer) == ("right", 2, 2, "[0.5]")
+    assert (k_means.status, k_means.tries, k_means.solution) == ("right", 7, True)
+    assert found["gone.exercise"] == Record("to compare", answer='"words"')
+    assert source.exists() and progress.take_in(source) == 0  # the second time there is nothing new
+
+
+def test_an_answer_of_ones_own_stays_where_both_have_the_same_status(tmp_path):
+    mine, theirs = Record("to compare", answer='"mine"'), Record("to compare", answer='"theirs"', when="2030")
+    assert progress.merged(mine, theirs).answer == '"mine"'
+    assert progress.merged(Record("to compare"), theirs).answer == '"theirs"'
+    assert progress.merged(Record("not yet", answer='"wrong"'), theirs).answer == '"theirs"'
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"version": 1, "exercises": {"a": {"status": "perfect"}}}'])
+def test_a_file_that_holds_no_progress_is_one_sentence_and_changes_nothing(tmp_path, progress_file, content):
+    exercises.check("before.softmax", 0.5)
+    before = progress_file.read_bytes()
+    (tmp_path / "odd.json").write_text(content)
+    failed = run("--import", str(tmp_path / "odd.json"))
+    assert failed.exit_code == 2 and "holds no progress; give one" in failed.stderr
+    assert progress_file.read_bytes() == before and (tmp_path / "odd.json").exists()
+
+
+def test_a_file_that_is_not_there_or_is_of_a_newer_version_is_one_sentence(tmp_path, progress_file):
+    missing = run("--import", str(tmp_path / "none.json"))
+    assert missing.exit_code == 2 and "none.json cannot be read: No such file" in missing.stderr
+    (tmp_path / "new.json").write_text('{"version": 99, "exercises": {}}')
+    newer = run("--import", str(tmp_path / "new.json"))
+    assert newer.exit_code == 2 and "newer dmlteach" in newer.stderr
+    assert not progress_file.exists()
+
+
+def test_the_command_says_how_much_an_import_changed(tmp_path):
+    source = written(tmp_path / "one.json", before_softmax={"status": "right", "tries": 1})
+    assert f"imported: {source}, 1 exercise changed" in run("--import", str(source)).output
+    assert f"imported: {source}, 0 exercises changed" in run("--import", str(source)).output
+
+
 # ── the command ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,0 +1,221 @@
+// A form below each exercise that a page can judge, and a line on what is kept. Without this script the
+// page is as it was written: question, cell, hints.
+
+/** An element with attributes and children; `on…` listens, `text` is its text. */
+function make(name, { text, ...given } = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(given)) {
+    if (typeof value === "function") element.addEventListener(key.slice(2), value);
+    else if (typeof value === "boolean") element.toggleAttribute(key, value);
+    else element.setAttribute(key, value);
+  }
+  if (text !== undefined) element.textContent = text;
+  element.append(...children);
+  return element;
+}
+
+/** Text whose `code` is set as code, as Python's replies have it. */
+const inline = (text) => text.split(/`([^`]+)`/).map((part, i) => (i % 2 ? make("code", { text: part }) : part));
+
+/** A reply as Python's `Reply.html` has it. */
+function replyBlock(definition, { status, words, expected, case: found, details }) {
+  const block = make("div", { class: "dml-reply", "data-status": status });
+  block.style.borderLeftStyle = SAID.borders[status];
+  const mark = make("span", { "aria-hidden": "true", text: SAID.marks[status] });
+  block.append(make("p", {}, mark, ` ${definition.heading}: `, make("strong", { text: status })));
+  if (words) block.append(make("p", {}, ...inline(words)));
+  for (const [name, value] of found) block.append(make("p", { text: `${name} = ${value}` }));
+  if (expected) block.append(make("p", {}, "Expected: ", ...inline(expected)));
+  if (details.length) block.append(make("ul", {}, ...details.map((line) => make("li", {}, ...inline(line)))));
+  return block;
+}
+
+// --- a form for each kind: { parts, read, fill }; read gives undefined where there is no answer yet
+
+const FORMS = {
+  number(definition, name) {
+    const size = definition.right.length;
+    const fields = definition.right.map((_, i) => make("input", {
+      type: "text", inputmode: "text", autocomplete: "off", spellcheck: "false", id: `${name}-${i}`,
+    }));
+    const label = (i) => (size === 1 ? "Your answer, a number" : `Number ${i + 1} of ${size}`);
+    const parts = fields.map((field, i) => make("p", {}, make("label", { for: field.id, text: label(i) }), " ", field));
+    return {
+      parts,
+      read() {
+        const texts = fields.map((field) => field.value.trim());
+        if (texts.includes("")) return undefined;
+        return texts.map((text, i) => {
+          const value = numberOf(text);
+          fields[i].setAttribute("aria-invalid", value === undefined);
+          if (value === undefined) throw new Error(`“${text}” cannot be read as a number; write it like 0.25, −3 or 19/1999.`);
+          return value;
+        });
+      },
+      fill: (answer) => fields.forEach((field, i) => { field.value = String(answer[i] ?? "").replace("-", "−"); }),
+    };
+  },
+
+  choice(definition, name, before) {
+    const letters = Object.keys(definition.options), list = listOf(letters, before);
+    const boxes = {}, reasons = {};
+    const rows = letters.map((letter, i) => {
+      const words = make("span", { class: "dml-option" });
+      if (list) words.append(...(list.children[i].querySelector("p") ?? list.children[i]).childNodes);
+      else words.append(make("strong", { text: letter }), ": ", ...inline(definition.options[letter].text));
+      boxes[letter] = make("input", { type: "checkbox", id: `${name}-${letter}`, onchange: () => show(letter) });
+      reasons[letter] = make("input", {
+        type: "text", class: "dml-reason", hidden: true, placeholder: "because …", autocomplete: "off",
+        "aria-label": `Your reason for ${letter}; it is not marked`,
+      });
+      return make("div", { class: "dml-choice" }, make("label", { for: boxes[letter].id }, boxes[letter], words), reasons[letter]);
+    });
+    const show = (letter) => { reasons[letter].hidden = !boxes[letter].checked; };
+    list?.remove();
+    return {
+      parts: [make("fieldset", {}, make("legend", { text: "Your choices; several may be right" }), ...rows)],
+      read: () => Object.fromEntries(letters.filter((letter) => boxes[letter].checked)
+        .map((letter) => [letter, reasons[letter].value])),
+      fill(answer) {
+        for (const letter of letters) {
+          boxes[letter].checked = letter in answer;
+          reasons[letter].value = answer[letter] ?? "";
+          show(letter);
+        }
+      },
+    };
+  },
+
+  reflection(definition, name) {
+    const field = make("textarea", { rows: "5", id: name });
+    const timer = { id: 0 };
+    field.addEventListener("input", () => {
+      clearTimeout(timer.id);
+      timer.id = setTimeout(() => noteDraft(definition.id, field.value), 400);
+    });
+    field.addEventListener("change", () => noteDraft(definition.id, field.value));
+    const label = make("label", { for: name, text: "Your answer, in a few sentences; it is not marked and stays in this browser" });
+    return {
+      parts: [label, field],
+      read: () => (field.value.trim() ? field.value : undefined),
+      fill: (answer) => { field.value = answer; },
+    };
+  },
+};
+
+/** The list of choices that stands in the question, if its letters are those of the definition. */
+function listOf(letters, before) {
+  for (let node = before, steps = 0; node && steps < 3; node = node.previousElementSibling, steps += 1) {
+    if (node.tagName !== "UL") continue;
+    const found = [...node.children].map((item) => item.querySelector("strong")?.textContent);
+    return found.join() === letters.join() ? node : null;
+  }
+  return null;
+}
+
+/** Build the form of one exercise. */
+function build(place) {
+  const definition = JSON.parse(place.querySelector("script").textContent);
+  const name = `answer-${definition.id.replace(".", "-")}`, cell = place.previousElementSibling;
+  const form = FORMS[definition.kind](definition, name, cell);
+  const state = make("span", { class: "dml-state" }), said = make("div", { class: "dml-said", role: "status" });
+  const answerIt = (event) => {
+    event.preventDefault();
+    let found;
+    try {
+      const answer = form.read();
+      found = answer === undefined ? reply(STATUS.unanswered, "") : judge(definition, answer);
+      if (answer !== undefined) said.dataset.note = noteTry(definition.id, found.status, answer);
+    } catch (error) {
+      found = reply(STATUS.notYet, error.message);
+    }
+    said.replaceChildren(replyBlock(definition, found));
+    if (said.dataset.note) said.firstChild.append(make("p", {}, make("small", { text: said.dataset.note })));
+    showKept();
+  };
+  const row = make("p", { class: "dml-row" }, make("button", { type: "submit", text: "Check" }), state);
+  place.append(make("form", { "aria-label": `Answer to ${definition.heading}`, onsubmit: answerIt }, ...form.parts, row, said));
+  const isBare = cell?.classList.contains("tag_exercise") && cell.textContent.trim().split("\n").length <= 2;
+  if (isBare) cell.classList.add("dml-code"); // nothing in it but the question for an answer
+  countHints(definition.id, place.nextElementSibling);
+  const refill = (record) => {
+    try { if (record?.answer) form.fill(JSON.parse(record.answer)); } catch { /* of another form: left empty */ }
+  };
+  const showState = (record) => {
+    const none = !record || (record.status === STATUS.notYet && !record.tries);
+    state.textContent = none ? "" : `${SAID.marks[record.status]} ${record.status}`;
+  };
+  return { id: definition.id, refill, showState };
+}
+
+/** Hints stand folded in each other, the solution innermost: opening one is noted. */
+function countHints(id, first) {
+  const folded = [];
+  for (let node = first; node?.tagName === "DETAILS"; node = node.querySelector(":scope > details")) folded.push(node);
+  folded.forEach((node, i) => node.addEventListener("toggle", (event) => {
+    if (event.target !== node || !node.open) return;
+    if (i === folded.length - 1) noteSolution(id);
+    else noteHint(id, i + 1);
+  }));
+}
+
+// --- what is kept, and its ways in and out
+
+let exercises = [], overviews = [];
+
+function records() {
+  try { return readKept(); } catch { return {}; }
+}
+
+function showKept() {
+  const all = records();
+  for (const exercise of exercises) exercise.showState(all[exercise.id]);
+  const done = exercises.filter(({ id }) => all[id] && isDone(all[id])).length;
+  const words = exercises.length ? `Answered on this page: ${done} of ${exercises.length}. ` : "";
+  for (const { count } of overviews) count.textContent = words;
+}
+
+function buildOverview(place) {
+  const count = make("span"), said = make("p", { role: "status" });
+  const file = make("input", { type: "file", accept: ".json,application/json", id: "dml-import", class: "dml-file" });
+  file.addEventListener("change", async () => {
+    if (!file.files.length) return;
+    const { changed, problem } = takeIn(await file.files[0].text());
+    said.textContent = problem || `Imported: ${changed} ${changed === 1 ? "exercise" : "exercises"} changed.`;
+    file.value = "";
+    const all = records();
+    for (const exercise of exercises) exercise.refill(all[exercise.id]);
+    showKept();
+  });
+  const exported = () => {
+    const address = URL.createObjectURL(new Blob([asText(records())], { type: "application/json" }));
+    make("a", { href: address, download: "dmlteach-progress.json" }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+    said.textContent = "Exported as dmlteach-progress.json.";
+  };
+  place.append(
+    make("p", {}, count, "Answers are kept in this browser alone, and are sent nowhere; an exported file is the copy "
+      + "that lasts. ", make("code", { text: "dmlteach progress --import" }), " takes it, and this page takes what ",
+    make("code", { text: "--export" }), " writes."),
+    make("p", { class: "dml-row" },
+      make("button", { type: "button", text: "Export my answers", onclick: exported }),
+      make("label", { class: "dml-import", for: "dml-import" }, "Import a file ", file)),
+    said,
+  );
+  return { count };
+}
+
+function start() {
+  exercises = [...document.querySelectorAll(".dml-answer")].map(build);
+  overviews = [...document.querySelectorAll(".dml-kept")].slice(0, 1).map(buildOverview);
+  if (!exercises.length && !overviews.length) return;
+  const all = records();
+  for (const exercise of exercises) exercise.refill(all[exercise.id]);
+  showKept();
+  addEventListener("storage", showKept); // another page of the site, in another window
+}
+
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+else start();
+
+return { judge, numberOf, fourDigits, parse, merged, asText, takeIn };

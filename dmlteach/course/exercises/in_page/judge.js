@@ -1,0 +1,88 @@
+// Judges as Python's `judge` does (kinds.py), from the definition that Python wrote.
+// A reply: { status, words, expected, case: [[name, text]], details }.
+
+const STATUS = SAID.statuses;
+
+/** A number with four digits as Python's `f"{x:.4g}"` writes it: ties go to the even digit. */
+function fourDigits(x) {
+  if (Number.isNaN(x)) return "nan";
+  if (!Number.isFinite(x)) return x > 0 ? "inf" : "-inf";
+  if (x === 0) return Object.is(x, -0) ? "-0" : "0";
+  const [mantissa, power] = Math.abs(x).toExponential(100).split("e"); // all digits there are
+  const digits = mantissa.replace(".", ""), rest = digits.slice(4);
+  let head = Number(digits.slice(0, 4)), exponent = Number(power);
+  const half = "5".padEnd(rest.length, "0");
+  if (rest > half || (rest === half && head % 2 === 1)) head += 1;
+  if (head === 10000) { head = 1000; exponent += 1; }
+  const sign = x < 0 ? "-" : "", shown = String(head);
+  const trim = (text) => (text.includes(".") ? text.replace(/0+$/, "").replace(/\.$/, "") : text);
+  if (exponent < -4 || exponent >= 4) {
+    const size = String(Math.abs(exponent)).padStart(2, "0");
+    return `${sign}${trim(`${shown[0]}.${shown.slice(1)}`)}e${exponent < 0 ? "-" : "+"}${size}`;
+  }
+  if (exponent < 0) return `${sign}${trim(`0.${"0".repeat(-exponent - 1)}${shown}`)}`;
+  return `${sign}${trim(`${shown.slice(0, exponent + 1)}.${shown.slice(exponent + 1)}`)}`;
+}
+
+const shown = (x) => fourDigits(x).replace("-", "−");
+
+function reply(status, words, { expected = "", found = [], details = [] } = {}) {
+  return { status, words, expected, case: found, details };
+}
+
+const KINDS = {
+  /** answer: a list of numbers. */
+  number(definition, answer) {
+    const given = answer.map(Math.fround); // Python's tensors are made of these
+    const order = (list) => (definition.any_order && definition.several ? [...list].sort((a, b) => a - b) : list);
+    const same = (one, other) => {
+      const a = order(one), b = order(other);
+      return a.every((x, i) => Math.abs(x - b[i]) <= definition.tolerance);
+    };
+    if (same(given, definition.right)) return reply(STATUS.right, definition.right_words);
+    const written = given.map(shown), whole = definition.several ? `(${written.join(", ")})` : written[0];
+    const more = { expected: definition.means, found: [["your answer", whole]] };
+    const mistake = definition.mistakes.find((wrong) => same(given, wrong.value));
+    const { large, small, percent, several } = definition.otherwise;
+    if (mistake) return reply(STATUS.notYet, mistake.words, more);
+    if (definition.several) return reply(STATUS.notYet, several, more);
+    if (same([given[0] / 100], definition.right)) return reply(STATUS.notYet, percent, more);
+    return reply(STATUS.notYet, given[0] > definition.right[0] ? large : small, more);
+  },
+
+  /** answer: { letter: reason }, with an empty reason where there is none. */
+  choice(definition, answer) {
+    const { options } = definition, letters = Object.keys(options);
+    const chosen = letters.filter((letter) => letter in answer);
+    const line = (letter) => {
+      const reason = answer[letter] ?? "";
+      return options[letter].line + (reason.trim() ? definition.your_reason.replace("{}", () => reason) : "");
+    };
+    if (letters.every((letter) => options[letter].right === letter in answer)) {
+      return reply(STATUS.right, definition.right_words, { details: letters.map(line) });
+    }
+    const missing = letters.filter((letter) => options[letter].right && !(letter in answer)).length;
+    const words = chosen.length ? definition.wrong_words : definition.none_words;
+    return reply(STATUS.notYet, words, { expected: definition.expected[missing], details: chosen.map(line) });
+  },
+
+  /** answer: a text. */
+  reflection(definition, answer) {
+    if (!answer.trim()) return reply(STATUS.unanswered, "");
+    return reply(STATUS.toCompare, definition.words, { details: definition.compare });
+  },
+};
+
+const judge = (definition, answer) => KINDS[definition.kind](definition, answer);
+
+/** A number as a reader writes it: 0.25, 0,25, −3, 1e-3, 19/1999. Undefined if it cannot be read. */
+function numberOf(text) {
+  const parts = text.replaceAll("−", "-").replaceAll(/[\s_]/g, "").split("/");
+  const numbers = parts.map((part) => {
+    const grouped = /^[+-]?[1-9]\d*,\d{3}$/.test(part); // 1,200 may be 1200 or 1.2
+    const dotted = /^[+-]?\d*,\d+$/.test(part) && !grouped ? part.replace(",", ".") : part;
+    return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(dotted) ? Number(dotted) : NaN;
+  });
+  const value = numbers.length === 2 ? numbers[0] / numbers[1] : numbers[0];
+  return parts.length > 2 || !Number.isFinite(value) ? undefined : value;
+}

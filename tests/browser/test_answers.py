@@ -1,0 +1,246 @@
+"""Exercises answered in the page: forms, hints and what is kept, from the disk and without the network."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from dmlteach.cli import app
+from dmlteach.course import exercises
+from dmlteach.course.exercises import in_page, progress
+from tests.browser.test_access import serious_faults
+
+CHOICE, NUMBER, PAIR = "triplet.collapse", "before.softmax", "before.gradient"
+TEXT, CODE = "start.own_problem", "triplet.hinge"
+KEY = "dmlteach.progress.v1"
+COLOURS = (
+    ":root { color-scheme: light dark; --color-brand-primary: #0a4bff }"
+    "body { max-width: 44em; margin: auto }"
+    "@media (prefers-color-scheme: dark) { body { background: #131416; color: #cfd0d0 }"
+    ":root { --color-brand-primary: #3d94ff } }"
+)
+
+
+def _folded(id: str) -> str:
+    page = ""
+    stages = [*exercises.get(id).hints, "solved"]
+    for stage, text in reversed([*enumerate(stages, 1)]):
+        page = f"<details><summary>Stage {stage}</summary><p>{text}</p>{page}</details>"
+    return page
+
+
+def _asked(id: str) -> str:
+    """An exercise as Sphinx renders it, without the colours of the code."""
+    exercise = exercises.get(id)
+    options = getattr(exercise, "options", {})
+    items = "".join(f"<li><p><strong>{k}</strong>: {o.text}</p></li>" for k, o in options.items())
+    listed = f'<ul class="simple">{items}</ul>' if items else ""
+    cell = f'<div class="cell tag_exercise"><pre>answer = ...\ncheck("{id}", answer)\n</pre></div>'
+    return f"<p>{exercise.heading}</p>{listed}{cell}{in_page.place(exercise)}{_folded(id)}"
+
+
+@pytest.fixture(scope="module")
+def chapter(tmp_path_factory) -> str:
+    """The address of a page on the disk with an exercise of each kind."""
+    folder = tmp_path_factory.mktemp("site")
+    files = in_page.files()
+    for kind, text in files.items():
+        (folder / f"exercises.{kind}").write_text(text, encoding="utf-8")
+    body = "".join(_asked(id) for id in (CHOICE, NUMBER, PAIR, TEXT, CODE))
+    page = folder / "chapter.html"
+    page.write_text(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>a chapter</title>'
+        '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="exercises.css">'
+        f"<style>{COLOURS}</style><script src=exercises.js></script>"
+        f"<body><main><h1>A chapter</h1>{body}{in_page.overview()}</main></body></html>",
+        encoding="utf-8",
+    )
+    return page.as_uri()
+
+
+@pytest.fixture
+def reader(browser, chapter):
+    """Opens the chapter in a browser of its own that has no network; no script may fail."""
+    contexts, errors = [], []
+
+    def open_chapter(context=None, **options):
+        if context is None:
+            context = browser.new_context(offline=True, **options)
+            contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith(("file:", "blob:")) else errors.append(r.url))
+        page.goto(chapter)
+        return page
+
+    yield open_chapter
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def form_of(page, id: str):
+    return page.get_by_role("form", name=exercises.get(id).heading)
+
+
+def checked(page, id: str) -> str:
+    """Press the form's button; what is said."""
+    form_of(page, id).get_by_role("button", name="Check").click()
+    return form_of(page, id).get_by_role("status").inner_text()
+
+
+def kept(page) -> dict:
+    return json.loads(page.evaluate(f"localStorage.getItem('{KEY}')") or '{"exercises": {}}')["exercises"]
+
+
+def test_each_kind_is_answered_and_the_answer_is_there_after_a_reload(reader):
+    page = reader()
+    assert "not answered yet" in checked(page, NUMBER) and kept(page) == {}
+    form_of(page, NUMBER).get_by_role("textbox").fill("5")
+    assert "a probability lies between 0 and 1" in checked(page, NUMBER)
+    form_of(page, NUMBER).get_by_role("textbox").fill("1/2")
+    assert "Softmax: right" in checked(page, NUMBER)
+    boxes = form_of(page, CHOICE)
+    assert boxes.get_by_role("checkbox").count() == 5
+    boxes.get_by_label("raise the margin to 1").check()
+    boxes.get_by_label("Your reason for a").fill("more room")
+    said = checked(page, CHOICE)
+    assert "a, no: at the collapse" in said and "(Your reason: more room)" in said and "2 of them" in said
+    form_of(page, TEXT).get_by_role("textbox").fill("My shop has\nmany products.")
+    assert "An answer to compare yours with" in checked(page, TEXT)
+    assert "Answered on this page: 2 of 4" in page.locator(".dml-kept").inner_text()
+
+    page.reload()
+    assert form_of(page, NUMBER).get_by_role("textbox").input_value() == "0.5"
+    assert form_of(page, NUMBER).locator(".dml-state").inner_text() == "✓ right"
+    assert boxes.get_by_label("raise the margin to 1").is_checked()
+    assert boxes.get_by_label("Your reason for a").input_value() == "more room"
+    assert form_of(page, TEXT).get_by_role("textbox").input_value() == "My shop has\nmany products."
+    record = kept(page)[NUMBER]
+    assert (record["status"], record["tries"], record["hints"]) == ("right", 2, 0)
+
+
+def test_what_is_no_number_is_said_and_not_a_try(reader):
+    page = reader()
+    first, second = form_of(page, PAIR).get_by_role("textbox").all()
+    first.fill("2")
+    assert "not answered yet" in checked(page, PAIR)
+    second.fill("zero")
+    assert "“zero” cannot be read as a number" in checked(page, PAIR)
+    assert second.get_attribute("aria-invalid") == "true" and kept(page) == {}
+    second.fill("0")
+    assert ": right" in checked(page, PAIR)
+
+
+def test_code_is_answered_in_the_notebook_and_the_cell_of_a_form_is_gone(reader):
+    page = reader()
+    cells = page.locator(".cell")
+    assert [cell.is_visible() for cell in cells.all()] == [False, False, False, False, True]
+    assert "dmlteach lab 01" in page.locator("main").inner_text()
+
+
+def test_opened_hints_and_the_solution_are_noted_and_a_right_answer_stays_right(reader):
+    page = reader()
+    form_of(page, NUMBER).get_by_role("textbox").fill("0.5")
+    checked(page, NUMBER)
+    below = page.locator(".dml-answer", has=form_of(page, NUMBER)).locator("xpath=following-sibling::*[1]")
+    for stage in range(1, len(exercises.get(NUMBER).hints) + 2):
+        below.locator("summary", has_text=f"Stage {stage}").click()
+        page.wait_for_function(
+            f"JSON.parse(localStorage['{KEY}']).exercises['{NUMBER}'].{'hints' if stage < 3 else 'solution'}"
+        )
+    form_of(page, NUMBER).get_by_role("textbox").fill("7")
+    assert "too large" in checked(page, NUMBER)
+    record = kept(page)[NUMBER]
+    assert (record["status"], record["tries"], record["hints"]) == ("right", 1, 2)
+    assert record["solution"] and record["answer"] == "[0.5]"
+
+
+def test_answers_travel_to_dmlteach_progress_and_back_and_nothing_is_lost(reader, tmp_path, monkeypatch):
+    monkeypatch.setenv(progress.VARIABLE, str(tmp_path / "progress.json"))
+    exercises.check(PAIR, (2.0, 0.0))
+    exercises.check(NUMBER, 5.0)
+    page = reader()
+    form_of(page, NUMBER).get_by_role("textbox").fill("0.5")
+    checked(page, NUMBER)
+    form_of(page, TEXT).get_by_role("textbox").fill("Words.")
+    checked(page, TEXT)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    download.value.save_as(tmp_path / "from_page.json")
+    done = CliRunner().invoke(app, ["progress", "--import", str(tmp_path / "from_page.json")])
+    assert done.exit_code == 0 and "2 exercises changed" in done.output
+    records = progress.read()[0]
+    assert {id: r.status for id, r in records.items()} == {PAIR: "right", NUMBER: "right", TEXT: "to compare"}
+    assert CliRunner().invoke(app, ["progress", "--export", str(tmp_path / "from_lab.json")]).exit_code == 0
+
+    other = reader()
+    form_of(other, TEXT).get_by_role("textbox").fill("Other words.")
+    checked(other, TEXT)
+    other.get_by_label("Import a file").set_input_files(tmp_path / "from_lab.json")
+    other.wait_for_selector("text=Imported: 2 exercises changed")
+    assert {id: r["status"] for id, r in kept(other).items()} == {i: r.status for i, r in records.items()}
+    assert form_of(other, TEXT).get_by_role("textbox").input_value() == "Other words."
+    assert form_of(other, NUMBER).get_by_role("textbox").input_value() == "0.5"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"version": 1, "exercises": {"a": {"tries": "many"}}}'])
+def test_a_file_that_holds_no_progress_changes_nothing(reader, tmp_path, content):
+    page = reader()
+    (tmp_path / "odd.json").write_text(content)
+    page.get_by_label("Import a file").set_input_files(tmp_path / "odd.json")
+    page.wait_for_selector("text=holds no progress")
+    assert kept(page) == {}
+
+
+def test_a_damaged_store_is_put_aside_and_a_newer_one_is_left_alone(reader):
+    page = reader()
+    page.evaluate(f"localStorage.setItem('{KEY}', '{{')")
+    form_of(page, NUMBER).get_by_role("textbox").fill("0.5")
+    checked(page, NUMBER)
+    assert kept(page)[NUMBER]["status"] == "right"
+    assert page.evaluate(f"localStorage.getItem('{KEY}.damaged-1')") == "{"
+    page.evaluate(f"localStorage.setItem('{KEY}', '{{\"version\": 99}}')")
+    assert "newer version" in checked(page, NUMBER)
+    assert page.evaluate(f"localStorage.getItem('{KEY}')") == '{"version": 99}'
+
+
+def test_without_a_script_the_page_is_as_it_was_written(reader):
+    page = reader(java_script_enabled=False)
+    assert page.locator("form").count() == 0 and page.locator(".cell:visible").count() == 5
+    assert page.locator("li", has_text="raise the margin to 1").is_visible()
+    assert page.locator("summary:visible").count() == 5
+
+
+def test_all_of_it_works_by_the_keyboard_alone(reader):
+    page = reader()
+    form_of(page, CHOICE).get_by_role("checkbox").first.focus()
+    for letter in "abcde":
+        if letter in "ce":
+            page.keyboard.press("Space")
+            page.keyboard.press("Tab")
+            page.keyboard.type(f"because {letter}")
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    said = form_of(page, CHOICE).get_by_role("status")
+    assert ": right" in said.inner_text() and "because e" in said.inner_text()
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "forced"])
+def test_axe_finds_nothing_serious_in_forms_and_replies(reader, look):
+    page = reader(
+        viewport={"width": 390, "height": 844},
+        has_touch=True,
+        is_mobile=True,
+        color_scheme="dark" if look == "dark" else "light",
+        forced_colors="active" if look == "forced" else "none",
+    )
+    form_of(page, CHOICE).get_by_label("raise the margin to 1").check()
+    form_of(page, NUMBER).get_by_role("textbox").fill("5")
+    for id in (CHOICE, NUMBER, PAIR, TEXT):
+        checked(page, id)
+    assert not serious_faults(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for control in page.locator("form button, form label:has(input), form input[type=text]").all():
+        if control.is_visible():
+            assert control.bounding_box()["height"] >= 44

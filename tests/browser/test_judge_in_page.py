@@ -1,0 +1,142 @@
+"""The script that judges on the site, beside Python's judge: the same reply to every answer."""
+
+import dataclasses
+import functools
+import itertools
+import json
+import random
+
+import pytest
+
+from dmlteach.course import exercises
+from dmlteach.course.exercises import in_page, progress
+from dmlteach.course.exercises.kinds import Choice, Exercise, Number, Reflection
+from dmlteach.course.exercises.progress import BETTER, Record
+from dmlteach.course.exercises.replies import Reply, shown
+
+ALL = [exercises.get(id) for id in exercises.names()]
+CHOICES = [e.id for e in ALL if isinstance(e, Choice)]
+NUMBERS = [e.id for e in ALL if isinstance(e, Number)]
+REFLECTIONS = [e.id for e in ALL if isinstance(e, Reflection)]
+JUDGE = "([definition, answers]) => answers.map((a) => dmlteachAnswers.judge(definition, a))"
+
+
+@pytest.fixture(scope="module")
+def scripted(browser):
+    """A page that holds nothing but the scripts."""
+    page = browser.new_page()
+    page.add_script_tag(content=in_page.script())
+    yield page
+    page.close()
+
+
+def same_as_python(reply: Reply) -> dict:
+    """A reply of Python as the script has it."""
+    return {
+        "status": reply.status,
+        "words": reply.words,
+        "expected": reply.expected,
+        "case": [[name, shown(value)] for name, value in reply.case.items()],
+        "details": list(reply.details),
+    }
+
+
+def in_the_page(scripted, exercise: Exercise, answers: list) -> list[dict]:
+    definition = json.loads(json.dumps(exercise.for_page()))
+    return scripted.evaluate(JUDGE, [definition, answers])
+
+
+@pytest.mark.parametrize("id", CHOICES)
+def test_every_set_of_choices_is_answered_as_python_answers_it(scripted, id):
+    exercise = exercises.get(id)
+    letters = list(exercise.options)
+    sets = [s for size in range(len(letters) + 1) for s in itertools.combinations(letters, size)]
+    answers = [{letter: "" for letter in chosen} for chosen in sets]
+    answers += [{letter: f"because of {{}} and $& {letter}" for letter in chosen} for chosen in sets[1:9]]
+    found = in_the_page(scripted, exercise, answers)
+    assert len(found) == len(answers) >= 2 ** len(letters)
+    assert found == [same_as_python(exercise.judge(answer)) for answer in answers]
+    assert sum(reply["status"] == "right" for reply in found[: len(sets)]) == 1
+
+
+def computed_once(exercise: Number) -> Number:
+    """The same exercise, whose numbers are not measured anew for each of fifty answers."""
+    mistakes = tuple((functools.cache(value), words) for value, words in exercise.mistakes)
+    return dataclasses.replace(exercise, value=functools.cache(exercise.value), mistakes=mistakes)
+
+
+def fifty(exercise: Number) -> list:
+    """Right, near, mistaken and odd answers, each a number or as many numbers as are asked for."""
+    chance = random.Random(exercise.id)
+    value = exercise.value()
+    right = value if isinstance(value, tuple) else (value,)
+    wrong = [v if isinstance(v, tuple) else (v,) for v in (f() for f, _ in exercise.mistakes)]
+    near = [tuple(x + f * exercise.tolerance for x in right) for f in (-2, -1.01, -0.99, 0.5, 0.99, 1.01, 2)]
+    odd = [tuple(c * x for x in right) for c in (100, 0.01, -1)] + [right[::-1], (0.0,) * len(right)]
+    found = [right, *wrong, *near, *odd]
+    while len(found) < 50:
+        found.append(
+            tuple(chance.choice((chance.uniform(-2, 2), 10 ** chance.uniform(-7, 7))) for _ in right)
+        )
+    return found[:50]
+
+
+@pytest.mark.parametrize("id", NUMBERS)
+def test_fifty_numbers_are_answered_as_python_answers_them(scripted, id):
+    exercise = computed_once(exercises.get(id))
+    answers = fifty(exercise)
+    found = in_the_page(scripted, exercise, [list(answer) for answer in answers])
+    given = [answer if isinstance(exercise.value(), tuple) else answer[0] for answer in answers]
+    assert found == [same_as_python(exercise.judge(answer)) for answer in given]
+    assert found[0]["status"] == "right"
+    assert {reply["words"] for reply in found} >= {words for _, words in exercise.mistakes}
+
+
+@pytest.mark.parametrize("id", REFLECTIONS)
+def test_a_reflection_gets_the_same_words_to_compare_with(scripted, id):
+    found = in_the_page(scripted, exercises.get(id), ["Some words.", " \n"])
+    assert found[0] == same_as_python(exercises.get(id).judge("Some words."))
+    assert found[1]["status"] == "not answered yet"
+
+
+def test_numbers_are_shown_with_the_same_digits(scripted):
+    chance = random.Random(0)
+    numbers = [chance.uniform(-1, 1) * 10 ** chance.randint(-12, 12) for _ in range(2000)]
+    numbers += [i / 2**k for i in range(-64, 64) for k in range(8)]  # ties among them
+    numbers += [2.0625, 0.00015625, 9999.5, 99995.0, 0.0001, 0.00009999, 1e22, 5e-324, 1e308, -0.0]
+    found = scripted.evaluate("(list) => list.map((x) => dmlteachAnswers.fourDigits(x))", numbers)
+    assert found == [f"{x:.4g}" for x in numbers]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0.25", 0.25), ("0,25", 0.25), (" −3 ", -3), ("1e-3", 0.001), (".5", 0.5), ("5.", 5), ("+2", 2),
+     ("19/1999", 19 / 1999), ("1 000", 1000), ("1,200", None), ("40 %", None), ("", None), ("1/0", None),
+     ("0/0", None), ("1/2/3", None), ("two", None), ("Infinity", None), ("0x10", None), ("1.2.3", None)],
+)  # fmt: skip
+def test_a_number_is_read_as_it_is_written_or_not_at_all(scripted, text, number):
+    assert scripted.evaluate("(text) => dmlteachAnswers.numberOf(text) ?? null", text) == number
+
+
+def test_two_records_become_one_as_python_makes_it(scripted):
+    chance = random.Random(1)
+
+    def record() -> Record:
+        when = f"2026-01-{chance.randint(10, 28)}T00:00:00+00:00"
+        answer = chance.choice(("", '"a"', '"b"'))
+        return Record(chance.choice(BETTER), chance.randint(0, 4), chance.randint(0, 3),
+                      chance.random() < 0.5, when, answer)  # fmt: skip
+
+    pairs = [(record(), record()) for _ in range(300)]
+    given = [[vars(a), vars(b)] for a, b in pairs]
+    found = scripted.evaluate("(pairs) => pairs.map(([a, b]) => dmlteachAnswers.merged(a, b))", given)
+    assert found == [vars(progress.merged(a, b)) for a, b in pairs]
+
+
+def test_who_answers_an_exercise_is_told_by_its_kind():
+    for exercise in ALL:
+        judged = isinstance(exercise, Choice | Number | Reflection)
+        assert (exercise.for_page() is not None) == judged
+        assert ("dml-answer" in in_page.place(exercise)) == judged
+        assert ("dmlteach lab" in in_page.place(exercise)) != judged
+    assert len(CHOICES) >= 11 and len(NUMBERS) >= 9 and len(REFLECTIONS) >= 4
