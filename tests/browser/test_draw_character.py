@@ -62,7 +62,7 @@ def test_the_prepared_drawings_get_the_kernels_answer_and_are_judged(opened):
         )
         nearest = Search().nearest(one.strokes)
         assert found(page) == [n.character for n in nearest]
-        right = page.locator(".dml-answer li").evaluate_all(
+        right = page.locator(".dml-nearest li").evaluate_all(
             "items => items.map(e => e.className === 'dml-right')"
         )
         assert right == [n.character == one.character for n in nearest]
@@ -187,7 +187,7 @@ def test_it_fits_a_window_of_any_width(opened, width):
     page = opened(size=(width, 800))
     choose(page, 0)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    boxes = page.locator(".dml-answer li").evaluate_all(
+    boxes = page.locator(".dml-nearest li").evaluate_all(
         "items => items.map(e => e.getBoundingClientRect().right)"
     )
     assert len(boxes) == 5 and max(boxes) <= width

@@ -119,7 +119,7 @@ class DrawCharacter extends Explorable {
     this.root.style.setProperty("--tile", `${tile}px`);
     const note = h("p", { class: "dml-legend dml-note" });
     this.drawings.push((answer) => { note.textContent = answer ? this.honestly() : "The network, 0.8 MB, is loaded on the first stroke."; });
-    return [h("div", { class: "dml-draw-panels" }, this.buildPad(), h("div", { class: "dml-answer" }, ...this.buildAnswer())), note];
+    return [h("div", { class: "dml-draw-panels" }, this.buildPad(), h("div", { class: "dml-nearest" }, ...this.buildAnswer())), note];
   }
 
   buildPad() {
