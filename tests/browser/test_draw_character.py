@@ -83,7 +83,7 @@ def test_a_drawing_by_mouse_is_answered_as_in_the_kernel_and_undone_stroke_by_st
     page.wait_for_function(
         "() => /^Your drawing, 2 strokes/.test(document.querySelector('.dml-status').textContent)"
     )
-    path = page.get_attribute(".dml-pad .dml-ink", "d")
+    path = page.get_attribute(".dml-pad .dml-drawn", "d")
     strokes = [
         [[float(v) for v in point.split()] for point in stroke.split("L")] for stroke in path.split("M")[1:]
     ]
@@ -122,9 +122,9 @@ def test_the_keyboard_alone_chooses_a_drawing_moves_it_and_clears_it(opened):
     for _ in range(40):
         page.keyboard.press("ArrowLeft")  # as far as the edge
     page.wait_for_function(
-        "() => /M0 |L0 /.test(document.querySelector('.dml-pad .dml-ink').getAttribute('d'))"
+        "() => /M0 |L0 /.test(document.querySelector('.dml-pad .dml-drawn').getAttribute('d'))"
     )
-    assert "-" not in page.get_attribute(".dml-pad .dml-ink", "d")
+    assert "-" not in page.get_attribute(".dml-pad .dml-drawn", "d")
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Clear"

@@ -90,7 +90,7 @@ class DrawCharacter extends Explorable {
       const radio = h("input", { type: "radio", name: `${this.id}example`, "aria-label": `prepared drawing ${i + 1}`,
         onchange: () => this.change({ strokes: structuredClone(strokes) }) });
       const view = `-0.5 -0.5 ${DRAWN_SIDE} ${DRAWN_SIDE}`;
-      const picture = s("svg", { viewBox: view, "aria-hidden": "true" }, s("path", { class: "dml-ink", d: pathOf(strokes) }));
+      const picture = s("svg", { viewBox: view, "aria-hidden": "true" }, s("path", { class: "dml-drawn", d: pathOf(strokes) }));
       return { radio, node: h("label", { class: "dml-prepared" }, radio, picture) };
     });
     return [h("span", { class: "dml-group", role: "radiogroup", "aria-label": "prepared drawings" },
@@ -123,7 +123,7 @@ class DrawCharacter extends Explorable {
   }
 
   buildPad() {
-    const size = this.width > 560 ? 240 : Math.min(this.width - 10, 300), ink = s("path", { class: "dml-ink" });
+    const size = this.width > 560 ? 240 : Math.min(this.width - 10, 300), ink = s("path", { class: "dml-drawn" });
     const invitation = s("text", { x: 52, y: 55, "text-anchor": "middle", class: "dml-invitation" }, "draw here");
     this.pad = s("svg", {
       width: size, height: size, viewBox: `-0.5 -0.5 ${DRAWN_SIDE} ${DRAWN_SIDE}`, class: "dml-pad", "data-key": "pad", tabindex: 0,
