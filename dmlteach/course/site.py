@@ -19,6 +19,8 @@ from dmlteach.errors import DMLTeachError, need
 from dmlteach.files import damaged, read_json
 from dmlteach.options import at_least, one_of
 
+FIRST_FIGURE = "first_figure.html"  # named in docs/index.md
+
 
 def build(
     jobs: int | None = None,
@@ -104,7 +106,7 @@ def assemble(checkout: Path, source: Path) -> None:
     wanted |= {f"notebooks/reports/{p.name}": p for p in _files(executed / "reports", "*.ipynb")}
     wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*") if p.suffix != ".md"}
     wanted |= {f"docs/_static/exercises.{kind}": text.encode() for kind, text in in_page.files().items()}
-    wanted |= pages(checkout)
+    wanted |= first_figure() | pages(checkout)
     for old in [p for p in source.rglob("*") if p.is_file()]:
         if old.relative_to(source).as_posix() not in wanted:
             old.unlink()
@@ -119,6 +121,17 @@ def assemble(checkout: Path, source: Path) -> None:
         if not copy.exists() or copy.read_bytes() != content:  # Sphinx goes by the time stamp
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(content)
+
+
+def first_figure() -> dict[str, bytes]:
+    """What the first page shows at work: HTML that its source takes in, and the script that this loads."""
+    from dmlteach.course.widgets.draw_character import DrawCharacter, packing
+
+    figure = DrawCharacter(script=f"_static/{packing.SCRIPT}")
+    return {
+        FIRST_FIGURE: figure._repr_mimebundle_()[0]["text/html"].encode(),
+        f"docs/_static/{packing.SCRIPT}": packing.script().encode(),
+    }
 
 
 def without_kernel(path: Path, links: str = "") -> bytes:

@@ -7,6 +7,7 @@ import pytest
 from dmlteach import data
 from dmlteach.course.widgets import (
     BatchExplorer,
+    DrawCharacter,
     EmbeddingLab,
     ResultsExplorer,
     RetrievalBrowser,
@@ -15,6 +16,8 @@ from dmlteach.course.widgets import (
     TSNEGrid,
     WeightExplorer,
 )
+from dmlteach.course.widgets.draw_character import packing
+from dmlteach.course.widgets.draw_character.traced import traced
 from dmlteach.course.widgets.page import lab_page, playground_page
 from tests.browser.test_training_replay import WithKernel
 
@@ -52,6 +55,9 @@ PAGES: dict[str, Callable[[], str]] = {
     ),
     "retrieval browser": lambda: page_of(_retrieval_browser(view="pick")),
     "drawing pad": lambda: page_of(_retrieval_browser(view="draw")),
+    "draw a character": lambda: page_of(
+        DrawCharacter(traced()[0].strokes, numbers=True, script=packing.SCRIPT)
+    ),
     "weight explorer": lambda: page_of(WeightExplorer(guess="sst", numbers=True)),
     "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),
     "embedding lab": lambda: page_of(EmbeddingLab(beside="still", numbers=True)),
@@ -64,6 +70,7 @@ PAGES: dict[str, Callable[[], str]] = {
 def test_axe_finds_nothing_serious(browser, tmp_path, name):
     path = tmp_path / "page.html"
     path.write_text(PAGES[name](), encoding="utf-8")
+    (tmp_path / packing.SCRIPT).write_text(packing.script(), encoding="utf-8")
     page = browser.new_page(color_scheme="light", reduced_motion="reduce")
     page.goto(path.as_uri())
     page.wait_for_selector(".dml-explorable summary")
@@ -86,6 +93,18 @@ def serious_faults(page, of_colours: bool = False) -> list[str]:
         for v in found
         if v["impact"] in ("serious", "critical")
     ]
+
+
+@pytest.mark.parametrize(("width", "colours"), [(1300, "light"), (400, "dark")])
+def test_axe_finds_nothing_serious_on_the_first_page(site, browser, width, colours):
+    page = browser.new_page(color_scheme=colours, viewport={"width": width, "height": 900})
+    page.goto((site / "index.html").as_uri())
+    page.locator(".dml-prepared input").first.check()
+    page.wait_for_selector(".dml-right")
+    page.wait_for_timeout(600)
+    serious = serious_faults(page)
+    page.close()
+    assert not serious, "\n".join(serious)
 
 
 # Each page by all rules narrow and wide, light and dark; all four together on the shortest.

@@ -6,6 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from dmlteach.course.widgets.draw_character.search import Search
+from dmlteach.course.widgets.draw_character.traced import traced
 from tests.browser.jupyter import jupyter, run_all, save, scroll_to, sources
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
@@ -18,6 +20,7 @@ FIGURES = {
     "dml-training_replay": "from dmlteach.course.widgets import TrainingReplay\nTrainingReplay()",
     "dml-tsne_grid": "from dmlteach.course.widgets import TSNEGrid\nTSNEGrid()",
     "dml-embedding_lab": "from dmlteach.course.widgets import EmbeddingLab\nEmbeddingLab()",
+    "dml-draw_character": "from dmlteach.course.widgets import DrawCharacter\nDrawCharacter()",
     "dml-results_explorer": "from dmlteach.course.widgets import ResultsExplorer\nResultsExplorer()",
     "dml-weight_explorer": "from dmlteach.course.widgets import WeightExplorer\nWeightExplorer('sst')",
     "dml-retrieval_browser": (
@@ -32,6 +35,7 @@ CONTROLS = {
     "dml-training_replay": ("input[type=range]", "ArrowRight"),
     "dml-tsne_grid": ("input[type=range]", "ArrowRight"),
     "dml-embedding_lab": (".dml-controls button:nth-child(2)", "Enter"),  # Step
+    "dml-draw_character": ("input[type=radio]", "Space"),
     "dml-results_explorer": ("[data-view=tuning]", "Enter"),
     "dml-weight_explorer": ("input[type=range]", "ArrowRight"),
     "dml-retrieval_browser": ("input[type=checkbox]", "Space"),
@@ -118,3 +122,13 @@ def test_each_takeaway_is_reached_by_keyboard_alone_and_no_key_pressed_reaches_a
     assert sources(notebook) == before
     outputs = [output for cell in saved["cells"] for output in cell["outputs"]]
     assert {output["output_type"] for output in outputs} <= {"display_data", "execute_result"}
+
+
+def test_the_kernel_brings_the_network_when_a_character_is_drawn(page, server):
+    run_all(page, server[0])
+    scroll_to(page, ".dml-draw_character .dml-status")
+    page.locator(".dml-draw_character .dml-prepared input").nth(4).check()
+    answer = page.locator(".dml-draw_character .dml-status", has_text="the nearest is")
+    answer.wait_for()
+    nearest = Search().nearest(traced()[4].strokes)[0]
+    assert f"the nearest is character {nearest.character + 1}," in answer.inner_text()

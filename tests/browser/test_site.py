@@ -4,12 +4,16 @@ import re
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import pytest
 
 from dmlteach import course
 from dmlteach.course import execute, exercises
 from dmlteach.course.exercises.kinds import Choice
+from dmlteach.course.widgets.draw_character.search import Search
+from dmlteach.course.widgets.draw_character.traced import traced
 from tests.browser.small_course import EXERCISE, SENTENCE
 
 # A page of each kind, and the widest.
@@ -85,6 +89,19 @@ def test_a_page_asks_for_nothing_after_it_has_come(site, offline):
         offline.wait_for_load_state("networkidle")  # half a second without a request
 
 
+def test_the_first_page_answers_a_drawing_and_opens_three_doors(site, offline):
+    offline.goto((site / "index.html").as_uri())
+    doors = offline.locator(".doors li a").evaluate_all("links => links.map(a => [a.textContent, a.href])")
+    assert [name for name, _ in doors] == ["Learn", "Use", "Compare"]
+    assert all(Path(unquote(urlparse(address).path)).is_file() for _, address in doors)
+    offline.locator(".dml-prepared input").nth(4).check()
+    offline.wait_for_selector(".dml-tile[aria-label*=similarity]")
+    (one,) = traced()[4:5]
+    labels = offline.locator(".dml-tile").evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
+    for neighbor, label in zip(Search().nearest(one.strokes), labels, strict=True):
+        assert f"character {neighbor.character + 1}," in label
+
+
 def test_the_site_is_alive_over_http_and_asks_nobody_else(site, page):
     handler = partial(SimpleHTTPRequestHandler, directory=str(site))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -94,6 +111,9 @@ def test_the_site_is_alive_over_http_and_asks_nobody_else(site, page):
         page.on("request", lambda request: requests.append(request.url))
         page.goto(f"{address}/notebooks/00_chapter.html")
         page.wait_for_selector("math")
+        page.goto(f"{address}/index.html")
+        page.locator(".dml-prepared input").first.check()
+        page.wait_for_selector(".dml-tile[aria-label*=similarity]")
         page.goto(f"{address}/playground.html")
         page.focus("[data-key=n]")
         page.keyboard.press("ArrowLeft")

@@ -6,6 +6,7 @@ from dmlteach.errors import need
 need("anywidget", "course")
 
 from dmlteach.course.widgets.batch_explorer import BatchExplorer
+from dmlteach.course.widgets.draw_character import DrawCharacter
 from dmlteach.course.widgets.embedding_lab import EmbeddingLab
 from dmlteach.course.widgets.playground import TripletPlayground
 from dmlteach.course.widgets.results_explorer import ResultsExplorer
@@ -17,6 +18,7 @@ from dmlteach.course.widgets.weight_explorer import WeightExplorer
 
 __all__ = [
     "BatchExplorer",
+    "DrawCharacter",
     "EmbeddingLab",
     "ResultsExplorer",
     "RetrievalBrowser",

@@ -13,7 +13,8 @@ from PIL import Image
 
 from dmlteach import data, models
 from dmlteach.course.widgets import RetrievalBrowser
-from dmlteach.course.widgets.retrieval_browser.strokes import EXAMPLES, draw_strokes, embed_drawing
+from dmlteach.course.widgets.retrieval_browser.strokes import EXAMPLES, embed_drawing
+from dmlteach.course.widgets.strokes import draw_strokes
 from dmlteach.course.widgets.thumbnails import sheet
 from dmlteach.data import ImageDataset
 from dmlteach.data.cache import resize

@@ -1,67 +1,14 @@
-"""A character drawn by hand: strokes as Omniglot would hold them, and their embedding."""
+"""A character drawn by hand: its embedding, and examples to start from."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 
+from dmlteach.course.widgets.strokes import Strokes
 from dmlteach.data.augment import Augmentation
 from dmlteach.data.cache import resize
-from dmlteach.data.omniglot import SIDE
-from dmlteach.errors import DMLTeachError
 from dmlteach.models import Model
-
-PEN = 5.5  # pixels: ink area per length of outline is then that of Omniglot's drawings
-MAX_POINTS = 5000
-_FINER = 4  # drawn so many times larger, then one bit a pixel, as Omniglot is
-
-Strokes = list[list[list[float]]]
-
-
-def checked_strokes(given: Any) -> Strokes:
-    """Strokes as lists of numbers.
-
-    Raises:
-        DMLTeachError: not a list of strokes of points [x, y] from 0 to 104, or more than 5,000 points.
-    """
-    try:
-        strokes = [[[float(v) for v in point] for point in stroke] for stroke in given]
-    except (TypeError, ValueError):
-        strokes = [[]]
-    points = [point for stroke in strokes for point in stroke]
-    inside = all(len(point) == 2 and all(0 <= v <= SIDE - 1 for v in point) for point in points)
-    if not inside or not all(strokes) or len(points) > MAX_POINTS:
-        raise DMLTeachError(
-            f"strokes are {str(given)[:60]!r}; give [[[x, y], …], …], one list a stroke, each number from 0 "
-            f"(left, top) to {SIDE - 1}, and at most {MAX_POINTS:,} points."
-        )
-    return strokes
-
-
-def draw_strokes(strokes: Sequence[Sequence[Sequence[float]]]) -> Tensor:
-    """Strokes as a drawing like those of Omniglot: one bit a pixel, with a pen of the same width.
-
-    Args:
-        strokes: each a list of points [x, y], in pixels from the middle of the top left one.
-
-    Returns:
-        (1, 105, 105) uint8, ink 255 on 0.
-    """
-    canvas = Image.new("L", (SIDE * _FINER, SIDE * _FINER))
-    pen = ImageDraw.Draw(canvas)
-    radius = PEN * _FINER / 2
-    for stroke in strokes:
-        points = [((x + 0.5) * _FINER, (y + 0.5) * _FINER) for x, y in stroke]
-        if len(points) > 1:
-            pen.line(points, fill=255, width=round(2 * radius))
-        for x, y in points:  # round ends and joints
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    covered = np.asarray(canvas.resize((SIDE, SIDE), Image.Resampling.BOX))
-    return torch.from_numpy(np.where(covered >= 128, 255, 0).astype(np.uint8))[None]
 
 
 def embed_drawing(model: Model, drawing: Tensor) -> Tensor:

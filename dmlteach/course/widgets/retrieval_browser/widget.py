@@ -9,14 +9,8 @@ from torch import Tensor
 from dmlteach import models
 from dmlteach.course.widgets.explorable import Explorable, front_end
 from dmlteach.course.widgets.retrieval_browser import picture as drawing
-from dmlteach.course.widgets.retrieval_browser.strokes import (
-    EXAMPLES,
-    PEN,
-    SIDE,
-    checked_strokes,
-    draw_strokes,
-    embed_drawing,
-)
+from dmlteach.course.widgets.retrieval_browser.strokes import EXAMPLES, embed_drawing
+from dmlteach.course.widgets.strokes import PEN, SIDE, checked_strokes, draw_strokes
 from dmlteach.course.widgets.thumbnails import sheet
 from dmlteach.data import ImageDataset
 from dmlteach.embeddings import embed
