@@ -131,7 +131,7 @@ def test_what_is_tuned_is_chosen_on_val_and_a_second_start_runs_only_what_is_mis
     assert again[:-1] == kept and again[-1]["what"] == rows[-1]["what"]
 
 
-@pytest.mark.parametrize("stage", ["tuning", "final"])
+@pytest.mark.parametrize("stage", ["tuning", "final", "long"])
 def test_a_training_that_was_interrupted_goes_on_to_the_same_numbers(stage, tmp_path, monkeypatch):
     """Ended inside of its last epoch, as by a kill after the checkpoint of the one before."""
     what = tuning.task(("softmax", ""), stage, {"method": "softmax"}, 1e-3, 0)
@@ -158,6 +158,8 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_numbers(stage, tmp_
     again = trainings.run(what, options, folder)
     assert counted == [1] and not folder.exists()
     assert (again["recall@1"], again["map@r"]) == (whole["recall@1"], whole["map@r"])
+    assert again.get("on_training_classes") == whole.get("on_training_classes")
+    assert ("on_training_classes" in whole) == (stage == "long")
 
 
 def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_with_das(run):
