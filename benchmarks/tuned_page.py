@@ -144,8 +144,8 @@ def page_of_long_runs(rows: Rows) -> Iterator[str]:
         return
     yield f"\n### {_length('long')}\n"
     yield (
-        "The best methods of the finals, and SST in its best batches, with one seed. *Trained on*: Recall@1 on as "
-        "many of the classes that it was trained on.\n"
+        "The best methods of the finals, and SST in its best batches, with one seed. *Trained on*: Recall@1 "
+        "on as many of the classes that it was trained on.\n"
     )
     yield (
         "| method | sampler | Recall@1 | trained on | MAP@R | Recall@1 of its finals | device | "
