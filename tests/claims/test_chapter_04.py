@@ -86,6 +86,7 @@ def test_an_untrained_network_puts_everything_into_one_corner(seed):
     assert (d < positive.median().item()).mean() > 0.05
 
 
+@pytest.mark.anew
 @pytest.mark.parametrize("seed", SEEDS)
 def test_training_spreads_the_characters_out(trained_on_the_sphere, seed):
     before, after = trained_on_the_sphere(seed)
@@ -253,6 +254,7 @@ def test_a_duplicate_is_nearly_all_the_push_of_two_of_the_losses(batch):
     assert share["a"] < 0.3 and share["d"] < 0.3 and abs(share["c"]) < 1e-6
 
 
+@pytest.mark.anew
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_weight_of_the_solution_beats_the_triplet_loss_and_equal_weights_do_not(seed):
     def trained(weight):
