@@ -1,8 +1,7 @@
 """What the embedding lab's named states are there to show, they show in nine of ten seeds, and say so.
 
-A usual run takes one seed, with which a browser trains the same lab everywhere; `--seeds 10` takes ten. Beside
-each
-bound stand the mean and the range of ten.
+A usual run takes one seed, with which a browser trains the same lab everywhere; `--seeds 10` takes ten.
+Beside each bound stand the mean and the range of ten.
 """
 
 from urllib.parse import parse_qsl
