@@ -28,17 +28,9 @@ def space(run_cells):
 
 
 @pytest.fixture(scope="module")
-def said(space, cell):
+def said(space, said_by):
     """What a cell says that puts its sentence together itself, by its id."""
-
-    def text(id: str) -> str:
-        source = cell("04", id).rstrip()
-        at = max(source.rfind("\nText("), source.rfind("\ncovered("))
-        names = dict(space)
-        exec(source[:at] + "\nshown = " + source[at + 1 :], names)
-        return names["shown"].markdown
-
-    return text
+    return lambda id: said_by("04", id, space)
 
 
 @cache
