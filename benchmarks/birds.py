@@ -160,7 +160,8 @@ def longest(rows: Rows) -> Iterator[list[dict]]:
     Args:
         rows: what has been run so far.
     """
-    if checked := [row for row in rows.rows if row["what"]["stage"] == "check" and "recall@1" in row]:
+    best = best_on_val(rows)
+    if best and (checked := rows.of(best, "check")):
         highest = max(checked, key=lambda row: (row["recall@1"], -row["what"]["options"]["learning_rate"]))
         yield [{**highest["what"], "stage": "long"}]
 

@@ -10,6 +10,7 @@ from dmlteach.course.exercises import weighted_training
 from dmlteach.course.exercises.answers import ask
 from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function, Number, Option
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
+from dmlteach.losses.margin import log_inverse_density
 
 DIM, REACH, DRAWN, CUTOFF = 128, 1.3, 1000, 0.5
 
@@ -25,7 +26,7 @@ def within(distance: float, dim: int, steps: int = 100_000) -> float:
         steps: of the sum that stands for the integral.
     """
     d = (torch.arange(steps, dtype=torch.float64) + 0.5) * 2 / steps
-    log_density = (dim - 2) * d.log() + (dim - 3) / 2 * (1 - d.square() / 4).log()
+    log_density = -log_inverse_density(d, dim)
     density = (log_density - log_density.max()).exp()
     return float(density[d < distance].sum() / density.sum())
 
@@ -82,12 +83,11 @@ def inverse_density(d: Tensor, dim: int) -> Tensor:
 
 
 def _density_itself(d: Tensor, dim: int) -> Tensor:
-    x = d.clamp_min(CUTOFF)
-    return ((dim - 2) * x.log() + (dim - 3) / 2 * (1 - x.square() / 4).log()).softmax(0)
+    return (-log_inverse_density(d.clamp_min(CUTOFF), dim)).softmax(0)
 
 
 def _without_cutoff(d: Tensor, dim: int) -> Tensor:
-    return ((2 - dim) * d.log() + (3 - dim) / 2 * (1 - d.square() / 4).log()).softmax(0)
+    return log_inverse_density(d, dim).softmax(0)
 
 
 def _distances(generator: Generator) -> list[tuple]:

@@ -1,6 +1,5 @@
 """What the page computes with, as a script loaded on the first stroke: network, gallery, thumbnails."""
 
-import base64
 import json
 from functools import cache
 
@@ -10,6 +9,7 @@ from torch import Tensor
 from dmlteach.course.widgets.draw_character.rounding import Rounded, rounded_weights
 from dmlteach.course.widgets.draw_character.search import Search, gallery_drawings
 from dmlteach.course.widgets.thumbnails import sheet
+from dmlteach.plots.inline import as_text
 
 SCRIPT = "draw_character_network.js"  # its name among the site's own files
 
@@ -51,9 +51,8 @@ def packed_network(search: Search) -> dict:
 
 
 def _rounded(table: Rounded) -> dict:
-    whole = table.whole.numpy().tobytes()
-    return {"whole": base64.b64encode(whole).decode(), "scale": _floats(table.scale)}
+    return {"whole": as_text(table.whole.numpy().tobytes()), "scale": _floats(table.scale)}
 
 
 def _floats(tensor: Tensor) -> str:
-    return base64.b64encode(tensor.numpy().astype(np.dtype("<f4")).tobytes()).decode()
+    return as_text(tensor.numpy().astype(np.dtype("<f4")).tobytes())

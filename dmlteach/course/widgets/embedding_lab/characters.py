@@ -1,13 +1,12 @@
 """The drawings of the embedding lab: one character of each of Omniglot's thirty background alphabets."""
 
-import base64
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from dmlteach.data import omniglot
+from dmlteach.plots.inline import as_text
 
 SIDE = 20  # pixels of a drawing
 GREYS = 4  # two bits a pixel
@@ -31,7 +30,7 @@ def characters() -> dict:
     rows = (chosen[:, None] * omniglot.DRAWERS + torch.arange(omniglot.DRAWERS)).flatten()
     levels = small(torch.cat(data.source.read(rows)))
     return {
-        "packed": base64.b64encode(pack(levels)).decode(),
+        "packed": as_text(pack(levels)),
         "side": SIDE,
         "count": len(rows),
         "drawings": omniglot.DRAWERS,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dmlteach.course.widgets.weight_explorer.curves import EDGES, FAMILIES, Curve, Recording
+from dmlteach.data.omniglot import CHARACTERS
 
 EMBEDDINGS = {
     "uniform": "points uniform on the sphere",
@@ -67,8 +68,8 @@ def describe(shown: dict[str, Any], curve: Curve, recording: Recording, hidden: 
     if shown["embedding"] != "uniform":
         own, untrained = (recording.recall[name] for name in (shown["embedding"], "untrained"))
         told.append(
-            f" Its Recall@1 among 659 test characters is {own:.1%}, that of the untrained network "
-            f"{untrained:.1%}."
+            f" Its Recall@1 among {CHARACTERS['test']} test characters is {own:.1%}, that of the untrained "
+            f"network {untrained:.1%}."
         )
     return "".join(told)
 

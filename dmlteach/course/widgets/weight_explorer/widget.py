@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from dmlteach import data
 from dmlteach.course.widgets.explorable import Explorable, front_end
 from dmlteach.course.widgets.weight_explorer.curves import (
     EDGES,
@@ -18,6 +17,7 @@ from dmlteach.course.widgets.weight_explorer.curves import (
     pairs,
 )
 from dmlteach.course.widgets.weight_explorer.picture import draw
+from dmlteach.data.omniglot import CHARACTERS
 from dmlteach.errors import DMLTeachError
 from dmlteach.options import one_of
 
@@ -45,7 +45,7 @@ TELLTALES = {
     "batch_hard": "Only the one nearest of each anchor has any weight.",
     "margin": "Negatives are drawn the more often the rarer their distance is, none beyond 1.4.",
     "lifted": "Every negative has a weight; the longer the embeddings, the more of it goes to the near ones.",
-    "binomial_deviance": "An S: near negatives weigh the same, far ones fade out, and none is left out.",
+    "binomial_deviance": "An S: near negatives weigh the same, and far ones fade out.",
     "multi_similarity": "It rises like an exponential; once characters are apart, mining leaves out most.",
     "sst": "Hardly any slope where embeddings are short; the longer they are, the steeper.",
 }
@@ -146,7 +146,7 @@ def packed() -> dict[str, Any]:
     recall = {name: round(value, 4) for name, value in found.recall.items()}
     return {
         "edges": EDGES.round(3).tolist(), "families": families, "pairs": pairs, "riddles": list(RIDDLES),
-        "states": STATES, "recall": {**recall, "classes": data.load("omniglot", "test").num_classes},
+        "states": STATES, "recall": {**recall, "classes": CHARACTERS["test"]},
     }  # fmt: skip
 
 
