@@ -1,4 +1,4 @@
-"""The chapters: committed clean, complete, and executed without a warning within their time."""
+"""The chapters: committed clean, complete, and executed without a warning."""
 
 import json
 import re
@@ -15,7 +15,6 @@ from dmlteach.course.widgets import ResultsExplorer, TrainingReplay, TSNEGrid, W
 CHAPTERS = sorted((course.CHECKOUT / "notebooks").glob("*.ipynb"))
 NOTEBOOKS = [*CHAPTERS, *sorted((course.CHECKOUT / "notebooks" / "reports").glob("*.ipynb"))]
 TASKS = execute.plan(course.CHECKOUT, "fast")
-SECONDS = 75  # of one CPU core, for each notebook
 UNANSWERED = "not answered yet"
 
 
@@ -123,10 +122,8 @@ every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task["sourc
 
 
 @every_task
-def test_notebook_runs_quietly_and_in_time(task):
+def test_notebook_runs_quietly(task):
     make_current(task)
-    executed = json.loads(task["target"].read_text(encoding="utf-8"))
-    assert executed["metadata"]["dmlteach"]["cpu_seconds"] <= SECONDS
     for cell in code_of(task["target"]):
         for output in cell["outputs"]:
             said = "".join(output.get("text", ""))

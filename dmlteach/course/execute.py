@@ -108,7 +108,8 @@ def execute_all(tasks: list[dict[str, Any]], jobs: int, force: bool, say: Callab
         for done, future in enumerate(as_completed(running), 1):
             name = running[future]["source"].stem
             try:
-                say(f"[{done}/{len(waiting)}] {name}: {future.result():.0f} s")
+                seconds, cpu_seconds = future.result()
+                say(f"[{done}/{len(waiting)}] {name}: {seconds:.0f} s, {cpu_seconds:.0f} s of CPU time")
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -132,7 +133,7 @@ def execute(
     key: str = "",
     threads: int = 1,
     live: bool = False,
-) -> float:
+) -> tuple[float, float]:
     """Execute one notebook in a kernel of this interpreter; the target appears when it has succeeded.
 
     Args:
@@ -144,7 +145,7 @@ def execute(
         live: show here what the notebook prints, while it runs.
 
     Returns:
-        Seconds it took.
+        Seconds it took, and seconds of CPU time (0 on Windows).
 
     Raises:
         CellError: a cell failed; the notebook up to there is kept beside the target.
@@ -172,10 +173,10 @@ def execute(
             ) from None
     notebook = nbformat.read(partial, as_version=4)
     tidy(notebook)
-    notebook.metadata["dmlteach"] = {"key": key, "cpu_seconds": round(children_seconds() - work, 1)}
+    notebook.metadata["dmlteach"] = {"key": key}
     files.write_text(target, nbformat.writes(notebook))
     partial.unlink()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, children_seconds() - work
 
 
 def failure(source: Path, partial: Path, error: Any) -> CellError:
