@@ -9,6 +9,7 @@ from dmlteach.course.widgets import (
     BatchExplorer,
     DrawCharacter,
     EmbeddingLab,
+    ProxyExplorer,
     ResultsExplorer,
     RetrievalBrowser,
     TrainingReplay,
@@ -59,6 +60,7 @@ PAGES: dict[str, Callable[[], str]] = {
         DrawCharacter(traced()[0].strokes, numbers=True, script=packing.SCRIPT)
     ),
     "weight explorer": lambda: page_of(WeightExplorer(guess="sst", numbers=True)),
+    "proxy explorer": lambda: page_of(ProxyExplorer("arcface", numbers=True)),
     "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),
     "embedding lab": lambda: page_of(EmbeddingLab(beside="still", numbers=True)),
     "playground.html": playground_page,

@@ -9,6 +9,7 @@ from dmlteach.course.widgets.batch_explorer import BatchExplorer
 from dmlteach.course.widgets.draw_character import DrawCharacter
 from dmlteach.course.widgets.embedding_lab import EmbeddingLab
 from dmlteach.course.widgets.playground import TripletPlayground
+from dmlteach.course.widgets.proxy_explorer import ProxyExplorer
 from dmlteach.course.widgets.results_explorer import ResultsExplorer
 from dmlteach.course.widgets.retrieval_browser import RetrievalBrowser
 from dmlteach.course.widgets.training_replay import TrainingReplay
@@ -20,6 +21,7 @@ __all__ = [
     "BatchExplorer",
     "DrawCharacter",
     "EmbeddingLab",
+    "ProxyExplorer",
     "ResultsExplorer",
     "RetrievalBrowser",
     "TSNEGrid",
