@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-SIZE, RIM = 340, 56  # pixels, as in widget.js
+SIZE, RIM = 340, 58  # pixels, as in widget.js
 RADIUS = SIZE / 2 - RIM
 COLOURS = ("#0072b2", "#cc79a7", "#e69f00")
 PULL, PUSH = "#009e73", "#d55e00"
@@ -44,7 +44,7 @@ def draw(
     marks = []
     for label, angle in enumerate(proxies):
         marks.append(shape(label, *place(angle, RADIUS + 24), 11))
-        u, v = place(angle, RADIUS + 44)
+        u, v = place(angle, RADIUS + 48)
         weight = "bold" if label == focus else "normal"
         marks.append(
             f'<text x="{u:.1f}" y="{v + 5:.1f}" text-anchor="middle" font-weight="{weight}">'

@@ -72,7 +72,7 @@ export const listening = (loss, cosines, labels, scale, margin) => FORMULAS[loss
 const START = { loss: "normalized_softmax", scale: 1, margin: 0.1, scene: "one", proxies: [92, 214, 325], focus: 0, numbers: false };
 const TAKEAWAY = "A proxy listens to points by their share of the gradient. A small scale lets it hear nearly all; a large one " +
   "only those that are on the wrong side or close to it. It stands for its class only where the class has one place.";
-const SIDE = 214, RIM = 56, WIDEST = 14; // pixels
+const SIDE = 214, RIM = 58, WIDEST = 14; // pixels
 const COLOURS = ["#0072b2", "#cc79a7", "#e69f00"];
 const SHAPES = [
   (r) => `M${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0Z`,
@@ -214,7 +214,7 @@ class ProxyExplorer extends Explorable {
       lines.forEach((line, i) => set(line, { d: `M${from}L${at(degrees[i], radius)}`, "data-share": found.shares[i],
         class: `dml-heard ${found.weights[i][focus] < 0 ? "dml-pull" : "dml-away"}`,
         "stroke-width": found.shares[i] < 0.002 ? 0 : Math.max(WIDEST * found.shares[i], 0.8) }));
-      handles.forEach((draw, c) => draw(at(proxies[c], radius + 24), at(proxies[c], radius + 44), proxies[c], c === focus));
+      handles.forEach((draw, c) => draw(at(proxies[c], radius + 24), at(proxies[c], radius + 48), proxies[c], c === focus));
       set(turn, { d: this.arc(found.turn, proxies[focus], (angle) => at(angle, radius + 24)) });
       this.tell(found);
     });
@@ -227,9 +227,9 @@ class ProxyExplorer extends Explorable {
   /** Which way the focused proxy is turned: an arc outside it, as long as what the points do not cancel. */
   arc(turn, degrees, at) {
     if (Math.abs(turn) < RESTS) return "";
-    const way = -Math.sign(turn), start = degrees + way * 8, end = start + way * 26 * Math.abs(turn), tip = at(end + way * 6);
+    const way = -Math.sign(turn), start = degrees + way * 9, end = start + way * (3 + 24 * Math.abs(turn)), tip = at(end + way * 3);
     const [x, y] = at(end), [u, v] = [tip[0] - x, tip[1] - y];
-    return `M${at(start)}L${x} ${y}M${x - v * 0.5} ${y + u * 0.5}L${tip}L${x + v * 0.5} ${y - u * 0.5}`;
+    return `M${at(start)}L${tip}M${x - v * 0.6} ${y + u * 0.6}L${tip}L${x + v * 0.6} ${y - u * 0.6}`;
   }
 
   handle(svg, name, c, size) {
