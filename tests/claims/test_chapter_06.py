@@ -111,17 +111,17 @@ def test_each_loss_with_its_new_part_set_to_nothing_is_the_one_before(run_cells,
 def test_the_push_of_proxy_anchor_is_the_part_of_multi_similarity_on_negatives(seed):
     generator = torch.Generator().manual_seed(seed)
     s = 2 * torch.rand(20, generator=generator, dtype=torch.float64) - 1
-    # one proxy of a class without a picture: nothing pulls, and all push
+    # The second proxy is of a class without a picture: nothing draws it, and all push it.
     z = torch.stack([s, (1 - s**2).sqrt()], 1)
-    proxy = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
-    labels = torch.zeros(20, dtype=torch.long)
-    alone = losses.proxy_anchor_loss(z, labels, proxy, 32.0, 0.1) - _pull(z @ proxy[0], 32.0, 0.1)
-    by_hand = torch.logsumexp(torch.cat([torch.zeros(1).double(), 32 * (s + 0.1)]), 0) / 2
-    torch.testing.assert_close(alone, by_hand)
-
-
-def _pull(s, alpha, margin):
-    return torch.logsumexp(torch.cat([torch.zeros(1).double(), -alpha * (s - margin)]), 0)
+    proxies = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
+    own = torch.cat([torch.zeros(1).double(), -32 * (z @ proxies[0] - 0.1)]).logsumexp(0)
+    push = 2 * (losses.proxy_anchor_loss(z, torch.zeros(20, dtype=torch.long), proxies, 32.0, 0.1) - own)
+    # Multi-similarity of the proxy and a copy of it, two anchors with one positive, and 20 lone negatives.
+    batch = torch.cat([proxies[1:], proxies[1:], z])
+    labels = torch.tensor([0, 0, *range(1, 21)])
+    both = losses.multi_similarity_loss(batch, labels, alpha=2.0, beta=32.0, base=-0.1, epsilon=3.0)
+    pull = np.log1p(np.exp(-2.0 * 1.1)) / 2.0
+    assert 32 * (22 * both.item() / 2 - pull) == pytest.approx(push.item(), rel=1e-6)
 
 
 # --- below zero
@@ -146,7 +146,7 @@ def test_the_weight_of_the_own_proxy_never_fades_without_it_in_the_sum():
             near, torch.tensor([0]), torch.cat([proxy, other]), scale, variant=variant
         )
         (slope,) = torch.autograd.grad(value, own)
-        weight = float(slope / (own - 0.01).sin()) / (2 * scale**2)
+        weight = slope.item() / np.sin(own.item() - 0.01) / (2 * scale**2)
         assert (weight < 0.01) == fades, variant
 
 
