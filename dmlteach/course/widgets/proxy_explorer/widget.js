@@ -302,7 +302,7 @@ class ProxyExplorer extends Explorable {
     const { scale, margin } = this.state, { half, shares, most, nearest, own, turn } = this.found(), { degrees } = this.points;
     const named = `${this.family.label[0].toUpperCase()}${this.family.label.slice(1)}, scale ${scale}${this.family.margin ? `, margin ${margin} (${this.family.margin})` : ""}`;
     const way = Math.abs(turn) < RESTS ? "pulls and pushes cancel, it rests" : `it is turned ${turn < 0 ? "counterclockwise" : "clockwise"}`;
-    return `${named}: half of what turns the proxy of ${this.className} comes from ${half} of ${degrees.length} points, the most from one alone ` +
+    return `${named}: half of what turns the proxy of ${this.className} comes from ${half} of ${degrees.length} points, the largest share of one alone ` +
       `is ${percent(shares[most])}; ${way}. ${nearest} of its ${own} points are nearest to it. ${this.family.telltale}`;
   }
 }
