@@ -3,9 +3,9 @@
 Every run fine-tunes the same ImageNet network with an embedding of the same size, on crops of the same size,
 in equally many batches of 80 images; loss, batches and class vectors are the method's. Each has four learning
 rates, and up to two more where the best lies at an end, chosen on val species that no training has seen.
-Finals train on all training species, over three seeds; the best on val trains for longer, and has
-densely-anchored sampling (DAS) beside it. How long they take is planned for one thread of a CPU: about 4, 8
-and 60 minutes.
+Finals train on all training species, over three seeds; the best on val trains for longer, at the rate that is
+best on val after as many steps, and has densely-anchored sampling (DAS) beside it. How long they take is
+planned for one thread of a CPU: about 4, 8 and 60 minutes.
 
 Every run is a row of birds.jsonl beside this file, written when it ends: repeated or interrupted, the command
 goes on with what is missing, a training from its last checkpoint. birds.md is written from the rows.
@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks import grid
 from benchmarks.birds_page import page
 from benchmarks.trainings import make
-from benchmarks.tuning import Cell, Rows, Setting, of_rates
+from benchmarks.tuning import Cell, Rows, Setting, of_rates, task, without_rate
 from dmlteach import losses, methods
 
 HOME = Path(__file__).parent
@@ -33,9 +33,11 @@ SCHEDULE: dict[str, Any] = {"batch_size": 80, "batches_per_epoch": 62, "schedule
 LENGTHS: dict[str, dict[str, Any]] = {
     "tuning": {"epochs": 2, "eval_every": 2},
     "final": {"epochs": 4, "eval_every": 0},
+    "check": {"epochs": 26, "eval_every": 26},  # the steps of the long run, measured on val
     "long": {"epochs": 26, "eval_every": 0},
 }
 SEEDS = (0, 1, 2)
+CHECKED = 3  # rates for a long run: the best of short runs, and the next smaller ones that were tried
 RATES = (1e-5, 3e-5, 1e-4, 3e-4)
 FURTHER = {1e-5: 3e-6, 3e-6: 1e-6, 3e-4: 1e-3, 1e-3: 3e-3}  # where the best lies at an end
 
@@ -81,7 +83,7 @@ def main() -> None:
             if not Path(given).exists():
                 parser.error(f"--{name}: there is no {given}")
         frozen(rows, files)
-    make((tuning, finals, longest), rows, lambda what: training(what, files, args.quick), args)
+    make((tuning, finals, checks, longest), rows, lambda what: training(what, files, args.quick), args)
     (args.output / "birds.md").write_text("\n".join(page(rows, CELLS)) + "\n", encoding="utf-8")
 
 
@@ -139,14 +141,28 @@ def finals(rows: Rows) -> Iterator[list[dict]]:
         yield [of_chosen(rows, cell, "final", seed) for cell in tuned if rows.chosen(cell)]
 
 
-def longest(rows: Rows) -> Iterator[list[dict]]:
-    """The best on val once more, for longer. It is chosen without a look at the test.
+def checks(rows: Rows) -> Iterator[list[dict]]:
+    """The best on val with the steps of the long run, by which the rate of that is chosen.
 
     Args:
         rows: what has been run so far.
     """
-    if best := best_on_val(rows):
-        yield [of_chosen(rows, best, "long", SEEDS[0])]
+    best = best_on_val(rows)
+    if best and (chosen := rows.chosen(best)):
+        tried = {row["what"]["options"]["learning_rate"] for row in rows.of(best, "tuning")}
+        rates = sorted(rate for rate in tried if rate <= chosen["learning_rate"])[-CHECKED:]
+        yield [task(best, "check", without_rate(chosen), rate, SEEDS[0]) for rate in rates]
+
+
+def longest(rows: Rows) -> Iterator[list[dict]]:
+    """The best on val once more, for longer. It and its rate are chosen without a look at the test.
+
+    Args:
+        rows: what has been run so far.
+    """
+    if checked := [row for row in rows.rows if row["what"]["stage"] == "check" and "recall@1" in row]:
+        highest = max(checked, key=lambda row: (row["recall@1"], -row["what"]["options"]["learning_rate"]))
+        yield [{**highest["what"], "stage": "long"}]
 
 
 def of_chosen(rows: Rows, cell: Cell, stage: str, seed: int) -> dict[str, Any]:

@@ -26,7 +26,22 @@ def page(rows: Rows, planned: Iterable[Cell]) -> Iterator[str]:
         f"`{name}`{f' ({about})' if about else ''}" for name, about in planned if (name, about) not in cells
     ]:
         yield f"\nNot tuned yet: {', '.join(without)}."
+    yield from rates_of_long_runs(rows)
     yield from long_runs(rows)
+
+
+def rates_of_long_runs(rows: Rows) -> Iterator[str]:
+    """Recall@1 on val by rate, after the steps of the tuning and after those of the long run."""
+    checked = [row for row in rows.rows if row["what"]["stage"] == "check" and "recall@1" in row]
+    if not checked:
+        return
+    yield "\nThe rate of a long run, chosen on val by runs as long as it, one seed:\n"
+    yield f"| method | learning rate | on val after tuning | after {checked[0]['steps']:,} steps |"
+    yield f"|{'---|' * 4}"
+    for row in sorted(checked, key=lambda row: row["what"]["options"]["learning_rate"]):
+        cell, rate = tuple(row["what"]["cell"]), row["what"]["options"]["learning_rate"]
+        short = [r for r in rows.of(cell, "tuning") if r["what"]["options"]["learning_rate"] == rate]
+        yield f"| `{cell[0]}` | {rate:g} | {short[0]['recall@1']:.1%} | {row['recall@1']:.1%} |"
 
 
 def beside(rows: Rows) -> str:
@@ -78,7 +93,7 @@ def long_runs(rows: Rows) -> Iterator[str]:
     found = [row for row in rows.rows if row["what"]["stage"] == "long" and "recall@1" in row]
     if not found:
         return
-    yield "\nThe best on val, trained for longer, one seed:\n"
+    yield "\nThe best on val, trained for longer on all training species, one seed:\n"
     yield "| method | steps | learning rate | Recall@1 | MAP@R | above its own features | training, min |"
     yield f"|{'---|' * 7}"
     frozen = rows.of(("frozen", ""), "frozen")

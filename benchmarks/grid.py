@@ -1,6 +1,7 @@
 """Many training runs through the command line: kept, resumed, and summed up over seeds."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -81,5 +82,6 @@ def beside() -> str:
 
 
 def percent(value: Sequence[float]) -> str:
-    """Mean and half-width as "71.2 ± 0.8 %"."""
-    return f"{100 * value[0]:.1f} ± {100 * value[1]:.1f} %"
+    """Mean and half-width as "71.2 ± 0.8 %"; the mean alone where one seed gives no width."""
+    width = f" ± {100 * value[1]:.1f}" if math.isfinite(value[1]) else ""
+    return f"{100 * value[0]:.1f}{width} %"

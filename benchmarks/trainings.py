@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from benchmarks.tuning import Rows, key
-from dmlteach import evaluate_domains
+from dmlteach import data, evaluate, evaluate_domains
 from dmlteach.device import choose_device, environment
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
@@ -36,7 +36,7 @@ def run(what: dict[str, Any], options: dict[str, Any], folder: Path) -> dict[str
     started = time.perf_counter()
     config = TrainConfig(**options, output=str(folder), resume=True, progress=False)
     try:
-        measured = on_val(config, device) if config.eval_every else on_test(config)
+        measured = on_val(config, device) if config.eval_every else on_test(config, what["stage"] == "long")
     except DMLTeachError as error:
         measured = {"error": str(error).replace(str(folder), "…")}
     shutil.rmtree(folder, ignore_errors=True)
@@ -85,8 +85,13 @@ def on_val(config: TrainConfig, device: torch.device) -> dict[str, Any]:
     return {name: run.history[-1]["val"][name] for name in ("recall@1", "map@r", "num_classes")}
 
 
-def on_test(config: TrainConfig) -> dict[str, Any]:
-    """Train on all training classes; the last state on the test classes, of drawings across domains, too."""
+def on_test(config: TrainConfig, long: bool = False) -> dict[str, Any]:
+    """Train on all training classes; the last state on the test classes, of drawings across domains, too.
+
+    Args:
+        config: of the training.
+        long: measure it on as many training classes as well: is more training what it lacks?
+    """
     _, metrics, model = fit(config)
     shown = ("recall@1", "map@r", "num_classes", "train_seconds", "steps", "ended")
     planned = sum(row["plan_seconds"] for row in metrics["epochs"])
@@ -96,6 +101,9 @@ def on_test(config: TrainConfig) -> dict[str, Any]:
     if config.dataset == "omniglot":
         across = evaluate_domains(model, "omniglot", ks=(1,), classes=config.classes)["domains"]
         found["across_domains"] = {direction: row["recall@1"] for direction, row in across.items()}
+    if long:
+        trained_on = data.load(config.dataset, "train", config.root).first_classes(numbers["num_classes"])
+        found["on_training_classes"] = evaluate(model, trained_on)["recall@1"]
     return found
 
 

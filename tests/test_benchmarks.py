@@ -131,7 +131,7 @@ def test_what_is_tuned_is_chosen_on_val_and_a_second_start_runs_only_what_is_mis
     assert again[:-1] == kept and again[-1]["what"] == rows[-1]["what"]
 
 
-@pytest.mark.parametrize("stage", ["tuning", "final"])
+@pytest.mark.parametrize("stage", ["tuning", "final", "long"])
 def test_a_training_that_was_interrupted_goes_on_to_the_same_numbers(stage, tmp_path, monkeypatch):
     """Ended inside of its last epoch, as by a kill after the checkpoint of the one before."""
     what = tuning.task(("softmax", ""), stage, {"method": "softmax"}, 1e-3, 0)
@@ -158,13 +158,15 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_numbers(stage, tmp_
     again = trainings.run(what, options, folder)
     assert counted == [1] and not folder.exists()
     assert (again["recall@1"], again["map@r"]) == (whole["recall@1"], whole["map@r"])
+    assert again.get("on_training_classes") == whole.get("on_training_classes")
+    assert ("on_training_classes" in whole) == (stage == "long")
 
 
 def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_with_das(run):
     folder = run("birds", "--jobs", "1", "--only", "sst", "multi_similarity")
     rows = [json.loads(line) for line in (folder / "birds.jsonl").read_text().splitlines()]
-    trials, finals, long = (
-        [r for r in rows if r["what"]["stage"] == stage] for stage in ("tuning", "final", "long")
+    trials, finals, checks, long = (
+        [r for r in rows if r["what"]["stage"] == stage] for stage in ("tuning", "final", "check", "long")
     )
     of_cell: dict[tuple, dict] = {}
     for row in trials:
@@ -174,7 +176,13 @@ def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_wit
     plain = {cell: max(rates.values()) for cell, rates in of_cell.items() if "with DAS" not in cell[1]}
     best = next(cell for cell in birds.CELLS if cell in plain and plain[cell] == max(plain.values()))
     assert set(of_cell) - set(plain) == {(best[0], f"{best[1]} with DAS".strip())}
-    assert [tuple(row["what"]["cell"]) for row in long] == [best]
+    chosen = min(rate for rate, recall in of_cell[best].items() if recall == plain[best])
+    smaller = sorted(rate for rate in of_cell[best] if rate <= chosen)[-birds.CHECKED :]
+    after_long = {row["what"]["options"]["learning_rate"]: row["recall@1"] for row in checks}
+    assert {tuple(row["what"]["cell"]) for row in (*checks, *long)} == {best} and [*after_long] == smaller
+    assert [row["what"]["options"]["learning_rate"] for row in long] == [
+        min(rate for rate, recall in after_long.items() if recall == max(after_long.values()))
+    ]
     for row in finals:
         cell = tuple(row["what"]["cell"])
         highest = [rate for rate, recall in of_cell[cell].items() if recall == max(of_cell[cell].values())]

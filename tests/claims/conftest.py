@@ -120,6 +120,20 @@ def cell() -> Callable[[str, str], str]:
 
 
 @pytest.fixture(scope="session")
+def said_by(cell) -> Callable[[str, str, dict], str]:
+    """What a cell says that puts its sentence together itself, by chapter, its id and the names it uses."""
+
+    def text(number: str, id: str, space: dict) -> str:
+        source = cell(number, id).rstrip()
+        at = max(source.rfind("\nText("), source.rfind("\ncovered("))
+        names = dict(space)
+        exec(source[:at] + "\nshown = " + source[at + 1 :], names)
+        return names["shown"].markdown
+
+    return text
+
+
+@pytest.fixture(scope="session")
 def run_cells(cell) -> Callable[..., dict]:
     """Run cells of a chapter, by its number and their ids, and return what they define.
 

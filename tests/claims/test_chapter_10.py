@@ -24,17 +24,9 @@ def space(run_cells):
 
 
 @pytest.fixture(scope="module")
-def said(space, cell):
+def said(space, said_by):
     """What the cells say that put their sentence together themselves, by their id."""
-
-    def text(id: str) -> str:
-        source = cell("10", id).rstrip()
-        at = max(source.rfind("\nText("), source.rfind("\ncovered("))
-        names = dict(space)
-        exec(source[:at] + "\nshown = " + source[at + 1 :], names)
-        return names["shown"].markdown
-
-    return text
+    return lambda id: said_by("10", id, space)
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 """A short training that collapses, and the changes to it that chapter 01 discusses."""
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from dmlteach import data, losses, models, samplers
+from dmlteach import losses, models, samplers
+from dmlteach.course.exercises.drawings import training_drawings
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.options import one_of
 
@@ -67,7 +67,7 @@ def train_briefly(
     """
     one_of("loss of the short training", loss, LOSSES)
     one_of("start of the short training", start, STARTS)
-    pixels, classes = _drawings()
+    pixels, classes = training_drawings(CLASSES)
     untrained = start == "untrained"
     network = models.create("omniglot_cnn", 64, seed=seed) if untrained else models.pretrained(start)
     network.train()
@@ -96,11 +96,3 @@ def separation(history: list[Step]) -> float:
     """How many times as far negatives are as positives, in d², over the last steps."""
     last = history[-LAST:]
     return sum(s.d2_negative for s in last) / max(sum(s.d2_positive for s in last), 1e-12)
-
-
-@functools.cache
-def _drawings() -> tuple[Tensor, Tensor]:
-    train = data.load("omniglot", "train", classes=CLASSES)
-    pixels = data.cached(train, size=28, progress=False).gather(range(len(train)))  # (M, 1, 28, 28)
-    assert isinstance(pixels, Tensor)
-    return pixels, train.labels

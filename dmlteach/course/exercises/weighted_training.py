@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dmlteach import data, losses, models, samplers
 from dmlteach.course.exercises.answers import ask
+from dmlteach.course.exercises.drawings import training_drawings
 from dmlteach.distances import normalize
 from dmlteach.embeddings import embed
 from dmlteach.metrics import recall_at_k
@@ -42,7 +43,7 @@ def train(loss: Callable[[Tensor, Tensor], Tensor], seed: int = 0) -> Model:
         loss: of embeddings and labels.
         seed: of weights and batches.
     """
-    pixels, classes = _drawings()
+    pixels, classes = training_drawings(CLASSES)
     network = models.create("omniglot_cnn", DIM, seed=seed).train()
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     sampler = samplers.create("class_balanced", classes, BATCH, seed=seed, images_per_class=PER_CLASS)
@@ -112,11 +113,3 @@ def classes(part: str) -> int:
         part: "val" or "test".
     """
     return data.load("omniglot", part).num_classes
-
-
-@functools.cache
-def _drawings() -> tuple[Tensor, Tensor]:
-    chosen = data.load("omniglot", "train", classes=CLASSES)
-    pixels = data.cached(chosen, size=28, progress=False).gather(range(len(chosen)))  # (M, 1, 28, 28)
-    assert isinstance(pixels, Tensor)
-    return pixels, chosen.labels

@@ -12,11 +12,18 @@ from dmlteach.plots.inline import image_tag
 FOLDER = Path(__file__).parent
 
 
-def front_end(name: str) -> tuple[str, str]:
-    """ES module and style sheet of an explorable: what all share, followed by its own."""
+def front_end(name: str, *scripts: str) -> tuple[str, str]:
+    """ES module and style sheet of an explorable: what all share, followed by its own.
+
+    Args:
+        name: of the explorable's folder.
+        scripts: that some share, e.g. "marks"; they stand before its own.
+    """
     module, style = (
-        "\n".join((FOLDER / f"{part}.{kind}").read_text("utf-8") for part in ("explorable", f"{name}/widget"))
-        for kind in ("js", "css")
+        "\n".join(
+            (FOLDER / f"{part}.{kind}").read_text("utf-8") for part in ("explorable", *more, f"{name}/widget")
+        )
+        for kind, more in (("js", scripts), ("css", ()))
     )
     return module, style
 

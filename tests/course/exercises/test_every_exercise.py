@@ -202,7 +202,6 @@ WRONG = {
     ],
     "weights.own": [
         (lambda d: torch.ones_like(d), "no higher than with the triplet loss"),
-        (lambda d: d, "no higher than with the triplet loss"),
         (lambda d: 1 - d, "below 0"),
         (lambda d: d.sum(), "returns the shape ()"),
         (lambda d: 3.0, "no tensor"),

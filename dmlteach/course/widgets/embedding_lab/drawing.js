@@ -1,17 +1,8 @@
 // What the embedding lab draws: the points on their plane, the curves, a drawing and its neighbors. Each part adds to
 // `lab.drawings` the function that brings it up to date.
 
-// One colour and one shape per character; mid-tones that stand out on light and on dark.
+// One colour per character, beside its shape; mid-tones that stand out on light and on dark.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#3d8fc6", "#7f7f7f", "#a0714a", "#8a63c9", "#c2485b"];
-const MARKS = [
-  (x, y) => `M${x - 3.4} ${y}a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0 -6.8 0Z`,
-  (x, y) => `M${x - 3.1} ${y - 3.1}h6.2v6.2h-6.2Z`,
-  (x, y) => `M${x} ${y - 4}l3.9 6.8h-7.8Z`,
-  (x, y) => `M${x} ${y - 4.4}l4.4 4.4l-4.4 4.4l-4.4 -4.4Z`,
-  (x, y) => `M${x} ${y + 4}l3.9 -6.8h-7.8Z`,
-  (x, y) => `M${x - 1.2} ${y - 4}h2.4v2.8h2.8v2.4h-2.8v2.8h-2.4v-2.8h-2.8v-2.4h2.8Z`,
-  (x, y) => `M${x - 1.6} ${y - 4.2}h3.2v8.4h-3.2Z`,
-];
 const markOf = (c) => MARKS[(c + Math.floor(c / COLOURS.length)) % MARKS.length];
 const colourOf = (c) => COLOURS[c % COLOURS.length];
 

@@ -41,7 +41,7 @@ def worker_source() -> str:
 
 def _front_end() -> tuple[str, str]:
     """The module, with its parts and the worker's source as a string before it, and the style sheet."""
-    module, style = front_end("embedding_lab")
+    module, style = front_end("embedding_lab", "marks")
     parts = "\n".join(map(source, ("plane", "choices", "drawing", "words")))
     return f"const WORKER_SOURCE = {json.dumps(worker_source())};\n{parts}\n{module}", style
 

@@ -24,19 +24,8 @@ const LESSON = "A loss that comes to rest where “all in one place” would put
   "look at the distances too. In a collapsed network they have gone to almost nothing. Recall@1 hides it for long, " +
   "because it reads the order of distances and never their size.";
 
-// One colour and one shape per character; mid-tones that stand out on light and on dark.
+// One colour per character, beside its shape; mid-tones that stand out on light and on dark.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#c98a00", "#3d9fd6", "#7f7f7f", "#a0714a"];
-const MARKS = [
-  (x, y) => `M${x - 3.4} ${y}a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0 -6.8 0Z`,
-  (x, y) => `M${x - 3.1} ${y - 3.1}h6.2v6.2h-6.2Z`,
-  (x, y) => `M${x} ${y - 4}l3.9 6.8h-7.8Z`,
-  (x, y) => `M${x} ${y - 4.4}l4.4 4.4l-4.4 4.4l-4.4 -4.4Z`,
-  (x, y) => `M${x} ${y + 4}l3.9 -6.8h-7.8Z`,
-  (x, y) => `M${x - 1.2} ${y - 4}h2.4v2.8h2.8v2.4h-2.8v2.8h-2.4v-2.8h-2.8v-2.4h2.8Z`,
-  (x, y) => `M${x - 4} ${y - 2.4}l1.6 -1.6l2.4 2.4l2.4 -2.4l1.6 1.6l-2.4 2.4l2.4 2.4l-1.6 1.6l-2.4 -2.4l-2.4 2.4` +
-    "l-1.6 -1.6l2.4 -2.4Z",
-  (x, y) => `M${x - 1.6} ${y - 4.2}h3.2v8.4h-3.2Z`,
-];
 
 const percent = (v) => `${Math.round(100 * v)} %`;
 const SMALLEST = 1e-7; // on a logarithmic axis; a loss can be 0

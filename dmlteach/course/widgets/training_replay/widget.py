@@ -57,7 +57,7 @@ class TrainingReplay(Explorable):
     """
 
     name = "training_replay"
-    _esm, _css = front_end(name)
+    _esm, _css = front_end(name, "marks")
     saved = ("left", "right", "epoch", "revealed", "magnify", "guess", "numbers", "recording", "live")
     left = traitlets.Unicode("triplet").tag(sync=True)
     right = traitlets.Unicode("hardest").tag(sync=True)
