@@ -16,6 +16,7 @@ from dmlteach.course.exercises import (
     progress,
     sst_gradients,
     start_here,
+    temperature,
     training,
     weighting,
 )
@@ -40,6 +41,7 @@ CHAPTERS = (
     Chapter("02", "Triplet versus SST gradients", sst_gradients.EXERCISES),
     Chapter("03", "Which images share a batch", batches.EXERCISES),
     Chapter("04", "Weighting pairs", weighting.EXERCISES),
+    Chapter("05", "Temperature", temperature.EXERCISES),
     Chapter("08", "Training a benchmark", training.EXERCISES),
     Chapter("09", "Looking at an embedding", looking.EXERCISES),
     Chapter("10", "Which method is best?", comparing.EXERCISES),
