@@ -13,7 +13,7 @@ from dmlteach.course.widgets.temperature_explorer.shares import (
 )
 
 NAMES = {"untrained": "an untrained network", "trained": "a trained network"}
-WIDTH, HEIGHT, TOP, FLOOR, LEFT, BAR, GAP = 560, 232, 40, 150, 8, 7.6, 26  # pixels
+WIDTH, HEIGHT, TOP, FLOOR, LEFT, BAR, GAP = 560, 262, 40, 186, 8, 7.6, 26  # pixels
 
 
 def draw(shown: dict[str, Any]) -> tuple[str, str]:
@@ -43,8 +43,8 @@ def draw(shown: dict[str, Any]) -> tuple[str, str]:
         f'<path d="M{LEFT} {FLOOR}H{start - GAP + 4:.0f}M{start:.0f} {FLOOR}H{WIDTH - LEFT}" '
         'stroke="#7f7f7f"/>',
         f'<text x="{LEFT}" y="14">positives</text>',
-        f'<text x="{start:.0f}" y="14">negatives, the nearest first: shares of the push</text>',
-        f'<text x="{start:.0f}" y="30">the largest is {float(shares.max()):.1%}</text>',
+        f'<text x="{start:.0f}" y="14">60 negatives, the nearest first</text>',
+        f'<text x="{start:.0f}" y="30">share of the push, at most {float(shares.max()):.1%}</text>',
     ]
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '

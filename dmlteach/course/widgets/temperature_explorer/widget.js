@@ -9,7 +9,7 @@ const TAKEAWAY = "A log-softmax loss pushes each negative by its softmax probabi
   "the differences of similarity, the nearest has nearly all of the push; where it is large, all have the same. So one " +
   "temperature is hard in one embedding and soft in another, and the loss's value says nothing beside that of another " +
   "temperature.";
-const TOP = 40, FLOOR = 150, HEIGHT = 222, LEFT = 8, SIDE = 214, CURVE = 132; // pixels
+const TOP = 40, FLOOR = 186, HEIGHT = 262, LEFT = 8, SIDE = 214, CURVE = 132; // pixels
 
 /** ∂L/∂S of an anchor's pairs: above 0 pushed apart, below 0 pulled together; what the loss does not look at has 0. */
 export const weightsOf = ({ cosine, positive, paired }, temperature, member) => {
@@ -101,22 +101,23 @@ class TemperatureExplorer extends Explorable {
   bars(width) {
     const { shares, positives } = this.measured(this.state.temperature), { shares: before } = this.measured(1);
     const broad = 20, start = LEFT + 3 * broad + 34, step = (width - LEFT - start) / shares.length, largest = Math.max(...shares);
+    const most = Math.max(largest, ...before); // no bar and no line leaves the drawing
     const bar = (kind, x, w, height) => s("rect", { class: kind, x, width: w, y: FLOOR - Math.max(height, 0), height: Math.abs(height) });
     const line = before.map((share, i) => {
-      const y = (FLOOR - (FLOOR - TOP) * Math.min(share / largest, 1)).toFixed(1);
+      const y = (FLOOR - (FLOOR - TOP) * share / most).toFixed(1);
       return `${i ? "L" : "M"}${(start + step * i).toFixed(1)} ${y}H${(start + step * (i + 1)).toFixed(1)}`;
     }).join("");
     const cosine = this.recorded.rows[this.state.embedding].cosine.slice(3), at = (x, y, label, anchor = "start") =>
       s("text", { x, y, class: "dml-small", "text-anchor": anchor }, label);
     return [...positives.map((w, i) => bar(w < 0 ? "dml-pulled" : "dml-push", LEFT + broad * i, broad - 3, 60 * w)),
-      ...shares.map((share, i) => bar("dml-push", start + step * i, Math.max(step - 1, 1), (FLOOR - TOP) * share / largest)),
+      ...shares.map((share, i) => bar("dml-push", start + step * i, Math.max(step - 1, 1), (FLOOR - TOP) * share / most)),
       s("path", { class: "dml-belief", d: line }),
       s("path", { class: "dml-axis", d: `M${LEFT} ${FLOOR}H${start - 30}M${start} ${FLOOR}H${width - LEFT}` }),
-      at(LEFT, 13, "positives"), at(start, 13, "60 negatives, the nearest first: share of the push"),
-      at(start, 29, `bars: now (the largest ${percent(largest)})`),
+      at(LEFT, 13, "positives"), at(start, 13, "60 negatives, the nearest first"),
+      at(start, 29, `share of the push, at most ${percent(largest)}`),
       at(LEFT, FLOOR + 68, "below: pulled"), at(start, FLOOR + 18, `cosine ${text(cosine[0])}`),
       at(width - LEFT, FLOOR + 18, text(cosine.at(-1)), "end"),
-      at(start, FLOOR + 38, "dashed: as at 1; “only a scale” says it stays so")];
+      at(start, FLOOR + 38, "dashed: if it were only a scale")];
   }
 
   curve(width) {
@@ -126,7 +127,7 @@ class TemperatureExplorer extends Explorable {
     const path = (values) => values.map((value, i) => `${i ? "L" : "M"}${along(i).toFixed(1)} ${up(value).toFixed(1)}`).join("");
     const here = loss[embedding][this.place];
     const ticks = [[0, "0.01", "start"], [temperatures.indexOf(0.1), "0.1", "middle"], [temperatures.length - 1, "2", "end"]];
-    return [s("text", { x: LEFT, y: 12, class: "dml-small" }, "loss, against temperature"),
+    return [s("text", { x: LEFT, y: 12, class: "dml-small" }, `loss (0 to ${text(most, 1)}) by temperature`),
       s("path", { class: "dml-axis", d: `M${LEFT} ${high}H${width - LEFT}` }),
       s("path", { class: "dml-level", d: `M${LEFT} ${up(here)}H${width - LEFT}` }),
       s("path", { class: "dml-of-untrained", d: path(loss.untrained) }), s("path", { class: "dml-of-trained", d: path(loss.trained) }),
@@ -139,7 +140,7 @@ class TemperatureExplorer extends Explorable {
     const { shares } = this.measured(this.state.temperature), line = (label, value, key) =>
       h("p", {}, `${label}: `, h("strong", { "data-of": key }, value));
     return [h("p", { class: "dml-legend" }, "solid: trained network; dashed: untrained; dotted: the loss that is shown."),
-      line("as if they shared the push", text(effectiveNumber(shares), 1), "effective"),
+      line("effective number of negatives", text(effectiveNumber(shares), 1), "effective"),
       line("loss, mean of eight batches", text(this.of.loss[this.state.embedding][this.place]), "loss")];
   }
 
