@@ -130,7 +130,7 @@ def test_supcon_with_two_pictures_of_a_class_is_a_cross_entropy_with_one_positiv
 def test_the_weights_are_probabilities_less_targets(space, inside, seed):
     unit, t = untrained(seed), 0.1
     p = space["probabilities"](unit, t)
-    target = POSITIVE / POSITIVE.sum(1, keepdim=True)
+    target = POSITIVE.double() / POSITIVE.sum(1, keepdim=True)
     if inside:
         target = (p * POSITIVE) / (p * POSITIVE).sum(1, keepdim=True)
     w = (p - target) / t / 64

@@ -81,7 +81,10 @@ def weights_of(member: str, temperature: float, row: Row) -> Tensor:
     positive = among & row.is_positive
     logits = row.cosine / temperature
     chosen = logits.masked_fill(~among, -torch.inf).softmax(0)
-    wanted = logits.masked_fill(~positive, -torch.inf).softmax(0) if inside else positive / positive.sum()
+    if inside:
+        wanted = logits.masked_fill(~positive, -torch.inf).softmax(0)
+    else:
+        wanted = positive.to(logits) / positive.sum()
     return (chosen - wanted) / temperature
 
 
