@@ -32,12 +32,12 @@ ALL_ALIKE = Number(
         "An anchor is compared with all others of its batch, its positives among them, but not with itself.",
         "Minus the logarithm of one over the number of others; the temperature cancels.",
     ),
-    solution="answer = math.log(16 * 4 - 1)",
+    solution="answer = torch.tensor(16 * 4 - 1.0).log().item()",
     explanation=(
         "Each of 63 others has the probability 1/63, whatever the temperature. A training that starts near "
         "this value starts from a network that tells nothing apart; one that stays there has collapsed."
     ),
-    setup="import math",
+    setup="import torch",
     value=of_equal_embeddings,
     means="the logarithm of 63, the number of others",
     tolerance=2e-3,
