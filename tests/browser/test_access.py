@@ -12,6 +12,7 @@ from dmlteach.course.widgets import (
     ProxyExplorer,
     ResultsExplorer,
     RetrievalBrowser,
+    TemperatureExplorer,
     TrainingReplay,
     TripletPlayground,
     TSNEGrid,
@@ -60,6 +61,7 @@ PAGES: dict[str, Callable[[], str]] = {
         DrawCharacter(traced()[0].strokes, numbers=True, script=packing.SCRIPT)
     ),
     "weight explorer": lambda: page_of(WeightExplorer(guess="sst", numbers=True)),
+    "temperature explorer": lambda: page_of(TemperatureExplorer("supcon", 0.05, "trained", numbers=True)),
     "proxy explorer": lambda: page_of(ProxyExplorer("arcface", numbers=True)),
     "t-SNE panels": lambda: page_of(TSNEGrid(numbers=True)),
     "embedding lab": lambda: page_of(EmbeddingLab(beside="still", numbers=True)),

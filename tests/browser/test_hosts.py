@@ -24,6 +24,9 @@ FIGURES = {
     "dml-results_explorer": "from dmlteach.course.widgets import ResultsExplorer\nResultsExplorer()",
     "dml-proxy_explorer": "from dmlteach.course.widgets import ProxyExplorer\nProxyExplorer()",
     "dml-weight_explorer": "from dmlteach.course.widgets import WeightExplorer\nWeightExplorer('sst')",
+    "dml-temperature_explorer": (
+        "from dmlteach.course.widgets import TemperatureExplorer\nTemperatureExplorer()"
+    ),
     "dml-retrieval_browser": (
         "from dmlteach import data\nfrom dmlteach.course.widgets import RetrievalBrowser\n"
         "RetrievalBrowser(data.load('omniglot', 'test', classes=10), ('untrained', 'sst'), queries=6)"
@@ -40,6 +43,7 @@ CONTROLS = {
     "dml-results_explorer": ("[data-view=tuning]", "Enter"),
     "dml-proxy_explorer": ("input[type=range]", "ArrowRight"),
     "dml-weight_explorer": ("input[type=range]", "ArrowRight"),
+    "dml-temperature_explorer": ("input[type=range]", "ArrowRight"),
     "dml-retrieval_browser": ("input[type=checkbox]", "Space"),
 }
 TREE = {"lab": "doc/tree", "notebook": "notebooks"}

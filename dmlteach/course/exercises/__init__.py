@@ -17,6 +17,7 @@ from dmlteach.course.exercises import (
     proxies,
     sst_gradients,
     start_here,
+    temperature,
     training,
     weighting,
 )
@@ -41,6 +42,7 @@ CHAPTERS = (
     Chapter("02", "Triplet versus SST gradients", sst_gradients.EXERCISES),
     Chapter("03", "Which images share a batch", batches.EXERCISES),
     Chapter("04", "Weighting pairs", weighting.EXERCISES),
+    Chapter("05", "Temperature", temperature.EXERCISES),
     Chapter("06", "Proxies, clusters, trees", proxies.EXERCISES),
     Chapter("08", "Training a benchmark", training.EXERCISES),
     Chapter("09", "Looking at an embedding", looking.EXERCISES),

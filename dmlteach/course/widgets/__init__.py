@@ -12,6 +12,7 @@ from dmlteach.course.widgets.playground import TripletPlayground
 from dmlteach.course.widgets.proxy_explorer import ProxyExplorer
 from dmlteach.course.widgets.results_explorer import ResultsExplorer
 from dmlteach.course.widgets.retrieval_browser import RetrievalBrowser
+from dmlteach.course.widgets.temperature_explorer import TemperatureExplorer
 from dmlteach.course.widgets.training_replay import TrainingReplay
 from dmlteach.course.widgets.tsne_grid import TSNEGrid
 from dmlteach.course.widgets.values import loss_and_gradient
@@ -25,6 +26,7 @@ __all__ = [
     "ResultsExplorer",
     "RetrievalBrowser",
     "TSNEGrid",
+    "TemperatureExplorer",
     "TrainingReplay",
     "TripletPlayground",
     "WeightExplorer",

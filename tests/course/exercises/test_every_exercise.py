@@ -1,6 +1,7 @@
 """Every exercise: its solution is right, its wrong answers get the reply that helps, no answer is no harm."""
 
 import inspect
+import math
 import re
 
 import pytest
@@ -18,6 +19,7 @@ from dmlteach.course.exercises import (
     proxies,
     sst_gradients,
     start_here,
+    temperature,
     training,
     weighting,
 )
@@ -62,6 +64,17 @@ def sums_of_gradients_vanish(loss):
 def equal_to_the_last_digit(loss):
     z = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     return bool(loss(z, LABELS, targets=ONLY_ROW_0) == sst_loss(z, LABELS, targets=ONLY_ROW_0))
+
+
+def naive_supcon(z, y, t):
+    """Right but for what overflows."""
+    z = z / z.norm(dim=1, keepdim=True)
+    others = ~torch.eye(len(z), dtype=torch.bool)
+    raised = (z @ z.T / t).exp() * others
+    positive = (y[:, None] == y) & others
+    log_p = (raised / raised.sum(1, keepdim=True)).log()
+    has = positive.any(1)
+    return -(log_p.masked_fill(~positive, 0).sum(1)[has] / positive.sum(1)[has]).mean()
 
 
 def exp_before_log(s, labels, alpha, margin):
@@ -207,6 +220,41 @@ WRONG = {
         (lambda d: 3.0, "no tensor"),
         (lambda d: 0 * d, "nothing would be pushed"),
         (3.0, "no function of distances"),
+    ],
+    "temperature.all_alike": [
+        (lambda: math.log(64), "not compared with itself"),
+        (lambda: math.log(60), "stand in the denominator"),
+        (lambda: math.log(16), "not over classes"),
+        (0.0, "too small"),
+        ("log 63", "a number is asked for"),
+    ],
+    "temperature.supcon": [
+        (lambda z, y, t: temperature._another(z, y, t, itself=True), "its own denominator"),
+        (lambda z, y, t: temperature._another(z, y, t, inside=True), "NCA's form"),
+        (naive_supcon, "not a finite number"),
+        (lambda z, y, t: temperature.supcon(z, y, t).detach(), "lost its connection"),
+        (3.5, "a function of z, labels, temperature"),
+    ],
+    "temperature.weights": [
+        (lambda s, p, t: (s / t).softmax(0) - p / p.sum(), "1/τ is missing"),
+        (lambda s, p, t: ((s / t).softmax(0) - p.to(s)) / t, "1/|P|, not 1"),
+        (lambda s, p, t: (s / t).softmax(0), "differs"),
+    ],
+    "temperature.ten_left": [
+        (lambda: temperature.temperature_for(10, "untrained"), "untrained network"),
+        (lambda: temperature.temperature_for(10, everyone=True), "from row 4 on"),
+        (0.1, "too large"),
+        ((0.05, 10), "a number is asked for"),
+    ],
+    "temperature.longer": [
+        ({"a": "", "b": ""}, "1 of them is missing"),
+        ({"a", "b", "c", "e"}, "which lengths do not change"),
+        ("f", "no choice"),
+    ],
+    "temperature.better": [
+        ("a", "another temperature"),
+        ({"b": "", "c": "the same batches", "e": ""}, "equally near"),
+        ({"d"}, "not what the network has learned"),
     ],
     "proxies.terms": [
         ((proxies.triplets(100, 20) // 2, 200_000), "Of the triplets you have half"),
