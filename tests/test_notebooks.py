@@ -45,7 +45,18 @@ every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.
 
 
 def test_the_core_route_is_there():
-    assert [path.stem[:2] for path in CHAPTERS] == ["00", "01", "02", "03", "04", "08", "09", "10"]
+    assert [path.stem[:2] for path in CHAPTERS] == [
+        "00",
+        "01",
+        "02",
+        "03",
+        "04",
+        "05",
+        "06",
+        "08",
+        "09",
+        "10",
+    ]
 
 
 @every_notebook

@@ -22,7 +22,11 @@ FIGURES = {
     "dml-embedding_lab": "from dmlteach.course.widgets import EmbeddingLab\nEmbeddingLab()",
     "dml-draw_character": "from dmlteach.course.widgets import DrawCharacter\nDrawCharacter()",
     "dml-results_explorer": "from dmlteach.course.widgets import ResultsExplorer\nResultsExplorer()",
+    "dml-proxy_explorer": "from dmlteach.course.widgets import ProxyExplorer\nProxyExplorer()",
     "dml-weight_explorer": "from dmlteach.course.widgets import WeightExplorer\nWeightExplorer('sst')",
+    "dml-temperature_explorer": (
+        "from dmlteach.course.widgets import TemperatureExplorer\nTemperatureExplorer()"
+    ),
     "dml-retrieval_browser": (
         "from dmlteach import data\nfrom dmlteach.course.widgets import RetrievalBrowser\n"
         "RetrievalBrowser(data.load('omniglot', 'test', classes=10), ('untrained', 'sst'), queries=6)"
@@ -37,7 +41,9 @@ CONTROLS = {
     "dml-embedding_lab": (".dml-controls button:nth-child(2)", "Enter"),  # Step
     "dml-draw_character": ("input[type=radio]", "Space"),
     "dml-results_explorer": ("[data-view=tuning]", "Enter"),
+    "dml-proxy_explorer": ("input[type=range]", "ArrowRight"),
     "dml-weight_explorer": ("input[type=range]", "ArrowRight"),
+    "dml-temperature_explorer": ("input[type=range]", "ArrowRight"),
     "dml-retrieval_browser": ("input[type=checkbox]", "Space"),
 }
 TREE = {"lab": "doc/tree", "notebook": "notebooks"}

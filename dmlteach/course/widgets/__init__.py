@@ -9,8 +9,10 @@ from dmlteach.course.widgets.batch_explorer import BatchExplorer
 from dmlteach.course.widgets.draw_character import DrawCharacter
 from dmlteach.course.widgets.embedding_lab import EmbeddingLab
 from dmlteach.course.widgets.playground import TripletPlayground
+from dmlteach.course.widgets.proxy_explorer import ProxyExplorer
 from dmlteach.course.widgets.results_explorer import ResultsExplorer
 from dmlteach.course.widgets.retrieval_browser import RetrievalBrowser
+from dmlteach.course.widgets.temperature_explorer import TemperatureExplorer
 from dmlteach.course.widgets.training_replay import TrainingReplay
 from dmlteach.course.widgets.tsne_grid import TSNEGrid
 from dmlteach.course.widgets.values import loss_and_gradient
@@ -20,9 +22,11 @@ __all__ = [
     "BatchExplorer",
     "DrawCharacter",
     "EmbeddingLab",
+    "ProxyExplorer",
     "ResultsExplorer",
     "RetrievalBrowser",
     "TSNEGrid",
+    "TemperatureExplorer",
     "TrainingReplay",
     "TripletPlayground",
     "WeightExplorer",

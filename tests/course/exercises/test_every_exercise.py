@@ -1,6 +1,7 @@
 """Every exercise: its solution is right, its wrong answers get the reply that helps, no answer is no harm."""
 
 import inspect
+import math
 import re
 
 import pytest
@@ -15,8 +16,10 @@ from dmlteach.course.exercises import (
     comparing,
     looking,
     pairs_and_triplets,
+    proxies,
     sst_gradients,
     start_here,
+    temperature,
     training,
     weighting,
 )
@@ -61,6 +64,23 @@ def sums_of_gradients_vanish(loss):
 def equal_to_the_last_digit(loss):
     z = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     return bool(loss(z, LABELS, targets=ONLY_ROW_0) == sst_loss(z, LABELS, targets=ONLY_ROW_0))
+
+
+def naive_supcon(z, y, t):
+    """Right but for what overflows."""
+    z = z / z.norm(dim=1, keepdim=True)
+    others = ~torch.eye(len(z), dtype=torch.bool)
+    raised = (z @ z.T / t).exp() * others
+    positive = (y[:, None] == y) & others
+    log_p = (raised / raised.sum(1, keepdim=True)).log()
+    has = positive.any(1)
+    return -(log_p.masked_fill(~positive, 0).sum(1)[has] / positive.sum(1)[has]).mean()
+
+
+def exp_before_log(s, labels, alpha, margin):
+    own = labels[:, None] == torch.arange(s.shape[1])
+    pull = torch.log1p(((-alpha * (s - margin)).exp() * own).sum(0))
+    return pull[own.any(0)].mean() + torch.log1p(((alpha * (s + margin)).exp() * ~own).sum(0)).mean()
 
 
 PLANNED = {"a": "sst", "b": "triplet", "seeds": [0, 1, 2, 3], "budget": {"epochs": 2}, "smallest": 20.0}
@@ -200,6 +220,72 @@ WRONG = {
         (lambda d: 3.0, "no tensor"),
         (lambda d: 0 * d, "nothing would be pushed"),
         (3.0, "no function of distances"),
+    ],
+    "temperature.all_alike": [
+        (lambda: math.log(64), "not compared with itself"),
+        (lambda: math.log(60), "stand in the denominator"),
+        (lambda: math.log(16), "not over classes"),
+        (0.0, "too small"),
+        ("log 63", "a number is asked for"),
+    ],
+    "temperature.supcon": [
+        (lambda z, y, t: temperature._another(z, y, t, itself=True), "its own denominator"),
+        (lambda z, y, t: temperature._another(z, y, t, inside=True), "NCA's form"),
+        (naive_supcon, "not a finite number"),
+        (lambda z, y, t: temperature.supcon(z, y, t).detach(), "lost its connection"),
+        (3.5, "a function of z, labels, temperature"),
+    ],
+    "temperature.weights": [
+        (lambda s, p, t: (s / t).softmax(0) - p / p.sum(), "1/τ is missing"),
+        (lambda s, p, t: ((s / t).softmax(0) - p.to(s)) / t, "1/|P|, not 1"),
+        (lambda s, p, t: (s / t).softmax(0), "differs"),
+    ],
+    "temperature.ten_left": [
+        (lambda: temperature.temperature_for(10, "untrained"), "untrained network"),
+        (lambda: temperature.temperature_for(10, everyone=True), "from row 4 on"),
+        (0.1, "too large"),
+        ((0.05, 10), "a number is asked for"),
+    ],
+    "temperature.longer": [
+        ({"a": "", "b": ""}, "1 of them is missing"),
+        ({"a", "b", "c", "e"}, "which lengths do not change"),
+        ("f", "no choice"),
+    ],
+    "temperature.better": [
+        ("a", "another temperature"),
+        ({"b": "", "c": "the same batches", "e": ""}, "equally near"),
+        ({"d"}, "not what the network has learned"),
+    ],
+    "proxies.terms": [
+        ((proxies.triplets(100, 20) // 2, 200_000), "Of the triplets you have half"),
+        ((proxies.triplets(100, 20), 100), "the number of proxies"),
+        ((proxies.triplets(100, 20), 2_000), "with every proxy"),
+        ((200_000, proxies.triplets(100, 20)), "something else"),
+        (200_000, "2 numbers are asked for"),
+    ],
+    "proxies.proxy_anchor": [
+        (lambda *case: proxies._anchor_by(*case, all_proxies=True), "number of all proxies"),
+        (lambda *case: proxies._anchor_by(*case, over_proxies=True), "along the rows"),
+        (lambda *case: proxies.proxy_anchor(*case).detach(), "lost its connection"),
+        (exp_before_log, "not a finite number"),
+        (lambda s, labels, alpha, margin: s.mean(), "differs"),
+    ],
+    "proxies.sign": [
+        ("e", "no probability exceeds 1"),
+        ({"a": "the only other is far"}, "1 of them is missing"),
+        ({"a", "c", "d"}, "outweighed by the sum"),
+    ],
+    "proxies.two_modes": [
+        (lambda x, centers, gamma: x @ centers.mean(1).T, "between the modes"),
+        (lambda x, centers, gamma: torch.einsum("nd,ckd->nck", x, centers).amax(2), "where γ goes to 0"),
+        (proxies._over_all_centers, "centers of all classes"),
+        (lambda x, centers, gamma: torch.einsum("nd,ckd->nck", x, centers), "numbers of shape"),
+    ],
+    "proxies.greedy": [
+        (proxies._best_alone, "stood alone"),
+        (proxies._farthest_first, "the farthest point"),
+        (lambda d, k: list(range(k))[::-1], "differs"),
+        (lambda d, k: proxies.greedy_places(d, k).sort().values, "differs"),
     ],
     "training.bottleneck": [
         (("read", None, "backward"), "what another part built"),
@@ -472,3 +558,61 @@ def test_two_runs_are_shown_beside_the_untrained_network_on_the_same_classes():
     case = exercises.check(exercise.id, exercise.reference()).case
     assert list(case)[:2] == ["classes of val", "Recall@1 on val, untrained"] and len(case) == 4
     assert all(0 < value <= 1 for name, value in case.items() if name.startswith("Recall@1"))
+
+
+@pytest.mark.parametrize(("alpha", "margin"), [(32.0, 0.1), (4.0, 0.3)])
+def test_the_proxy_anchor_of_the_exercise_is_the_loss_of_the_library(alpha, margin):
+    from dmlteach.distances import cosine_to
+    from dmlteach.losses import proxy_anchor_loss
+
+    generator = torch.Generator().manual_seed(1)
+    z, p = (torch.randn(n, 4, dtype=torch.float64, generator=generator) for n in (9, 6))
+    labels = torch.randint(6, (9,), generator=generator)
+    ours = proxies.proxy_anchor(cosine_to(z, p), labels, alpha, margin)
+    torch.testing.assert_close(ours, proxy_anchor_loss(z, labels, p, alpha, margin), rtol=1e-10, atol=1e-10)
+
+
+def test_the_similarity_of_the_exercise_is_that_of_soft_triple():
+    from dmlteach.distances import normalize
+    from dmlteach.losses.soft_triple import class_similarity
+
+    generator = torch.Generator().manual_seed(1)
+    x = normalize(torch.randn(7, 4, dtype=torch.float64, generator=generator))
+    centers = normalize(torch.randn(6, 4, dtype=torch.float64, generator=generator)).view(3, 2, 4)
+    torch.testing.assert_close(
+        proxies.similarity_to_classes(x, centers, 0.1), class_similarity(x, centers, 0.1)
+    )
+
+
+def test_the_triplets_of_the_exercise_are_those_that_counting_finds():
+    labels = [c for c in range(3) for _ in range(4)]
+    rows = range(len(labels))
+    counted = sum(a != p and labels[a] == labels[p] != labels[n] for a in rows for p in rows for n in rows)
+    assert counted == proxies.triplets(3, 4)
+
+
+def test_the_greedy_places_of_the_exercise_are_the_medoids_that_the_library_starts_from():
+    from dmlteach.losses.clustering import violating_medoids
+
+    z = torch.randn(15, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    d = torch.cdist(z, z)
+    by_library = violating_medoids(d.numpy(), torch.arange(15).numpy() % 4, 0.0, passes=0)
+    assert proxies.greedy_places(d, 4).tolist() == by_library.tolist()
+
+
+def test_the_signs_of_the_choices_are_those_of_the_loss():
+    from dmlteach.losses import proxy_nca_loss
+
+    at_right_angles = torch.eye(101, dtype=torch.float64)
+    opposite = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    between = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    first = torch.tensor([0])
+    values = {
+        "a": proxy_nca_loss(opposite[:1], first, opposite),
+        "b": proxy_nca_loss(between, first, opposite),
+        "c": proxy_nca_loss(at_right_angles[:1], first, at_right_angles),
+        "d": proxy_nca_loss(at_right_angles[:1], first, at_right_angles, scale=3.0),
+        "e": proxy_nca_loss(at_right_angles[:1], first, at_right_angles, scale=3.0, variant="softmax"),
+    }
+    below = {letter for letter, value in values.items() if value < -1e-9}
+    assert below == {letter for letter, option in proxies.SIGN.options.items() if option.right}
