@@ -36,7 +36,7 @@ course: $(READY)  ## execute all notebooks, render the site: build/course/index.
 test: $(READY)  ## all tests, two at a time, one thread each
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist worksteal
 
-lab: $(READY)  ## JupyterLab at notebooks/00_start_here.ipynb
+lab: $(READY)  ## JupyterLab at notebooks/start_here.ipynb
 	$(PYTHON) -m dmlteach lab
 
 figures: $(READY)  ## redraw the figures whose code or input changed

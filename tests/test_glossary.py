@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from dmlteach import course
+from dmlteach.course import execute
 
 GLOSSARY = (course.CHECKOUT / "docs" / "glossary.md").read_text(encoding="utf-8")
 TERMS = re.findall(r"^## (.+)$", GLOSSARY, re.MULTILINE)
-CHAPTERS = sorted((course.CHECKOUT / "notebooks").glob("*.ipynb"))
+CHAPTERS = list(execute.notebooks(course.CHECKOUT).values())
 # What is no running text: summaries in HTML, code, equations, headings, links other than to the glossary.
 NO_PROSE = "|".join(
     (

@@ -12,7 +12,8 @@ from dmlteach import course
 from dmlteach.course import execute
 from dmlteach.course.widgets import ResultsExplorer, TrainingReplay, TSNEGrid, WeightExplorer
 
-CHAPTERS = sorted((course.CHECKOUT / "notebooks").glob("*.ipynb"))
+NUMBERED = execute.notebooks(course.CHECKOUT)
+CHAPTERS = list(NUMBERED.values())
 NOTEBOOKS = [*CHAPTERS, *sorted((course.CHECKOUT / "notebooks" / "reports").glob("*.ipynb"))]
 TASKS = execute.plan(course.CHECKOUT, "fast")
 UNANSWERED = "not answered yet"
@@ -44,19 +45,24 @@ every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: pat
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 
 
-def test_the_core_route_is_there():
-    assert [path.stem[:2] for path in CHAPTERS] == [
-        "00",
-        "01",
-        "02",
-        "03",
-        "04",
-        "05",
-        "06",
-        "08",
-        "09",
-        "10",
-    ]
+def test_each_chapter_has_a_number_and_no_number_is_missing():
+    titles = ["".join(source(cells(path)[0])).splitlines()[0] for path in CHAPTERS]
+    assert [title.partition(" · ")[0] for title in titles] == [f"# {n:02}" for n in range(len(CHAPTERS))]
+    assert set(CHAPTERS) == set((course.CHECKOUT / "notebooks").glob("*.ipynb"))
+    for number, path in NUMBERED.items():
+        assert set(re.findall(r"Exercise (\d\d)\.", text_of(path))) == {number}
+
+
+# What a link calls a chapter, by its number, with or without its title: [chapter 03](…), [03 Which …](…).
+CALLED = re.compile(r"\[(?:chapter )?(\d\d)\b[^\]]*\]\([./a-z]*?(\w+)\.(?:ipynb|html)", re.IGNORECASE)
+
+
+def test_a_link_calls_a_chapter_by_its_number():
+    pages = [*NOTEBOOKS, course.CHECKOUT / "docs" / "index.md", *DOCUMENTS]
+    called = [link for page in pages for link in CALLED.findall(page.read_text(encoding="utf-8"))]
+    assert len(called) >= 30
+    for number, name in called:
+        assert NUMBERED[number].stem == name
 
 
 @every_notebook

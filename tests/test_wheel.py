@@ -81,7 +81,7 @@ def test_the_wheel_holds_the_package_the_chapters_and_their_pages_and_nothing_el
         "dmlteach/course/widgets/strokes.js",
         "dmlteach/course/widgets/draw_character/network.js",
         "dmlteach/course/widgets/draw_character/traced.json",
-        f"{PACKED}/notebooks/00_start_here.ipynb",
+        f"{PACKED}/notebooks/start_here.ipynb",
         f"{PACKED}/notebooks/reports/benchmark.ipynb",
         f"{PACKED}/docs/glossary.md",
     }
@@ -113,11 +113,11 @@ def test_lab_copies_the_course_and_opens_the_chapter_in_this_python(installed, u
     folder, _, *options = json.loads(started)
     assert Path(folder) == copy
     assert f"--ServerApp.root_dir={copy}" in options
-    assert "--LabApp.default_url=/lab/tree/notebooks/01_pairs_and_triplets.ipynb" in options
+    assert "--LabApp.default_url=/lab/tree/notebooks/pairs_and_triplets.ipynb" in options
 
-    (copy / "notebooks" / "00_start_here.ipynb").write_text("my answers")
+    (copy / "notebooks" / "start_here.ipynb").write_text("my answers")
     assert installed("-m", "dmlteach", "lab", "--no-browser").returncode == 0
-    assert (copy / "notebooks" / "00_start_here.ipynb").read_text() == "my answers"
+    assert (copy / "notebooks" / "start_here.ipynb").read_text() == "my answers"
 
 
 IN_A_NOTEBOOK = """

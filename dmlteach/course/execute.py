@@ -21,31 +21,33 @@ from dmlteach.files import read_json
 
 PROFILES = ("fast", "full")
 KERNEL = "python3"
+ORDER = "order.txt"  # beside the chapters: a name a line
 MAX_JOBS = 4  # a kernel may take 2 GB
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 # What the report of the course is about; `dmlteach report` takes any other values.
 REPORTS: dict[str, dict[str, Any]] = {"benchmark": {"checkpoint": "sst", "map_points": 600}, "comparison": {}}
 
 
-def notebooks(checkout: Path) -> list[Path]:
-    """The chapters, in reading order.
+def notebooks(checkout: Path) -> dict[str, Path]:
+    """The chapters, in reading order: their numbers, as they are shown, and their files, named by subject.
 
     Raises:
-        DMLTeachError: the folder holds none.
+        DMLTeachError: the order is not there, or one of the chapters.
     """
-    found = sorted((checkout / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    if not found:
-        raise DMLTeachError(
-            f"there are no chapters in {checkout / 'notebooks'}: install dmlteach again, or clone the "
-            "repository anew."
-        )
+    folder = checkout / "notebooks"
+    order = folder / ORDER
+    names = order.read_text(encoding="utf-8").split() if order.exists() else []
+    found = {f"{number:02}": folder / f"{name}.ipynb" for number, name in enumerate(names)}
+    missing = [path for path in found.values() if not path.exists()] if found else [order]
+    if missing:
+        raise DMLTeachError(f"{missing[0]} is missing: install dmlteach again, or clone the repository anew.")
     return found
 
 
 def plan(checkout: Path, profile: str) -> list[dict[str, Any]]:
     """What `execute` needs for each notebook: source, target, parameters, key."""
     chosen = {} if profile == "fast" else {"profile": profile}
-    sources: list[tuple[Path, dict[str, Any]]] = [(n, chosen) for n in notebooks(checkout)]
+    sources: list[tuple[Path, dict[str, Any]]] = [(path, chosen) for path in notebooks(checkout).values()]
     reports = {checkout / "notebooks" / "reports" / f"{name}.ipynb": REPORTS[name] for name in REPORTS}
     sources += [(report, parameters) for report, parameters in reports.items() if report.exists()]
     tasks = []

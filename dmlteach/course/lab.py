@@ -50,11 +50,11 @@ def open_lab(notebook: str, folder: str | None, browser: bool, port: int, say: C
 
 def _page(notebook: str) -> str:
     """A chapter's place below the folder of the course."""
-    found = {path.stem: path for path in execute.notebooks(material.home())}
-    for name, path in found.items():
-        if name.startswith(notebook):
+    found = execute.notebooks(material.home())
+    for number, path in found.items():
+        if number == notebook or path.stem.startswith(notebook):
             return path.relative_to(material.home()).as_posix()
-    raise unknown_name("notebook", notebook, found)
+    raise unknown_name("notebook", notebook, [path.stem for path in found.values()])
 
 
 def _is_root() -> bool:

@@ -102,7 +102,7 @@ def assemble(checkout: Path, source: Path) -> None:
         p.name if p.name in ("conf.py", "index.md") else f"docs/{p.name}": p for p in _files(docs, "*")
     }
     wanted |= {f"docs/{p.parent.name}/{p.name}": p for p in _files(docs, "_*/*")}
-    wanted |= {f"notebooks/{p.name}": executed / p.name for p in notebooks(checkout)}
+    wanted |= {f"notebooks/{p.name}": executed / p.name for p in notebooks(checkout).values()}
     wanted |= {f"notebooks/reports/{p.name}": p for p in _files(executed / "reports", "*.ipynb")}
     wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*") if p.suffix != ".md"}
     wanted |= {f"docs/_static/exercises.{kind}": text.encode() for kind, text in in_page.files().items()}

@@ -9,7 +9,7 @@ from dmlteach import course
 from dmlteach.course import execute
 from dmlteach.course import site as pages
 
-CHAPTER = "00_chapter.ipynb"
+CHAPTER = "of_the_tests.ipynb"
 SENTENCE = "An embedding is a list of numbers"
 MARKDOWN = f"""# A chapter
 
@@ -45,6 +45,8 @@ def build(checkout: Path) -> Path:
         nbformat.v4.new_code_cell(ASKED, metadata={"tags": ["exercise"]}),
     ]
     path = checkout / "notebooks" / CHAPTER
+    with (checkout / "notebooks" / execute.ORDER).open("a", encoding="utf-8") as order:
+        order.write(f"{path.stem}\n")
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     execute.execute(path, checkout / "build" / "notebooks" / CHAPTER, {})
     return pages.render(checkout).parent

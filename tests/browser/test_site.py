@@ -50,9 +50,9 @@ def _bottom(box: dict) -> float:
 
 def test_every_page_opens_from_disk_without_the_network_and_shows_no_markup(site, offline):
     pages = sorted(site.rglob("*.html"))
-    chapters = {path.stem for path in execute.notebooks(course.CHECKOUT)}
+    chapters = {path.stem for path in execute.notebooks(course.CHECKOUT).values()}
     assert {p.stem for p in pages} >= chapters | {
-        "00_chapter", "benchmark", "conventions", "glossary", "index", "search",
+        "of_the_tests", "benchmark", "conventions", "glossary", "index", "search",
     }  # fmt: skip
     for path in pages:
         offline.goto(path.as_uri())
@@ -68,7 +68,7 @@ def test_every_page_opens_from_disk_without_the_network_and_shows_no_markup(site
 
 
 def test_chapters_lead_to_the_embedding_lab_whose_links_are_the_states_of_its_buttons(site, offline):
-    for chapter in ("01_pairs_and_triplets", "03_which_images_share_a_batch"):
+    for chapter in ("pairs_and_triplets", "which_images_share_a_batch"):
         offline.goto((site / "notebooks" / f"{chapter}.html").as_uri())
         offline.get_by_role("link", name="embedding lab", exact=True).click()
         offline.wait_for_url("**/docs/embedding_lab.html")
@@ -83,7 +83,7 @@ def test_chapters_lead_to_the_embedding_lab_whose_links_are_the_states_of_its_bu
 
 
 def test_a_page_asks_for_nothing_after_it_has_come(site, offline):
-    names = ("index", "search", "playground", "embedding-lab", "notebooks/00_chapter", "docs/glossary")
+    names = ("index", "search", "playground", "embedding-lab", "notebooks/of_the_tests", "docs/glossary")
     for name in (*names, *REFERENCE[:2]):
         offline.goto((site / name).with_suffix(".html").as_uri())
         offline.wait_for_load_state("networkidle")  # half a second without a request
@@ -109,7 +109,7 @@ def test_the_site_is_alive_over_http_and_asks_nobody_else(site, page):
         address = f"http://127.0.0.1:{server.server_port}"
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
-        page.goto(f"{address}/notebooks/00_chapter.html")
+        page.goto(f"{address}/notebooks/of_the_tests.html")
         page.wait_for_selector("math")
         page.goto(f"{address}/index.html")
         page.locator(".dml-prepared input").first.check()
@@ -124,7 +124,7 @@ def test_the_site_is_alive_over_http_and_asks_nobody_else(site, page):
 
 
 def test_equations_are_drawn_by_the_browser_itself(site, offline):
-    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    offline.goto((site / "notebooks" / "of_the_tests.html").as_uri())
     inline, display = offline.locator("math[display=inline]"), offline.locator("math[display=block]")
     assert inline.count() == 1 and display.count() == 1
     assert inline.bounding_box()["width"] > 60
@@ -133,7 +133,7 @@ def test_equations_are_drawn_by_the_browser_itself(site, offline):
 
 
 def test_indices_hang_and_exponents_stand_by_the_font_that_the_site_brings(site, offline):
-    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    offline.goto((site / "notebooks" / "of_the_tests.html").as_uri())
     offline.evaluate("document.fonts.ready")
     loaded = "[...document.fonts].filter(f => f.status === 'loaded').map(f => f.family)"
     assert [name.strip('"') for name in offline.evaluate(loaded)] == ["STIX Two Math"]
@@ -144,7 +144,7 @@ def test_indices_hang_and_exponents_stand_by_the_font_that_the_site_brings(site,
 
 
 def test_hints_come_in_stages_and_a_solution_last_on_a_page_without_kernel(site, offline):
-    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    offline.goto((site / "notebooks" / "of_the_tests.html").as_uri())
     exercise = exercises.get(EXERCISE)
     summaries = [f"Hint {i} of {len(exercise.hints)}" for i in range(1, len(exercise.hints) + 1)]
     summaries.append("A solution")
@@ -160,22 +160,21 @@ def test_hints_come_in_stages_and_a_solution_last_on_a_page_without_kernel(site,
 
 
 def test_a_number_is_answered_on_the_page_and_kept_from_one_page_to_the_next(site, offline):
-    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    offline.goto((site / "notebooks" / "of_the_tests.html").as_uri())
     form = offline.get_by_role("form", name=exercises.get(EXERCISE).heading)
     for answer, words in (("24", "dot product"), ("2", "right")):
         form.get_by_role("textbox").fill(answer)
         form.get_by_role("button", name="Check").click()
         assert words in form.get_by_role("status").inner_text()
     offline.goto((site / "index.html").as_uri())
-    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    offline.goto((site / "notebooks" / "of_the_tests.html").as_uri())
     assert form.get_by_role("textbox").input_value() == "2"
     assert "Answered on this page: 1 of 1" in offline.locator(".dml-kept").inner_text()
 
 
-@pytest.mark.parametrize("chapter", exercises.CHAPTERS, ids=lambda chapter: chapter.number)
+@pytest.mark.parametrize("chapter", exercises.CHAPTERS, ids=lambda chapter: chapter.name)
 def test_each_chapter_has_a_form_for_each_answer_that_is_no_code(site, offline, chapter):
-    path = next((site / "notebooks").glob(f"{chapter.number}_*[a-z]_*.html"))
-    offline.goto(path.as_uri())
+    offline.goto((site / "notebooks" / f"{chapter.name}.html").as_uri())
     judged = [e for e in chapter.exercises if e.for_page() is not None]
     forms = offline.get_by_role("form", name=re.compile("^Answer to Exercise"))
     assert [f.get_attribute("aria-label") for f in forms.all()] == [f"Answer to {e.heading}" for e in judged]
@@ -194,7 +193,7 @@ def test_search_finds_a_chapter_by_its_words(site, offline):
     offline.wait_for_url("**/search.html*")
     link = offline.locator("#search-results a", has_text="A chapter").first
     link.click()
-    offline.wait_for_url("**/00_chapter.html*")
+    offline.wait_for_url("**/of_the_tests.html*")
     assert SENTENCE in offline.locator("article").inner_text()
 
 
@@ -218,7 +217,7 @@ def test_search_finds_the_reference_by_a_name_and_by_a_word(site, offline, words
 
 
 def test_a_public_name_in_a_chapter_leads_to_its_entry_where_it_is_first_used(site, offline):
-    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    offline.goto((site / "notebooks" / "of_the_tests.html").as_uri())
     text = offline.locator("article p", has_text="Neighbourhoods come from")
     assert text.locator("a", has=offline.locator("code")).all_inner_texts() == ["kmeans", "samplers.create"]
     text.get_by_role("link", name="kmeans").click()
@@ -228,7 +227,7 @@ def test_a_public_name_in_a_chapter_leads_to_its_entry_where_it_is_first_used(si
 
 
 def test_below_a_chapter_stands_what_its_code_takes_from_the_package(site, offline):
-    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    offline.goto((site / "notebooks" / "of_the_tests.html").as_uri())
     used = offline.locator("article p.used").inner_text()
     for name in ("plots.style.Picture", "course.covered", "course.look_inside", "course.exercises.check"):
         assert name in used
@@ -245,14 +244,14 @@ def test_the_page_of_a_loss_shows_its_curve_and_its_types_are_links(site, offlin
 
 
 def test_links_between_chapter_and_glossary_hold(site, offline):
-    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    offline.goto((site / "notebooks" / "of_the_tests.html").as_uri())
     offline.get_by_role("link", name="the glossary").click()
     offline.wait_for_url("**/glossary.html#anchor")
     assert offline.locator("#anchor").is_visible()
 
 
 def test_pictures_have_a_text_and_outputs_are_shown(site, offline):
-    offline.goto((site / "notebooks" / "00_chapter.html").as_uri())
+    offline.goto((site / "notebooks" / "of_the_tests.html").as_uri())
     assert offline.locator(".cell_output img").get_attribute("alt") == "An empty figure"
     assert offline.locator("img:not([alt])").count() == 0
     assert "def covered(" in offline.locator(".cell_output").nth(1).inner_text()
@@ -274,7 +273,7 @@ def test_page_does_not_scroll_sideways_on_a_phone(site, browser):
     page = context.new_page()
     for name in (
         "index.html",
-        "notebooks/00_chapter.html",
+        "notebooks/of_the_tests.html",
         "docs/conventions.html",
         "docs/api.html",
         *REFERENCE,

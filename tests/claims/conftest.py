@@ -108,23 +108,22 @@ def unseen() -> Callable[[int], Unseen]:
 
 @pytest.fixture(scope="session")
 def cell() -> Callable[[str, str], str]:
-    """Source of a chapter's cell, by the chapter's number and the cell's id."""
+    """Source of a chapter's cell, by the chapter's name and the cell's id."""
 
     @cache
-    def cells(number: str) -> dict[str, str]:
-        (path,) = (CHECKOUT / "notebooks").glob(f"{number}_*.ipynb")
-        content = json.loads(path.read_text(encoding="utf-8"))
+    def cells(name: str) -> dict[str, str]:
+        content = json.loads((CHECKOUT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
         return {cell["id"]: "".join(cell["source"]) for cell in content["cells"]}
 
-    return lambda number, id: cells(number)[id]
+    return lambda name, id: cells(name)[id]
 
 
 @pytest.fixture(scope="session")
 def said_by(cell) -> Callable[[str, str, dict], str]:
     """What a cell says that puts its sentence together itself, by chapter, its id and the names it uses."""
 
-    def text(number: str, id: str, space: dict) -> str:
-        source = cell(number, id).rstrip()
+    def text(name: str, id: str, space: dict) -> str:
+        source = cell(name, id).rstrip()
         at = max(source.rfind("\nText("), source.rfind("\ncovered("))
         names = dict(space)
         exec(source[:at] + "\nshown = " + source[at + 1 :], names)
@@ -135,15 +134,15 @@ def said_by(cell) -> Callable[[str, str, dict], str]:
 
 @pytest.fixture(scope="session")
 def run_cells(cell) -> Callable[..., dict]:
-    """Run cells of a chapter, by its number and their ids, and return what they define.
+    """Run cells of a chapter, by its name and their ids, and return what they define.
 
     What is given by name is there beforehand, as the chapter's parameters and what earlier cells defined.
     """
 
-    def run(number: str, *ids: str, **given) -> dict:
+    def run(name: str, *ids: str, **given) -> dict:
         space = {"profile": "fast", "dataset": "omniglot", "seed": 0, "device": "cpu"} | given
         for id in ids:
-            exec(compile(cell(number, id), f"chapter {number}, cell {id}", "exec"), space)
+            exec(compile(cell(name, id), f"{name}, cell {id}", "exec"), space)
         return space
 
     return run

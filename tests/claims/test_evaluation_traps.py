@@ -1,4 +1,4 @@
-"""What the lab on evaluation in chapter 09 claims: ways to fool oneself with a number."""
+"""What the lab on evaluation in the chapter on looking claims: ways to fool oneself with a number."""
 
 import pytest
 import torch
@@ -8,12 +8,12 @@ SEEDS = (0, 1, 2)
 
 @pytest.fixture(scope="module", params=SEEDS, ids="seed {}".format)
 def loaded(request, run_cells) -> dict:
-    """Names of chapter 09 after it has embedded its drawings: 100 characters, other ones for each seed."""
-    return run_cells("09", "load", seed=request.param)
+    """Names of the chapter after it has embedded its drawings: 100 characters, other ones for each seed."""
+    return run_cells("looking_at_an_embedding", "load", seed=request.param)
 
 
 def test_a_layer_fitted_to_half_of_the_characters_looks_like_progress_on_a_mixed_test(loaded, run_cells):
-    changes = run_cells("09", "trap-seen", "trap-seen-said", **loaded)["changes"]
+    changes = run_cells("looking_at_an_embedding", "trap-seen", "trap-seen-said", **loaded)["changes"]
     fitted, others, mixed = (changes[name] for name in changes)
     assert fitted[1] > fitted[0] + 0.2
     assert others[1] < others[0] - 0.05
@@ -22,7 +22,7 @@ def test_a_layer_fitted_to_half_of_the_characters_looks_like_progress_on_a_mixed
 
 
 def test_the_query_in_its_own_list_adds_a_little_map_at_r_and_most_to_the_worst_network(loaded, run_cells):
-    names = run_cells("09", "trap-self", **loaded)
+    names = run_cells("looking_at_an_embedding", "trap-self", **loaded)
     honest, leaky = names["honest"], names["leaky"]
     added = {name: leaky[name]["map@r"] - honest[name]["map@r"] for name in honest}
     assert all(scores["recall@1"] == 1 for scores in leaky.values())
@@ -31,7 +31,7 @@ def test_the_query_in_its_own_list_adds_a_little_map_at_r_and_most_to_the_worst_
 
 
 def test_drawings_stored_twice_help_every_network_and_shrink_the_lead(loaded, run_cells):
-    names = run_cells("09", "trap-self", "trap-twins", **loaded)
+    names = run_cells("looking_at_an_embedding", "trap-self", "trap-twins", **loaded)
     assert all(names["doubled"][name] > names["honest"][name]["recall@1"] for name in names["doubled"])
     assert names["lead"]["after"] < names["lead"]["before"] - 2
     drawings, stored = names["drawings"], names["stored"]
@@ -39,7 +39,7 @@ def test_drawings_stored_twice_help_every_network_and_shrink_the_lead(loaded, ru
 
 
 def test_with_right_ones_first_in_ties_a_coarser_embedding_scores_higher(loaded, run_cells):
-    names = run_cells("09", "trap-ties", "trap-ties-said", **loaded)
+    names = run_cells("looking_at_an_embedding", "trap-ties", "trap-ties-said", **loaded)
     kind = {name: first for name, (_, first, _) in names["ties"].items()}
     library = {name: last for name, (_, _, last) in names["ties"].items()}
     assert kind["as it is"] == pytest.approx(library["as it is"])
@@ -49,7 +49,7 @@ def test_with_right_ones_first_in_ties_a_coarser_embedding_scores_higher(loaded,
 
 
 def test_an_untrained_network_is_ahead_of_sst_where_its_test_is_smaller(loaded, run_cells):
-    names = run_cells("09", "trap-size", **loaded)
+    names = run_cells("looking_at_an_embedding", "trap-size", **loaded)
     untrained, sst = zip(*names["by_size"].values(), strict=True)
     assert list(names["by_size"]) == [5, 20, 50, 100, 659]
     for column in (untrained, sst):
@@ -60,8 +60,8 @@ def test_an_untrained_network_is_ahead_of_sst_where_its_test_is_smaller(loaded, 
 
 @pytest.mark.parametrize("seed", (0, 1, 2, 3))
 def test_each_metric_names_another_winner_among_the_sets_made_by_hand(seed, run_cells, cell):
-    names = run_cells("09", "trap-metrics", seed=seed, torch=torch)
-    cut = cell("09", "trap-metrics-table").partition("by_network")[0]
+    names = run_cells("looking_at_an_embedding", "trap-metrics", seed=seed, torch=torch)
+    cut = cell("looking_at_an_embedding", "trap-metrics-table").partition("by_network")[0]
     exec("from dmlteach import metrics\n" + cut, names)
     scores = names["by_hand"]
     winners = [names["ranking"](scores, i) for i in range(3)]

@@ -1,4 +1,4 @@
-"""What the lab on processes in chapter 08 claims: two train as one by the library, not by the naive way."""
+"""What the lab on processes claims: two train as one by the library, not by the naive way."""
 
 import importlib
 import os
@@ -15,9 +15,9 @@ SEEDS = (0, 1, 2)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, cell):
-    """Where chapter 08 has written its program, from which it can be imported."""
+    """Where the chapter on training has written its program, from which it can be imported."""
     folder = tmp_path_factory.mktemp("runs")
-    magic, _, program = cell("08", "two-program").partition("\n")
+    magic, _, program = cell("training_a_benchmark", "two-program").partition("\n")
     assert magic == "%%writefile {runs}/two_ways.py"
     (folder / "two_ways.py").write_text(program, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -29,9 +29,9 @@ def folder(tmp_path_factory, cell):
 
 @pytest.fixture(scope="module")
 def launched(folder, run_cells) -> dict:
-    """Names of chapter 08 after one and two real processes have run its program."""
-    names = run_cells("08", "imports") | {"runs": folder}
-    return run_cells("08", "two-run", "two-said", "two-more", **names)
+    """Names of the chapter on training after one and two real processes have run its program."""
+    names = run_cells("training_a_benchmark", "imports") | {"runs": folder}
+    return run_cells("training_a_benchmark", "two-run", "two-said", "two-more", **names)
 
 
 def test_two_processes_train_as_one_in_the_library_and_not_in_the_naive_way(launched):
@@ -75,8 +75,10 @@ def test_averaging_shares_in_one_process_is_what_two_processes_did(launched):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_shares_lose_the_direction_and_then_the_gradient(folder, seed, run_cells):
-    names = run_cells("08", "imports", seed=seed) | {"two_ways": importlib.import_module("two_ways")}
-    cosines = run_cells("08", "two-more", **names)["cosines"]
+    names = run_cells("training_a_benchmark", "imports", seed=seed) | {
+        "two_ways": importlib.import_module("two_ways")
+    }
+    cosines = run_cells("training_a_benchmark", "two-more", **names)["cosines"]
     dealt, blocks = zip(*cosines.values(), strict=True)
     assert list(cosines) == [2, 4, 8, 16]
     assert dealt[0] < 0.95 < blocks[0] < 1  # two processes: in blocks the direction is nearly right

@@ -29,25 +29,27 @@ __all__ = ["CHAPTERS", "Chapter", "Reply", "check", "folded", "get", "hint", "na
 
 
 class Chapter(NamedTuple):
-    """A chapter and its exercises, in the order they are read."""
+    """A chapter and its exercises, in the order they are read; `name` is that of its notebook."""
 
+    name: str
     number: str
     title: str
     exercises: tuple[Exercise, ...]
 
 
-CHAPTERS = (
-    Chapter("00", "Start here", start_here.EXERCISES),
-    Chapter("01", "Pairs and triplets", pairs_and_triplets.EXERCISES),
-    Chapter("02", "Triplet versus SST gradients", sst_gradients.EXERCISES),
-    Chapter("03", "Which images share a batch", batches.EXERCISES),
-    Chapter("04", "Weighting pairs", weighting.EXERCISES),
-    Chapter("05", "Temperature", temperature.EXERCISES),
-    Chapter("06", "Proxies, clusters, trees", proxies.EXERCISES),
-    Chapter("08", "Training a benchmark", training.EXERCISES),
-    Chapter("09", "Looking at an embedding", looking.EXERCISES),
-    Chapter("10", "Which method is best?", comparing.EXERCISES),
+_READ = (  # in this order
+    ("start_here", "Start here", start_here.EXERCISES),
+    ("pairs_and_triplets", "Pairs and triplets", pairs_and_triplets.EXERCISES),
+    ("triplet_versus_sst_gradients", "Triplet versus SST gradients", sst_gradients.EXERCISES),
+    ("which_images_share_a_batch", "Which images share a batch", batches.EXERCISES),
+    ("weighting_pairs", "Weighting pairs", weighting.EXERCISES),
+    ("temperature", "Temperature", temperature.EXERCISES),
+    ("proxies_clusters_trees", "Proxies, clusters, trees", proxies.EXERCISES),
+    ("training_a_benchmark", "Training a benchmark", training.EXERCISES),
+    ("looking_at_an_embedding", "Looking at an embedding", looking.EXERCISES),
+    ("which_method_is_best", "Which method is best?", comparing.EXERCISES),
 )
+CHAPTERS = tuple(Chapter(name, f"{place:02}", *rest) for place, (name, *rest) in enumerate(_READ))
 _EXERCISES = {exercise.id: exercise for chapter in CHAPTERS for exercise in chapter.exercises}
 _hints_shown: dict[str, int] = {}  # in this session
 

@@ -1,4 +1,4 @@
-"""Exercises of chapter 03: expected positives, batches from neighbourhoods, and anchors left alone."""
+"""Exercises on batches: expected positives, batches from neighbourhoods, and anchors left alone."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A short training that collapses, and the changes to it that chapter 01 discusses."""
+"""A short training that collapses, and the changes to it that the chapter on pairs and triplets discusses."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Exercises of chapter 01: the hinge, active triplets, and the cure of a collapse."""
+"""Exercises of the chapter on pairs and triplets: the hinge, active triplets, and the cure of a collapse."""
 
 import functools
 from collections.abc import Callable

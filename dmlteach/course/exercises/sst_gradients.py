@@ -1,4 +1,4 @@
-"""Exercises of chapter 02: SST's gradients, where they differ from the triplet loss's, and a broken SST."""
+"""Exercises on gradients: SST's gradients, where they differ from the triplet loss's, and a broken SST."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Exercises of chapter 00: Recall@1, the query that found itself, a split, and refreshers."""
+"""Exercises of the first chapter: Recall@1, the query that found itself, a split, and refreshers."""
 
 import functools
 from typing import Any
@@ -130,7 +130,7 @@ LEAK = Number(
     ),
     hints=(
         "Look at `found`: which numbers are in it, and in which order?",
-        "`found` is 0, 1, 2, …: each drawing is nearest to itself. Chapter 00 has the line that prevents it.",
+        "`found` is 0, 1, 2, …: each drawing is nearest to itself. The chapter prevents it in one line.",
         "Put `d.fill_diagonal_(torch.inf)` between the two lines.",
     ),
     solution=(

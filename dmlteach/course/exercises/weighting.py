@@ -308,7 +308,7 @@ OWN = Artefact(
         "`weighted_training` trains a small network for a few seconds: each anchor is drawn to its "
         "positives, and pushed from its negatives with weights that are yours, divided by their sum. Write "
         "`answer(d)`: from the distances d of an anchor's negatives, of any shape, to weights that are at "
-        "least 0. Beat the triplet loss of chapter 01, with the same P×K batches and steps, on val. For a "
+        "least 0. Beat the triplet loss, with the same P×K batches and steps, on val. For a "
         "right answer the test is measured, once."
     ),
     hints=(

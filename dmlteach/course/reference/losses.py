@@ -122,7 +122,7 @@ def chapters(name: str, checkout: Path) -> list[tuple[Path, str]]:
         rf"\b{name}_loss\b|\blosses\.{kind}\b|\bloss(es\.create\(|=|: |_name=)[\"']{name}[\"']|`{name}`"
     )
     found = []
-    for path in notebooks(checkout):
+    for path in notebooks(checkout).values():
         if path.parent.name != "notebooks":
             continue
         cells = ["".join(cell["source"]) for cell in read_json(path, "Restore the chapter from git")["cells"]]

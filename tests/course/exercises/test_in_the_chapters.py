@@ -16,12 +16,11 @@ from dmlteach.course.exercises.kinds import Reflection
 
 WAITING = re.compile(r"^answer = \.\.\..*$", re.MULTILINE)
 PATIENT = "from dmlteach.course.exercises import answers\nanswers.LIMIT = 3600\n"  # no clock decides
-every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.number)
+every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 
 
 def notebook(chapter: Chapter) -> Path:
-    (path,) = (course.CHECKOUT / "notebooks").glob(f"{chapter.number}_*.ipynb")
-    return path
+    return course.CHECKOUT / "notebooks" / f"{chapter.name}.ipynb"
 
 
 def cells(chapter: Chapter, kind: str) -> list[str]:
@@ -30,8 +29,9 @@ def cells(chapter: Chapter, kind: str) -> list[str]:
 
 
 def test_every_chapter_of_the_engine_has_a_notebook_and_the_other_way_round():
-    numbers = [path.name[:2] for path in sorted((course.CHECKOUT / "notebooks").glob("*.ipynb"))]
-    assert [chapter.number for chapter in CHAPTERS] == numbers
+    there = {number: path.stem for number, path in execute.notebooks(course.CHECKOUT).items()}
+    assert {chapter.number: chapter.name for chapter in CHAPTERS} == there
+    assert set(there.values()) == {path.stem for path in (course.CHECKOUT / "notebooks").glob("*.ipynb")}
 
 
 @every_chapter

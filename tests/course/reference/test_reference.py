@@ -141,7 +141,7 @@ def test_the_page_of_a_method_is_its_card_with_a_link_to_its_loss(site, name):
 
 def test_a_loss_names_the_chapters_that_use_it():
     found = [path.stem for path, _ in chapters("sst", course.CHECKOUT)]
-    assert "02_triplet_versus_sst_gradients" in found
+    assert "triplet_versus_sst_gradients" in found
     assert chapters("lifted_generalized", course.CHECKOUT) == []
 
 

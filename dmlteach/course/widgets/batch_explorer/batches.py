@@ -18,7 +18,7 @@ from dmlteach.losses.tuples import masked_mean, nearest_targets
 from dmlteach.neighbors import nearest
 from dmlteach.plots.inline import address, as_text
 
-KINDS: dict[str, dict[str, Any]] = {  # samplers and their options, those of chapter 03
+KINDS: dict[str, dict[str, Any]] = {  # samplers and their options, those of the chapter on batches
     "random": {},
     "class_balanced": {"images_per_class": 4},
     "local": {},

@@ -1,4 +1,4 @@
-"""What chapter 09 and its explorables claim about maps, mistakes and hubs."""
+"""What the chapter on looking and its explorables claim about maps, mistakes and hubs."""
 
 import inspect
 import re
@@ -107,14 +107,21 @@ def test_a_small_perplexity_makes_no_groups_in_noise_and_islands_of_an_untrained
 
 
 def test_the_maps_show_as_many_drawings_as_the_text_says(cell):
-    (line,) = (line for line in cell("09", "two-maps").splitlines() if line.startswith("some = "))
+    (line,) = (
+        line
+        for line in cell("looking_at_an_embedding", "two-maps").splitlines()
+        if line.startswith("some = ")
+    )
     labels = torch.arange(100).repeat_interleave(20)
     space = {"torch": torch, "z": torch.zeros(2000, 2), "labels": labels}
     exec(line, space)
     shown = int(space["some"].sum())
-    said = [re.findall(r"(\d+) (?:drawings,|embeddings|points)", cell("09", id)) for id in SAID]
+    said = [
+        re.findall(r"(\d+) (?:drawings,|embeddings|points)", cell("looking_at_an_embedding", id))
+        for id in SAID
+    ]
     assert said == [[str(shown)]] * len(SAID)
-    assert f"six of each of {shown // 6}" in cell("09", "question")
+    assert f"six of each of {shown // 6}" in cell("looking_at_an_embedding", "question")
 
 
 # --- mistakes
@@ -190,11 +197,11 @@ def test_the_more_dimensions_the_larger_the_hub_and_the_more_is_never_found(seed
 
 
 def test_the_islands_of_the_untrained_network_are_real_and_most_hold_several_characters(run_cells):
-    space = run_cells("09", "load")
+    space = run_cells("looking_at_an_embedding", "load")
     some = torch.arange(2000) % 20 < 6
     space |= {"few": space["z"][some], "some": some, "few_labels": space["labels"][some]}
     space |= {"tsne": tsne, "tsne_panels": lambda *maps: None}
-    space = run_cells("09", "noise", "noise-numbers", **space)
+    space = run_cells("looking_at_an_embedding", "noise", "noise-numbers", **space)
     noise, untrained, sst = space["three"].values()
     assert noise < 0.03 and untrained > 10 * noise and 0.3 < untrained < 0.45 and sst > 0.8
     assert 10 * noise < space["islands"] < 0.5
@@ -203,7 +210,9 @@ def test_the_islands_of_the_untrained_network_are_real_and_most_hold_several_cha
 
 
 def test_the_code_above_the_two_maps_does_not_say_how_they_were_drawn(cell):
-    assert "perplexity" not in cell("09", "two-maps") and "covered(" in cell("09", "same")
+    assert "perplexity" not in cell("looking_at_an_embedding", "two-maps") and "covered(" in cell(
+        "looking_at_an_embedding", "same"
+    )
     source = inspect.getsource(looking.two_maps)
     assert "perplexity=5," in source and "perplexity=190," in source  # as the later cell names them
-    assert '"perplexity 5": map_a, "perplexity 190": map_b' in cell("09", "mislead")
+    assert '"perplexity 5": map_a, "perplexity 190": map_b' in cell("looking_at_an_embedding", "mislead")

@@ -19,6 +19,7 @@ from dmlteach.distances import normalize
 from dmlteach.embeddings import embed
 
 SEEDS = (1, 2, 3)
+SMALL, BETWEEN, LARGE = 0.003, 0.05, 1.0  # temperatures: the ends of those in the chapter, and one between
 LABELS = curves.labels_of_batch()
 SAME = LABELS[:, None] == LABELS
 POSITIVE = SAME & ~torch.eye(64, dtype=torch.bool)
@@ -28,7 +29,7 @@ NUMBERS = ("family", "check", "weights", "effective", "positives", "value", "sca
 @pytest.fixture(scope="module")
 def space(run_cells):
     """Names of the chapter, once its numbers are computed; nothing is trained."""
-    return run_cells("05", "imports", *NUMBERS)
+    return run_cells("temperature", "imports", *NUMBERS)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def said(space, cell):
     """What a cell says that puts its sentence together itself, by its id."""
 
     def text(id: str, **given) -> str:
-        source = cell("05", id).rstrip()
+        source = cell("temperature", id).rstrip()
         at = max(source.rfind("\nText("), source.rfind("\ncovered("))
         names = {**space, **given}
         exec(source[: at + 1] + "shown = " + source[at + 1 :], names)
@@ -286,18 +287,16 @@ def test_the_best_temperature_lies_between_the_ends(mean_over_seeds):
 
     def measure(seed):
         recall = {
-            f"at {t}": weighted_training.recall(trained(seed, t), "val")
-            for t in (0.003, 0.01, 0.05, 0.2, 1.0)
+            f"at {t}": weighted_training.recall(trained(seed, t), "val") for t in (SMALL, BETWEEN, LARGE)
         }
         found.append(recall)
         return recall
 
     means = mean_over_seeds(measure)
-    inner = max(means["at 0.01"], means["at 0.05"], means["at 0.2"])
-    assert inner > means["at 0.003"] + 0.04 and inner > means["at 1.0"] + 0.08
-    assert means["at 0.05"] > means["at 0.2"] > means["at 1.0"]
+    assert means[f"at {BETWEEN}"] > means[f"at {SMALL}"] + 0.04
+    assert means[f"at {BETWEEN}"] > means[f"at {LARGE}"] + 0.08
     for recall in found:  # "with every seed that we tried"
-        assert max(recall, key=recall.get) not in ("at 0.003", "at 1.0")
+        assert max(recall, key=recall.get) == f"at {BETWEEN}"
 
 
 def test_the_sentence_on_training_names_the_best_and_the_ends(said):
@@ -308,7 +307,7 @@ def test_the_sentence_on_training_names_the_best_and_the_ends(said):
 
 def test_the_table_of_tunings_is_that_of_the_committed_runs(cell, space):
     names = dict(space)
-    exec(cell("05", "tuned").replace("\nText(", "\nshown = Text("), names)
+    exec(cell("temperature", "tuned").replace("\nText(", "\nshown = Text("), names)
     table = names["shown"].markdown
     for method in ("supcon", "nca", "n_pair", "normalized_softmax"):
         tuned = measured.tuned(method)

@@ -1,4 +1,4 @@
-"""Notebook 02 in a real JupyterLab: the playground answers with autograd, and no cell is lost to a key."""
+"""The playground in a real JupyterLab: it answers with autograd, and no cell is lost to a key."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.browser.jupyter import jupyter, run_all, save, scroll_to, sources
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
-NOTEBOOK = "02_triplet_versus_sst_gradients.ipynb"
+NOTEBOOK = "triplet_versus_sst_gradients.ipynb"
 LINE = "[aria-label='the three points on a line']"
 STEP = 0.25  # an arrow is STEP × the negative gradient
 

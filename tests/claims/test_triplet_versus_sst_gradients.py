@@ -1,4 +1,4 @@
-"""What chapter 02 and the playground claim about the pushes of the triplet loss and of SST."""
+"""What the chapter on gradients and the playground claim about the pushes of the triplet loss and of SST."""
 
 from itertools import pairwise
 
@@ -209,7 +209,9 @@ def test_the_broken_loss_looks_plausible_its_gradients_sum_to_zero_and_its_symme
 @pytest.fixture(scope="module")
 def recorded(run_cells) -> dict:
     """Names of the cell that draws triplets from the recorded embeddings and compares the two losses."""
-    return run_cells("02", "recorded", torch=torch, triplet_gradients=triplet_gradients)
+    return run_cells(
+        "triplet_versus_sst_gradients", "recorded", torch=torch, triplet_gradients=triplet_gradients
+    )
 
 
 def test_in_recorded_embeddings_of_32_dimensions_the_pushes_are_opposed_practically_never(recorded):

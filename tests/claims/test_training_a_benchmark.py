@@ -1,4 +1,4 @@
-"""What chapter 08 and its exercises claim about schedules, seeds and where the time goes."""
+"""What the chapter on training and its exercises claim about schedules, seeds and where the time goes."""
 
 import pytest
 import torch
@@ -47,8 +47,8 @@ def test_half_a_batch_gives_noisier_gradients(mean_over_seeds):
 
 def test_the_steps_with_a_bottleneck_read_every_image_anew_and_go_back_through_a_python_loop(run_cells):
     # What costs the time is counted, not timed: images decoded, and operations that backward goes through.
-    space = run_cells("08", "imports")
-    space = run_cells("08", "time", **space)
+    space = run_cells("training_a_benchmark", "imports")
+    space = run_cells("training_a_benchmark", "time", **space)
     images, stopwatch, counts = space["train"], space["stopwatch"], []
 
     class Counted:
@@ -68,7 +68,7 @@ def test_the_steps_with_a_bottleneck_read_every_image_anew_and_go_back_through_a
 
         return stopwatch(read=read, loss_of=counted_loss, steps=steps)
 
-    run_cells("08", "profiles", **space | {"train": Counted(), "stopwatch": counting})
+    run_cells("training_a_benchmark", "profiles", **space | {"train": Counted(), "stopwatch": counting})
     anew, good, loop = counts
     assert anew["decoded"] == 3 * 64 and good["decoded"] == loop["decoded"] == 0  # the first step warms up
     assert loop["operations"] > 20 * good["operations"] == 20 * anew["operations"]
@@ -107,8 +107,8 @@ def test_what_stands_beside_the_numbers_is_the_runs_network_before_its_first_ste
         learning_rate=1e-30, device="cpu", progress=False, output=str(tmp_path / "run"),
     )  # fmt: skip
     result = fit(config)
-    names = run_cells("08", "imports") | {"config": config, "result": result, "seed": 3}
-    names = run_cells("08", "live-table", **names)
+    names = run_cells("training_a_benchmark", "imports") | {"config": config, "result": result, "seed": 3}
+    names = run_cells("training_a_benchmark", "live-table", **names)
     (row,) = result.metrics["epochs"]
     one_query = 1 / len(names["val"])  # such a step changes nothing but, perhaps, a tie
     assert names["at_start"] == pytest.approx(row["val"]["recall@1"], abs=1.5 * one_query)

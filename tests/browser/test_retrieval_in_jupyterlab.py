@@ -1,4 +1,4 @@
-"""Chapter 00's retrieval browser in a real JupyterLab: the kernel answers what is drawn, no cell is lost."""
+"""The retrieval browser in a real JupyterLab: the kernel answers what is drawn, no cell is lost."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.browser.jupyter import jupyter, run_all, save, scroll_to, sources
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
-CHAPTER = "00_start_here.ipynb"
+CHAPTER = "start_here.ipynb"
 NEEDED = ("parameters", "first-load", "measure", "side")  # the cells up to the figure that it needs
 NETWORKS = ("untrained", "softmax", "sst")
 ROOT = ".dml-retrieval_browser"

@@ -1,4 +1,4 @@
-"""What chapter 03, its explorer and its exercises claim about which images share a batch."""
+"""What the chapter on batches, its explorer and its exercises claim about which images share a batch."""
 
 import json
 from functools import cache
@@ -32,9 +32,9 @@ def chapter(run_cells):
     def of(embeddings, labels, seed: int) -> dict:
         images = torch.zeros(len(labels), 28, 28, dtype=torch.uint8)
         record = SimpleNamespace(embeddings=embeddings, labels=labels, images=images)
-        space = run_cells("03", "imports", seed=seed)
+        space = run_cells("which_images_share_a_batch", "imports", seed=seed)
         space["pretrained"] = SimpleNamespace(recordings=lambda name: record)
-        space = run_cells("03", "record", "holds", "holds-read", "middle", **space)
+        space = run_cells("which_images_share_a_batch", "record", "holds", "holds-read", "middle", **space)
         space["found"] = {key: dict(zip(COLUMNS, row, strict=True)) for key, row in space["found"].items()}
         return space
 

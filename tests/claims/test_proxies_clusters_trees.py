@@ -23,7 +23,7 @@ every_seed = pytest.mark.parametrize("seed", SEEDS)
 def space(run_cells):
     """Names of the chapter, once its numbers are computed."""
     ids = ("imports", "benchmark", "benchmark-read", "chain", "sign", "sphere", "count", "seen", "location")
-    return run_cells("06", *ids, "tree", "modes")
+    return run_cells("proxies_clusters_trees", *ids, "tree", "modes")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def said(space, cell):
     """What a cell says that puts its sentence together itself, by its id."""
 
     def text(id: str) -> str:
-        source = cell("06", id).rstrip()
+        source = cell("proxies_clusters_trees", id).rstrip()
         at = max(source.rfind("\nText("), source.rfind("\ncovered("))
         names = dict(space)
         exec(source[:at] + "\nshown = " + source[at + 1 :], names)
@@ -103,7 +103,7 @@ def test_some_steps_went_up_and_some_down_and_each_sentence_is_what_a_paired_t_t
 
 @every_seed
 def test_each_loss_with_its_new_part_set_to_nothing_is_the_one_before(run_cells, seed):
-    differences = run_cells("06", "imports", "chain", seed=seed)["differences"]
+    differences = run_cells("proxies_clusters_trees", "imports", "chain", seed=seed)["differences"]
     assert len(differences) == 4 and max(differences.values()) < 1e-9
 
 
@@ -129,7 +129,7 @@ def test_the_push_of_proxy_anchor_is_the_part_of_multi_similarity_on_negatives(s
 
 @every_seed
 def test_proxy_nca_ends_below_zero_at_the_formulas_value_and_its_softmax_form_above(run_cells, seed):
-    found = run_cells("06", "imports", "sign", seed=seed)
+    found = run_cells("proxies_clusters_trees", "imports", "sign", seed=seed)
     for variant, values in found["free"].items():
         assert values[-1] == pytest.approx(found["ends"][variant], abs=0.02)
     assert found["free"]["paper"][-1] < 0 < min(found["free"]["softmax"])
@@ -198,7 +198,7 @@ def test_the_counts_are_those_of_the_training_set(space):
 
 @every_seed
 def test_a_picture_notices_its_batch_only_under_proxy_anchor_and_losses_on_pairs(run_cells, seed):
-    found = run_cells("06", "imports", "count", "seen", seed=seed)
+    found = run_cells("proxies_clusters_trees", "imports", "count", "seen", seed=seed)
     changed = {name for name, change in found["moved"].items() if change > 0.01}
     assert changed == {"proxy_anchor", "multi_similarity"}
     assert all(found["moved"][name] < 1e-9 for name in found["moved"].keys() - changed)
@@ -267,12 +267,12 @@ def test_mean_distances_between_classes_are_those_of_their_pictures(space):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_center_fails_for_a_class_with_two_modes_and_two_do_not(run_cells, seed):
-    found = run_cells("06", "imports", "modes", seed=seed)
+    found = run_cells("proxies_clusters_trees", "imports", "modes", seed=seed)
     of_a = {each: float(r[found["y"] == 0].float().mean()) for each, r in found["right"].items()}
     assert of_a[1] < 0.4 and of_a[2] > 0.95
 
 
 @every_seed
 def test_with_one_center_all_three_crowd_at_one_side(run_cells, seed):
-    centers = run_cells("06", "imports", "modes", seed=seed)["centers"][1][:, 0]
+    centers = run_cells("proxies_clusters_trees", "imports", "modes", seed=seed)["centers"][1][:, 0]
     assert float((centers @ centers.T).min()) > 0.8

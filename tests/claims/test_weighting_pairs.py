@@ -24,13 +24,13 @@ SAME = curves.labels_of_batch()[:, None] == curves.labels_of_batch()
 @pytest.fixture(scope="module")
 def space(run_cells):
     """Names of the chapter, once its numbers are computed."""
-    return run_cells("04", "imports", "sphere", "real", "weights", "all", "learn")
+    return run_cells("weighting_pairs", "imports", "sphere", "real", "weights", "all", "learn")
 
 
 @pytest.fixture(scope="module")
 def said(space, said_by):
     """What a cell says that puts its sentence together itself, by its id."""
-    return lambda id: said_by("04", id, space)
+    return lambda id: said_by("weighting_pairs", id, space)
 
 
 @cache
@@ -63,7 +63,7 @@ def test_the_share_within_a_distance_is_the_integral_of_the_density():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_in_128_dimensions_distances_crowd_at_the_root_of_two_and_none_is_below_1(run_cells, seed):
-    found = run_cells("04", "imports", "sphere", seed=seed)["distances"]
+    found = run_cells("weighting_pairs", "imports", "sphere", seed=seed)["distances"]
     assert (found[128] < 1).sum() == 0 and (found[2] < 1).sum() > 250
     assert found[16].std() < found[2].std() / 2 and found[128].std() < found[16].std() / 2
     assert abs(found[128].median() - 2**0.5) < 0.02

@@ -1,4 +1,4 @@
-"""What chapter 10, its explorer and its exercises claim, against the files."""
+"""What the last chapter, its explorer and its exercises claim, against the files."""
 
 import csv
 import re
@@ -20,13 +20,13 @@ TABLES = ("imports", "load", "three", "tuning", "coverage", "paired", "luck", "c
 @pytest.fixture(scope="module")
 def space(run_cells):
     """Names of the chapter, once its tables are computed."""
-    return run_cells("10", *TABLES)
+    return run_cells("which_method_is_best", *TABLES)
 
 
 @pytest.fixture(scope="module")
 def said(space, said_by):
     """What the cells say that put their sentence together themselves, by their id."""
-    return lambda id: said_by("10", id, space)
+    return lambda id: said_by("which_method_is_best", id, space)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_what_tuning_gains_is_told_as_the_tuning_runs_have_it(said, space):
 
 
 def test_an_interval_of_three_seeds_covers_as_often_as_the_distribution_says(run_cells):
-    space = run_cells("10", "imports", "coverage")
+    space = run_cells("which_method_is_best", "imports", "coverage")
     exact = [2 * stats.t.cdf(q, 2) - 1 for q in (3**0.5, 1, stats.norm.ppf(0.975), stats.t.ppf(0.975, 2))]
     assert [*space["contains"].values()] == pytest.approx(exact, abs=0.01)
     assert exact[0] < 0.8 and exact[-1] == pytest.approx(0.95)
@@ -114,8 +114,8 @@ def test_a_difference_is_claimed_where_a_paired_t_test_finds_it_and_nowhere_else
 )
 def test_the_verdict_follows_the_runs_and_not_the_text(run_cells, a, b, verdict):
     finals = {"a": dict(enumerate(a)), "b": dict(enumerate(b))}
-    space = run_cells("10", "imports") | {"finals": finals, "first_ten": ["a", "b"]}
-    assert run_cells("10", "paired", **space)["verdict"]("a", "b") == verdict
+    space = run_cells("which_method_is_best", "imports") | {"finals": finals, "first_ten": ["a", "b"]}
+    assert run_cells("which_method_is_best", "paired", **space)["verdict"]("a", "b") == verdict
 
 
 def test_the_sentence_on_the_ranking_counts_its_open_steps(said, finals):
@@ -219,6 +219,6 @@ def test_the_chapter_goes_on_with_runs_of_another_device_and_budget(run_cells, m
     known = tuple(run for run in measured._read() if run.method != "arcface")  # it has finals alone then
     every = known + more + longer
     monkeypatch.setattr(measured, "_read", lambda: every)
-    space = run_cells("10", *TABLES)
+    space = run_cells("which_method_is_best", *TABLES)
     assert space["order"][0] == "arcface" and max(space["finals"]["sst"].values()) < 99
     assert "arcface" not in space["tuned"]

@@ -1,4 +1,4 @@
-"""What chapter 00 claims about untrained networks, classifiers and metric learning on unseen characters."""
+"""What the chapter claims about untrained networks, classifiers and metric learning on unseen characters."""
 
 import pytest
 import torch
@@ -127,12 +127,12 @@ def test_with_a_hundred_thousand_classes_the_table_is_larger_than_the_network(na
 def test_among_ten_characters_the_untrained_network_is_hardly_behind_and_among_all_it_is_far_behind(
     run_cells,
 ):
-    space = run_cells("00", "first-load", "measure", torch=torch)
-    space = run_cells("00", "by-hand", **space)
+    space = run_cells("start_here", "first-load", "measure", torch=torch)
+    space = run_cells("start_here", "by-hand", **space)
     assert space["by_hand"] == pytest.approx(space["by_library"])
     assert abs(space["by_library"][1] - space["untrained"][1]) < 0.1
     assert space["recall"]["sst"] > space["recall"]["untrained"] + 0.3
-    everywhere = run_cells("00", "cards", data=data, dataset="omniglot", covered=str)
+    everywhere = run_cells("start_here", "cards", data=data, dataset="omniglot", covered=str)
     assert everywhere["everything"] == 659
     for name, value in everywhere["everywhere"].items():  # the larger set is the harder one
         assert value < space["recall"].get(name, 1)
@@ -140,4 +140,4 @@ def test_among_ten_characters_the_untrained_network_is_hardly_behind_and_among_a
 
 def test_what_was_measured_stays_folded_until_the_reader_has_predicted(cell):
     for id in ("measure", "measured-text", "cards", "side-said"):
-        assert "covered(" in cell("00", id) and "print(" not in cell("00", id)
+        assert "covered(" in cell("start_here", id) and "print(" not in cell("start_here", id)

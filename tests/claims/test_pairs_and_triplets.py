@@ -1,4 +1,4 @@
-"""What chapter 01, its replay and its exercises claim about pairs, triplets and collapse."""
+"""What the chapter, its replay and its exercises claim about pairs, triplets and collapse."""
 
 import math
 import tempfile
@@ -37,8 +37,8 @@ def test_a_positive_is_pulled_harder_the_farther_it_is_and_a_negative_pushed_onl
 def test_a_class_shrinks_to_a_point_under_the_contrastive_loss_and_not_under_the_triplet_loss(
     seed, run_cells
 ):
-    space = run_cells("01", "imports") | {"generator": torch.Generator().manual_seed(seed)}
-    space = run_cells("01", "plane", "plane-measure", **space)
+    space = run_cells("pairs_and_triplets", "imports") | {"generator": torch.Generator().manual_seed(seed)}
+    space = run_cells("pairs_and_triplets", "plane", "plane-measure", **space)
     spread = {name: space["spread"](points) for name, points in space["walks"].items()}
     assert spread["contrastive, m = 1"] < 0.001
     assert 0.1 < spread["triplet, m = 2"] < spread["triplet, m = 0.2"]
@@ -57,11 +57,11 @@ def shares(run_cells):
 
     def of(embeddings, labels, seed=0):
         record = SimpleNamespace(embeddings=embeddings, labels=labels)
-        space = run_cells("01", "imports") | {
+        space = run_cells("pairs_and_triplets", "imports") | {
             "pretrained": SimpleNamespace(recordings=lambda name: record),
             "generator": torch.Generator().manual_seed(seed),
         }
-        return run_cells("01", "useless", **space)["shares"]
+        return run_cells("pairs_and_triplets", "useless", **space)["shares"]
 
     return of
 
@@ -215,14 +215,16 @@ def own_loss(seed: int, folder: Path, source: str, training: str) -> dict:
     (folder / "rounded.py").write_text(source.partition("\n")[2], encoding="utf-8")
     space = {"folder": SimpleNamespace(name=str(folder)), "tempfile": tempfile, "TrainConfig": TrainConfig}
     space |= {"fit": fit, "dataset": "omniglot", "seed": seed, "device": "cpu"}
-    exec(compile(training, "chapter 01, cell own-loss-train", "exec"), space)
+    exec(compile(training, "pairs_and_triplets, cell own-loss-train", "exec"), space)
     return space["result"].metrics
 
 
 def test_the_loss_that_the_chapter_writes_is_its_formula_and_keeps_a_gradient_where_a_hinge_has_none(
     tmp_path, cell
 ):
-    (tmp_path / "rounded.py").write_text(cell("01", "own-loss-file").partition("\n")[2], encoding="utf-8")
+    (tmp_path / "rounded.py").write_text(
+        cell("pairs_and_triplets", "own-loss-file").partition("\n")[2], encoding="utf-8"
+    )
     loss = losses.create(f"{tmp_path}/rounded.py:rounded")
     z = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y = [0, 0, 0, 1, 1, 2]
@@ -246,7 +248,10 @@ def test_the_loss_that_the_chapter_writes_is_its_formula_and_keeps_a_gradient_wh
 def test_with_the_loss_that_the_chapter_writes_the_network_finds_more_than_untrained(
     mean_over_seeds, tmp_path, cell
 ):
-    source, training = cell("01", "own-loss-file"), cell("01", "own-loss-train")
+    source, training = (
+        cell("pairs_and_triplets", "own-loss-file"),
+        cell("pairs_and_triplets", "own-loss-train"),
+    )
 
     def measure(seed):
         metrics = own_loss(seed, tmp_path, source, training)
@@ -260,7 +265,7 @@ def test_with_the_loss_that_the_chapter_writes_the_network_finds_more_than_untra
 
 
 def test_active_means_two_things_one_share_falls_and_the_other_rises_in_one_healthy_training(run_cells):
-    counted = run_cells("01", "imports", "pairs-check", "useless", "two-meanings")["counted"]
+    counted = run_cells("pairs_and_triplets", "imports", "pairs-check", "useless", "two-meanings")["counted"]
     start, end, in_one_place = counted.values()
     assert end[0] < 0.01 < start[0] < 0.1  # under the triplet loss
     assert start[1] < 0.5 < 0.95 < end[1] < 1  # under SST
@@ -271,8 +276,8 @@ def test_active_means_two_things_one_share_falls_and_the_other_rises_in_one_heal
 def test_the_positives_that_the_short_training_prints_are_no_distances_of_anchors_to_themselves(
     run_cells, cell
 ):
-    space = run_cells("01", "imports", dataset="omniglot")
-    exec(cell("01", "collapse-train").replace("steps=40", "steps=1"), space)
+    space = run_cells("pairs_and_triplets", "imports", dataset="omniglot")
+    exec(cell("pairs_and_triplets", "collapse-train").replace("steps=40", "steps=1"), space)
     seen = []
 
     def loss_of(z, labels, margin):
@@ -292,7 +297,7 @@ def test_the_positives_that_the_short_training_prints_are_no_distances_of_anchor
 
 def test_what_the_runs_become_stays_folded_until_the_reader_has_predicted(cell):
     for id in ("plane-measure", "collapse-replay-read"):
-        assert "covered(" in cell("01", id)
+        assert "covered(" in cell("pairs_and_triplets", id)
 
 
 @cache
