@@ -37,7 +37,7 @@ class Chapter(NamedTuple):
     exercises: tuple[Exercise, ...]
 
 
-_READ: tuple[tuple[str, str, tuple[Exercise, ...]], ...] = (  # in this order
+_IN_ORDER: tuple[tuple[str, str, tuple[Exercise, ...]], ...] = (
     ("start_here", "Start here", start_here.EXERCISES),
     ("pairs_and_triplets", "Pairs and triplets", pairs_and_triplets.EXERCISES),
     ("triplet_versus_sst_gradients", "Triplet versus SST gradients", sst_gradients.EXERCISES),
@@ -49,7 +49,7 @@ _READ: tuple[tuple[str, str, tuple[Exercise, ...]], ...] = (  # in this order
     ("looking_at_an_embedding", "Looking at an embedding", looking.EXERCISES),
     ("which_method_is_best", "Which method is best?", comparing.EXERCISES),
 )
-CHAPTERS = tuple(Chapter(name, f"{place:02}", title, asked) for place, (name, title, asked) in enumerate(_READ))
+CHAPTERS = tuple(Chapter(name, f"{n:02}", title, asked) for n, (name, title, asked) in enumerate(_IN_ORDER))
 _EXERCISES = {exercise.id: exercise for chapter in CHAPTERS for exercise in chapter.exercises}
 _hints_shown: dict[str, int] = {}  # in this session
 
