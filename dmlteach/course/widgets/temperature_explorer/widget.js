@@ -56,7 +56,7 @@ class TemperatureExplorer extends Explorable {
   }
 
   question() {
-    return "Predict first: at the usual temperature of 0.1, as if how many of the 60 negatives shared the push? In the untrained " +
+    return "Predict first: at the usual temperature of 0.1, how many of the 60 negatives share the push, in effect? In the untrained " +
       "network, and in the trained one? Then move the slider, and choose the other network.";
   }
 
