@@ -53,6 +53,13 @@ def test_each_chapter_has_a_number_and_no_number_is_missing():
         assert set(re.findall(r"Exercise (\d\d)\.", text_of(path))) == {number}
 
 
+def test_the_site_lists_the_chapters_in_their_order():
+    index = (course.CHECKOUT / "docs" / "index.md").read_text(encoding="utf-8")
+    names = [path.stem for path in CHAPTERS]
+    assert re.findall(r"^notebooks/(\w+)$", index, re.MULTILINE) == names
+    assert re.findall(r"^\| \[\d\d .*?\]\(notebooks/(\w+)\.ipynb\)", index, re.MULTILINE) == names
+
+
 # What a link calls a chapter, by its number, with or without its title: [chapter 03](…), [03 Which …](…).
 CALLED = re.compile(r"\[(?:chapter )?(\d\d)\b[^\]]*\]\([./a-z]*?(\w+)\.(?:ipynb|html)", re.IGNORECASE)
 
