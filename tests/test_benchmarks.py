@@ -342,6 +342,10 @@ def test_das_is_tuned_beside_the_option_chosen_without_it_and_has_as_many_trials
         assert len(asked) == count
         for what in asked:
             rows.add({"what": what, "recall@1": 0.7 if what["options"]["learning_rate"] == 1e-3 else 0.2})
+    assert [options["das_options"] for cell, options in tuning.of_das(rows) if cell[0] == "margin"] == [
+        {"detach": False},
+        {"detach": True},
+    ]
     best = rows.chosen(("margin", "with DAS, detached"))
     assert best["das_options"]["detach"] and best["learning_rate"] == 1e-3
 
