@@ -17,9 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from dmlteach import data, models
-from dmlteach.course.plots import overview, ternary
+from dmlteach.course.plots import overview, search_by_drawing, ternary
 from dmlteach.course.recordings import RECORDED, recordings
 from dmlteach.course.sources import PACKAGE, code_of
+from dmlteach.course.widgets.draw_character.search import Search
+from dmlteach.course.widgets.draw_character.traced import traced
 from dmlteach.course.widgets.tsne_grid import maps as tsne_maps
 from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
@@ -64,6 +66,11 @@ def draw_overview() -> Picture:
     """The idea of the method, with four drawings of Omniglot's training characters."""
     drawings = data.load("omniglot", "train")
     return overview.overview(torch.stack([drawings[row][0] for row in (0, 2411, 6020, 9130)]))
+
+
+def draw_search() -> Picture:
+    """What the first page of the site does with a drawing, for the first drawings that it offers."""
+    return search_by_drawing.search_by_drawing(traced()[:3], Search())
 
 
 def draw_gradients(loss: str) -> Picture:
@@ -163,6 +170,11 @@ class _Images:
 NETWORKS = ("data/omniglot.npz", "models/shipped/*.safetensors")
 MAPS = ("data/omniglot.npz", "course/widgets/tsne_grid/maps.npz")
 FIGURES: dict[str, Entry] = {
+    "search_by_drawing": Entry(
+        draw_search,
+        ("course.plots.search_by_drawing",),
+        (*NETWORKS, "course/widgets/draw_character/traced.json"),
+    ),
     "overview": Entry(draw_overview, ("course.plots.overview",), ("data/omniglot.npz",)),
     "gradients_triplet": Entry(partial(draw_gradients, "triplet"), ("course.plots.ternary",)),
     "gradients_sst": Entry(partial(draw_gradients, "sst"), ("course.plots.ternary",)),

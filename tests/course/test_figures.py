@@ -34,7 +34,14 @@ def two_figures(monkeypatch):
 
 
 def test_the_project_has_every_figure_it_promises():
-    promised = ["overview", "gradients_triplet", "gradients_sst", "retrieval_omniglot", "tsne_omniglot"]
+    promised = [
+        "search_by_drawing",
+        "overview",
+        "gradients_triplet",
+        "gradients_sst",
+        "retrieval_omniglot",
+        "tsne_omniglot",
+    ]
     assert set([*promised, "training_curves", "retrieval_cub", "tsne_cub"]) == set(figures.names())
 
 
