@@ -11,11 +11,10 @@ const TAKEAWAY = "A classifier has an output for each class that it was trained 
 const percent = (share) => `${text(100 * share, 0)} %`;
 const nameOf = (character) => `character ${character + 1}`;
 const place = (rank) => `${rank}${rank % 100 > 10 && rank % 100 < 14 ? "th" : { 1: "st", 2: "nd", 3: "rd" }[rank % 10] ?? "th"}`;
-const pathOf = (strokes) => strokes.map((stroke) => `M${stroke.map((z) => z.join(" ")).join("L")}${stroke.length > 1 ? "" : "h0"}`).join("");
 /** Strokes as they are wherever they lie, to compare. */
 const shapeOf = (strokes) => JSON.stringify(strokes.map((stroke) => stroke.map((z) => z.map((v, i) => Math.round(10 * (v - strokes[0][0][i]))))));
 
-class DrawCharacter extends Explorable {
+class DrawCharacter extends Pad {
   static figure = { name: "draw_character", label: "draw a character", start: START, watched: ["packed"], takeaway: TAKEAWAY };
 
   begin() {
@@ -125,12 +124,7 @@ class DrawCharacter extends Explorable {
   buildPad() {
     const size = this.width > 560 ? 240 : Math.min(this.width - 10, 300), ink = s("path", { class: "dml-drawn" });
     const invitation = s("text", { x: 52, y: 55, "text-anchor": "middle", class: "dml-invitation" }, "draw here");
-    this.pad = s("svg", {
-      width: size, height: size, viewBox: `-0.5 -0.5 ${DRAWN_SIDE} ${DRAWN_SIDE}`, class: "dml-pad", "data-key": "pad", tabindex: 0,
-      role: "application", "aria-roledescription": "drawing pad",
-      onpointerdown: (event) => this.press(event), onpointermove: (event) => this.move(event),
-      onpointerup: (event) => this.release(event), onpointercancel: () => { this.stroke = null; this.refresh(); },
-    }, invitation, ink);
+    this.buildPaper(size, invitation, ink);
     this.drawings.push(() => {
       const { strokes } = this;
       set(ink, { d: pathOf(strokes) });
@@ -187,31 +181,9 @@ class DrawCharacter extends Explorable {
 
   // - the pad
 
-  position(event) {
-    const box = this.pad.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top].map((v) =>
-      Math.round(2 * clamp((v / box.width) * DRAWN_SIDE - 0.5, 0, LAST)) / 2);
-  }
+  get paper() { return { side: DRAWN_SIDE, steps: 2, shortest: 1, most: MOST_POINTS }; }
 
-  press(event) {
-    if (event.button !== 0 || !event.isPrimary) return;
-    event.preventDefault();
-    this.pad.focus({ preventScroll: true });
-    this.pad.setPointerCapture(event.pointerId);
-    this.stroke = [this.position(event)];
-    this.refresh();
-  }
-
-  move(event) {
-    if (!this.stroke || !event.isPrimary || this.strokes.flat().length >= MOST_POINTS) return;
-    const [x, y] = this.position(event), [lastX, lastY] = this.stroke.at(-1);
-    if (Math.hypot(x - lastX, y - lastY) < 1) return;
-    this.stroke.push([x, y]);
-    this.pending ??= requestAnimationFrame(() => this.flush());
-  }
-
-  release(event) {
-    if (!this.stroke || !event.isPrimary) return;
+  release() {
     const strokes = this.strokes;
     this.stroke = null;
     this.change({ strokes });

@@ -22,7 +22,7 @@ def page_source() -> str:
 
 
 def _front_end() -> tuple[str, str]:
-    module, style = front_end("draw_character")
+    module, style = front_end("draw_character", "pad")
     loading = Path(__file__).with_name("load.js").read_text("utf-8")
     return f"{page_source()}\n{loading}\n{module}", style
 

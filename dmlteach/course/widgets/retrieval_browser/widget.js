@@ -45,7 +45,7 @@ function cut(image, tile, side, columns) {
   return canvas.toDataURL();
 }
 
-class RetrievalBrowser extends Explorable {
+class RetrievalBrowser extends Pad {
   static figure = {
     name: "retrieval_browser", label: "retrieval browser", start: START, watched: ["answer"], takeaway: TAKEAWAY,
   };
@@ -249,20 +249,13 @@ class RetrievalBrowser extends Explorable {
   // - the pad
 
   buildPad() {
-    const { pixels, pen } = this.data, size = Math.min(this.width - 2, 300);
+    const { pen } = this.data, size = Math.min(this.width - 2, 300);
     const ink = s("path", { class: "dml-ink", "stroke-width": pen });
     const cross = s("path", { class: "dml-pen" });
-    const pad = s("svg", {
-      width: size, height: size, viewBox: `-0.5 -0.5 ${pixels} ${pixels}`, class: "dml-pad", "data-key": "pad", tabindex: 0,
-      role: "application", "aria-roledescription": "drawing pad",
-      onpointerdown: (event) => this.press(event), onpointermove: (event) => this.move(event),
-      onpointerup: (event) => this.release(event), onpointercancel: () => { this.stroke = null; this.refresh(); },
-    }, ink, cross);
-    this.pad = pad;
+    const pad = this.buildPaper(size, ink, cross);
     this.drawings.push(() => {
       const strokes = this.stroke ? [...this.state.strokes, this.stroke] : this.state.strokes, { x, y, down } = this.pen;
-      const path = (stroke) => `M${stroke.map((z) => z.join(" ")).join("L")}${stroke.length > 1 ? "" : "h0"}`;
-      set(ink, { d: strokes.map(path).join("") });
+      set(ink, { d: pathOf(strokes) });
       set(cross, { d: `M${x - 4} ${y}h8M${x} ${y - 4}v8`, "data-down": down });
       const count = `${strokes.length} ${strokes.length === 1 ? "stroke" : "strokes"}`;
       set(pad, { "aria-label": `pen ${down ? "down" : "up"} at ${x} from the left, ${y} from the top; ${count}; ` +
@@ -300,31 +293,9 @@ class RetrievalBrowser extends Explorable {
         "Keys: arrows move the pen (with Shift by one pixel), Space puts it down or lifts it."));
   }
 
-  position(event) {
-    const box = this.pad.getBoundingClientRect(), last = this.data.pixels - 1;
-    return [event.clientX - box.left, event.clientY - box.top].map((v) =>
-      Math.round(clamp((v / box.width) * this.data.pixels - 0.5, 0, last)));
-  }
+  get paper() { return { side: this.data.pixels, steps: 1, shortest: 1.5, most: Infinity }; }
 
-  press(event) {
-    if (event.button !== 0 || !event.isPrimary) return;
-    event.preventDefault();
-    this.pad.focus({ preventScroll: true });
-    this.pad.setPointerCapture(event.pointerId);
-    this.stroke = [this.position(event)];
-    this.refresh();
-  }
-
-  move(event) {
-    if (!this.stroke || !event.isPrimary) return;
-    const [x, y] = this.position(event), [lastX, lastY] = this.stroke.at(-1);
-    if (Math.hypot(x - lastX, y - lastY) < 1.5) return;
-    this.stroke.push([x, y]);
-    this.pending ??= requestAnimationFrame(() => this.flush());
-  }
-
-  release(event) {
-    if (!this.stroke || !event.isPrimary) return;
+  release() {
     const stroke = this.stroke;
     this.stroke = null;
     [this.pen.x, this.pen.y] = stroke.at(-1);

@@ -65,7 +65,7 @@ class RetrievalBrowser(Explorable):
     """
 
     name = "retrieval_browser"
-    _esm, _css = front_end(name)
+    _esm, _css = front_end(name, "pad")
     saved = ("view", "query", "shown", "strokes", "copying", "numbers", "data", "answer")
     view = traitlets.Unicode("pick").tag(sync=True)
     query = traitlets.Int(0).tag(sync=True)
