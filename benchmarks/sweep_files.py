@@ -41,11 +41,23 @@ def tables(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         rate, seed = options.pop("learning_rate"), options.pop("seed")
         by = seed if options["eval_every"] else rate  # on val classes the rate varies, on the test the seed
         table = found.setdefault(json.dumps([options, by], sort_keys=True), {
-            "methods": options.pop("method"), **options, "learning_rate": [], "seeds": [],
+            "methods": options.pop("method"), **_as_one_value(options), "learning_rate": [], "seeds": [],
         })  # fmt: skip
         table["learning_rate"] = sorted({*table["learning_rate"], rate})
         table["seeds"] = sorted({*table["seeds"], seed})
     return sorted(found.values(), key=lambda table: (table["methods"], json.dumps(table)))
+
+
+def _as_one_value(options: dict[str, Any]) -> dict[str, Any]:
+    """Options in which each list is one value: a sweep takes the values of a list one after the other."""
+    return {
+        name: _as_one_value(value)
+        if isinstance(value, dict)
+        else [value]
+        if isinstance(value, list)
+        else value
+        for name, value in options.items()
+    }
 
 
 def text(name: str) -> str:

@@ -91,7 +91,10 @@ def of_das(rows: "Rows") -> list[Setting]:
             plain["loss_options"] = chosen
         if options:
             found.append(((name, "on the sphere"), plain))
-        for about, detach in (("with DAS", False), ("with DAS, detached", True)):  # its default is the recipe's
+        for about, detach in (
+            ("with DAS", False),
+            ("with DAS, detached", True),
+        ):  # its default is the recipe's
             found.append(((name, about), {**plain, "das": True, "das_options": {"detach": detach}}))
     return found
 
