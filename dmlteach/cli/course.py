@@ -145,6 +145,10 @@ def _print_progress() -> None:
             record = records.get(exercise.id)
             shown = [_state(record), str(record.tries), _help_taken(record)] if record else ["", "", ""]
             rows.append([exercise.number, f"  {exercise.title}", *shown])
+        if chapter.unmarked:
+            kept = sum(records[q.id].done for q in chapter.unmarked if q.id in records)
+            words = f"{kept} of {len(chapter.unmarked)} kept"
+            rows.append(["", "  predictions and questions, not marked", words, "", ""])
     print_table(["", "exercise", "state", "tries", "help read"], rows)
     typer.echo(f"\nfile: {progress.file()}")
     if note:

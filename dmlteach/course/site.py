@@ -150,14 +150,16 @@ def without_kernel(path: Path, links: str = "") -> bytes:
                 cell["outputs"] = []  # "not answered yet" is no news on a page where nobody can answer
                 name = asked[1].replace(".", "-")
                 cells.append(_markdown(f"answered-{name}", in_page.place(get(asked[1]))))
-                cells.append(_markdown(f"folded-{name}", folded(asked[1])))
+                if below := folded(asked[1]):
+                    cells.append(_markdown(f"folded-{name}", below))
                 last = len(cells)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise damaged(path, "a cell lacks what a notebook's cells have", cure) from error
     if last:
         cells.insert(last, _markdown("kept", in_page.overview()))
     if links:
-        cells.insert(1, _markdown("open-in", links))
+        parameters = [i for i, c in enumerate(cells) if "parameters" in c["metadata"].get("tags", [])]
+        cells.insert(parameters[0] if parameters else 1, _markdown("open-in", links))
     return json.dumps(notebook | {"cells": cells}).encode()
 
 
