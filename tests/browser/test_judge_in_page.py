@@ -20,7 +20,7 @@ ALL = [exercises.get(id) for id in exercises.names()]
 CHOICES = [e.id for e in ALL if isinstance(e, Choice)]
 NUMBERS = [e.id for e in ALL if isinstance(e, Number)]
 REFLECTIONS = [e.id for e in ALL if isinstance(e, Reflection)]
-UNMARKED = [question for chapter in exercises.CHAPTERS for question in chapter.unmarked]
+UNMARKED = [question for asked in exercises.UNMARKED.values() for question in asked]
 JUDGE = "([definition, answers]) => answers.map((a) => dmlteachAnswers.judge(definition, a))"
 
 

@@ -29,41 +29,58 @@ from dmlteach.course.exercises.unmarked import Unmarked
 from dmlteach.errors import DMLTeachError
 from dmlteach.options import one_of
 
-__all__ = ["CHAPTERS", "Chapter", "Reply", "check", "folded", "get", "hint", "names", "question", "solution"]
+__all__ = [
+    "CHAPTERS",
+    "UNMARKED",
+    "Chapter",
+    "Reply",
+    "check",
+    "folded",
+    "get",
+    "hint",
+    "names",
+    "question",
+    "solution",
+]
 
 
 class Chapter(NamedTuple):
-    """A chapter and its exercises, in the order they are read.
-
-    Attributes:
-        number, title: as they are displayed.
-        exercises: those with a number, which count as done or not.
-        unmarked: questions beside them whose answers are kept and never marked.
-    """
+    """A chapter and its exercises, in the order they are read."""
 
     number: str
     title: str
     exercises: tuple[Exercise, ...]
-    unmarked: tuple[Unmarked, ...] = ()
 
 
 CHAPTERS = (
-    Chapter("00", "Start here", start_here.EXERCISES, (*five_questions.OPENING, *predictions.START_HERE)),
-    Chapter("01", "Pairs and triplets", pairs_and_triplets.EXERCISES, predictions.PAIRS_AND_TRIPLETS),
-    Chapter("02", "Triplet versus SST gradients", sst_gradients.EXERCISES, predictions.SST_GRADIENTS),
-    Chapter("03", "Which images share a batch", batches.EXERCISES, predictions.BATCHES),
-    Chapter("04", "Weighting pairs", weighting.EXERCISES, predictions.WEIGHTING),
-    Chapter("05", "Temperature", temperature.EXERCISES, predictions.TEMPERATURE),
-    Chapter("06", "Proxies, clusters, trees", proxies.EXERCISES, predictions.PROXIES),
-    Chapter("08", "Training a benchmark", training.EXERCISES, predictions.TRAINING),
-    Chapter("09", "Looking at an embedding", looking.EXERCISES, predictions.LOOKING),
-    Chapter(
-        "10", "Which method is best?", comparing.EXERCISES, (*predictions.COMPARING, *five_questions.CLOSING)
-    ),
+    Chapter("00", "Start here", start_here.EXERCISES),
+    Chapter("01", "Pairs and triplets", pairs_and_triplets.EXERCISES),
+    Chapter("02", "Triplet versus SST gradients", sst_gradients.EXERCISES),
+    Chapter("03", "Which images share a batch", batches.EXERCISES),
+    Chapter("04", "Weighting pairs", weighting.EXERCISES),
+    Chapter("05", "Temperature", temperature.EXERCISES),
+    Chapter("06", "Proxies, clusters, trees", proxies.EXERCISES),
+    Chapter("08", "Training a benchmark", training.EXERCISES),
+    Chapter("09", "Looking at an embedding", looking.EXERCISES),
+    Chapter("10", "Which method is best?", comparing.EXERCISES),
 )
 _EXERCISES = {exercise.id: exercise for chapter in CHAPTERS for exercise in chapter.exercises}
-_UNMARKED = {question.id: question for chapter in CHAPTERS for question in chapter.unmarked}
 _hints_shown: dict[str, int] = {}  # in this session
+
+# Questions of a chapter, by its title, whose answers are kept and never marked; they have no numbers.
+UNMARKED: dict[str, tuple[Unmarked, ...]] = {
+    "Start here": (*five_questions.OPENING, *predictions.START_HERE),
+    "Pairs and triplets": predictions.PAIRS_AND_TRIPLETS,
+    "Triplet versus SST gradients": predictions.SST_GRADIENTS,
+    "Which images share a batch": predictions.BATCHES,
+    "Weighting pairs": predictions.WEIGHTING,
+    "Temperature": predictions.TEMPERATURE,
+    "Proxies, clusters, trees": predictions.PROXIES,
+    "Training a benchmark": predictions.TRAINING,
+    "Looking at an embedding": predictions.LOOKING,
+    "Which method is best?": (*predictions.COMPARING, *five_questions.CLOSING),
+}
+_QUESTIONS = {question.id: question for asked in UNMARKED.values() for question in asked}
 
 
 def names() -> list[str]:
@@ -75,13 +92,13 @@ def get(id: str) -> Exercise:
     """The exercise with this id.
 
     Args:
-        id: one of `names()`, or of a prediction or a question of a chapter's `unmarked`.
+        id: one of `names()`, or of a question in `UNMARKED`.
 
     Raises:
         DMLTeachError: there is none.
     """
-    one_of("exercise", id, _EXERCISES | _UNMARKED)
-    return _EXERCISES[id] if id in _EXERCISES else _UNMARKED[id]
+    one_of("exercise", id, _EXERCISES | _QUESTIONS)
+    return _EXERCISES[id] if id in _EXERCISES else _QUESTIONS[id]
 
 
 def question(id: str) -> Page:

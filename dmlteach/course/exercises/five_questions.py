@@ -139,7 +139,7 @@ LOWER_LOSS = _both(
             "B may be trained to its end and be the better one.",
         ),
     },
-    Place("05", "05_temperature", "a-lower-loss"),
+    Place("Temperature", "05_temperature", "a-lower-loss"),
     lower_loss,
 )
 
@@ -171,7 +171,7 @@ HARD_NEGATIVES = _both(
             "the choice decides whether it learns at all.",
         ),
     },
-    Place("01", "01_pairs_and_triplets", "which-curve-is-the-collapsed-one"),
+    Place("Pairs and triplets", "01_pairs_and_triplets", "which-curve-is-the-collapsed-one"),
     hard_negatives,
 )
 
@@ -203,7 +203,9 @@ PROXIES_SEE = _both(
             "pairs do with less: it is enough to know which two drawings belong together.",
         ),
     },
-    Place("06", "06_proxies_clusters_trees", "what-a-proxy-loss-computes-and-what-it-sees"),
+    Place(
+        "Proxies, clusters, trees", "06_proxies_clusters_trees", "what-a-proxy-loss-computes-and-what-it-sees"
+    ),
     proxies_see,
 )
 
@@ -236,7 +238,7 @@ ENSEMBLE = _both(
             "it is smaller than the three, and loses for that reason alone.",
         ),
     },
-    Place("10", "10_which_method_is_best", "results-explorer"),
+    Place("Which method is best?", "10_which_method_is_best", "results-explorer"),
     ensembles_against,
 )
 
@@ -268,7 +270,7 @@ ANOTHER_TEST = _both(
             "that was the first question.",
         ),
     },
-    Place("09", "09_looking_at_an_embedding", "a-larger-test-set-is-a-harder-one"),
+    Place("Looking at an embedding", "09_looking_at_an_embedding", "a-larger-test-set-is-a-harder-one"),
     another_test,
 )
 

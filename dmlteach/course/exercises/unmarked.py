@@ -165,7 +165,7 @@ def with_unit(x: float, unit: str) -> str:
 
 
 class Place(NamedTuple):
-    """Where the course answers a question: the chapter's number, its file without ending, and the section."""
+    """Where the course answers a question: the chapter's title, its file without ending, and the section."""
 
     chapter: str
     file: str
@@ -265,8 +265,7 @@ class Closing(Unmarked, Choice):
 
     def _measured(self, ending: str) -> str:
         chapter, file, section = self.where
-        address = f"{file}.{ending}#{section}" if section else f"{file}.{ending}"
-        return f"Measured in [chapter {chapter}]({address}): {self.measured()}"
+        return f"Measured in [{chapter}]({file}.{ending}#{section}): {self.measured()}"
 
     def for_page(self) -> dict[str, Any]:
         """All that is said to any two answers."""
