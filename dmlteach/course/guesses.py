@@ -73,15 +73,20 @@ def mark_guess(
 
 def _draw(mark: Mark, at: float, words: str) -> None:
     """A line and its label, which leave the limits of the axes as they are."""
-    axes, start, end = mark.axes, *mark.span
+    axes, (start, end) = mark.axes, mark.span
+    low, high = axes.get_xlim() if mark.axis == "x" else axes.get_ylim()
+    share = (at - low) / (high - low)
     if mark.axis == "x":
         place, xs, ys = axes.get_xaxis_transform(), (at, at), (start, end)
-        axes.text(at, end, f" {words}", transform=place, color=COLOUR, ha="left", va="top")
+        corner, ha, va = (at, end), "right" if share > 0.6 else "left", "top"
     else:
         place, xs, ys = axes.get_yaxis_transform(), (start, end), (at, at)
-        at_right = start > 0.5
-        axes.text(end if at_right else start, at, words, transform=place, color=COLOUR,
-                  ha="right" if at_right else "left", va="bottom")  # fmt: skip
+        ha, va = "right" if start > 0.5 else "left", "top" if share > 0.85 else "bottom"
+        corner = (end if start > 0.5 else start, at)
+    beside = (-4 if ha == "right" else 4, -3 if va == "top" else 2)  # points
+    axes.annotate(
+        words, corner, xycoords=place, xytext=beside, textcoords="offset points", color=COLOUR, ha=ha, va=va
+    )
     axes.add_artist(Line2D(xs, ys, transform=place, color=COLOUR, linestyle=(0, (4, 2)), zorder=6))
 
 

@@ -142,8 +142,11 @@ def without_kernel(path: Path, links: str = "") -> bytes:
     notebook = read_json(path, cure)
     cells = []
     last = 0  # how many cells there are up to the last exercise
+    first_of_code = 1  # what the text of the title asks its reader to predict stays with it
     try:
         for cell in notebook["cells"]:
+            if "parameters" in cell["metadata"].get("tags", []):
+                first_of_code = len(cells)
             cells.append(cell)
             asked = re.search(r'^check\("([\w.]+)"', "".join(cell["source"]), re.MULTILINE)
             if asked and "exercise" in cell["metadata"].get("tags", []):
@@ -158,8 +161,7 @@ def without_kernel(path: Path, links: str = "") -> bytes:
     if last:
         cells.insert(last, _markdown("kept", in_page.overview()))
     if links:
-        parameters = [i for i, c in enumerate(cells) if "parameters" in c["metadata"].get("tags", [])]
-        cells.insert(parameters[0] if parameters else 1, _markdown("open-in", links))
+        cells.insert(first_of_code, _markdown("open-in", links))
     return json.dumps(notebook | {"cells": cells}).encode()
 
 

@@ -5,10 +5,11 @@ import json
 import re
 
 import matplotlib.image
+import nbformat
 import numpy as np
 import pytest
 
-from dmlteach.course import exercises
+from dmlteach.course import execute, exercises
 from dmlteach.course.exercises import progress
 from dmlteach.course.guesses import COLOUR, guessed, mark_guess
 from dmlteach.errors import DMLTeachError
@@ -104,7 +105,8 @@ def test_a_guess_outside_the_axes_is_drawn_at_their_end_and_moves_no_limit():
         mark_guess(axes, LUCK, "luck", axis="x")
     picture.draw_without_rendering()
     assert axes.get_xlim() == (0, 3) and axes.get_ylim() == (0, 1)
-    assert axes.texts[0].get_text().strip() == "my guess: 90 points" and axes.texts[0].get_position()[0] == 3
+    (label,) = axes.texts
+    assert label.get_text() == "my guess: 90 points" and label.xy[0] == 3
 
 
 def test_a_figure_with_marks_but_no_guess_is_the_same_image_as_one_without():
@@ -118,6 +120,33 @@ def test_a_figure_tells_only_the_marks_of_the_prediction_that_is_asked():
     assert mark["label"] == "my guess, untrained" and mark["axis"] == "y" and mark["part"] == 0
     left, right = mark["span"]
     assert 0 < left < right < 0.6
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+@pytest.mark.parametrize("points", [0, 0.4, 1.5, 2.9, 3, 90])
+def test_the_label_of_a_guess_lies_inside_the_figure(axis, points):
+    exercises.check(LUCK, points)
+    with context():
+        picture = Picture(6, 2)
+        axes = picture.subplots()
+        axes.set(xlim=(0, 3), ylim=(0, 3))
+        mark_guess(axes, LUCK, "luck", axis=axis)
+    picture.draw_without_rendering()
+    box = axes.texts[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= picture.bbox.x1 and box.y0 >= 0 and box.y1 <= picture.bbox.y1
+
+
+def test_a_page_is_built_without_the_guesses_of_the_one_who_builds_it(tmp_path):
+    exercises.check(ACTIVE, (60, 20))
+    cell = nbformat.v4.new_code_cell(
+        f"from dmlteach.course.guesses import guessed\nguessed('{ACTIVE}', {MEASURED})"
+    )
+    source, target = tmp_path / "one.ipynb", tmp_path / "executed" / "one.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), source)
+    execute.execute(source, target, {})
+    page = target.read_text(encoding="utf-8")
+    assert "dml-guess" in page and "Your guess, before" not in page and "hidden>" in page
+    assert guessed(ACTIVE, MEASURED).sentences  # which this reader sees, in a notebook
 
 
 @pytest.mark.parametrize(
