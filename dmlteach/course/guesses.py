@@ -117,7 +117,7 @@ class Guessed(Shown):
         """HTML that says the same, and holds what a page needs."""
         said = "".join(f"<p>{html.escape(line)}</p>" for line in self.sentences)
         hidden = "" if said else " hidden"
-        style = f"border-left: 0.3em dashed {COLOUR}; padding-left: 0.8em"
+        style = f"border-left: 0.2em solid {COLOUR}; padding-left: 0.8em"
         return {
             "text/html": f'<div class="dml-guess" role="note" aria-label="Your guess" style="{style}"'
             f"{hidden}>{said}{in_page.as_script(self.content)}</div>"

@@ -140,7 +140,7 @@ def without_kernel(path: Path, links: str = "") -> bytes:
 
     cure = "Remove it, and execute the notebook again: dmlteach course"
     notebook = read_json(path, cure)
-    cells = []
+    cells: list[dict[str, Any]] = []
     last = 0  # how many cells there are up to the last exercise
     first_of_code = 1  # what the text of the title asks its reader to predict stays with it
     try:

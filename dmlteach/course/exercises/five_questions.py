@@ -246,8 +246,9 @@ ANOTHER_TEST = _both(
     "5 of 5",
     "another_test",
     "Two numbers",
-    "*Recall@1* is the share of drawings whose nearest other drawing shows the same character. Network A has "
-    "80 %, network B has 79 %, one training each. What do you ask before you call A the better one?",
+    "*Recall@1* is the share of drawings whose nearest other drawing shows the same character. That of "
+    "network A lies one point above that of network B, after one training each. What do you ask before you "
+    "call A the better one?",
     {
         "a": Option(
             "whether both searched the same drawings, of equally many characters",
