@@ -223,7 +223,10 @@ def _guess(id: str) -> Any:
     question, kept = get(id), progress.answer_of(id)
     if isinstance(question, Prediction):
         fits = isinstance(kept, list) and len(kept) == len(question.parts)
-        return kept if fits and all(isinstance(x, int | float) for x in kept) else None
+        known = fits and all(
+            isinstance(x, int | float) and question.least <= x <= question.most for x in kept
+        )
+        return kept if known else None
     return kept if isinstance(kept, str) else None
 
 

@@ -137,7 +137,7 @@ def test_every_answer_that_opens_or_closes_is_answered_as_python_answers_it(scri
     letters = list(question.options)
     sets = [s for size in range(len(letters) + 1) for s in itertools.combinations(letters, size)]
     answers = [{letter: chance for letter in chosen} for chosen in sets for chance in ("", "since {} $&")]
-    for first in ({}, {"b": "for {} $1"}, {"c": "", "a": " "}):
+    for first in ({}, {"b": "for {} $1"}, {"c": "", "a": " "}, {"a": 3, "z": "no choice"}):
         records = {}
         if first and isinstance(question, Closing):
             text = json.dumps({x: first[x] for x in sorted(first)})

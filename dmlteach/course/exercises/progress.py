@@ -106,7 +106,7 @@ def answer_of(id: str) -> Any:
     try:
         record = _parse().get(id)
         return json.loads(record.answer) if record and record.answer else None
-    except (OSError, ValueError, _Damaged, DMLTeachError):  # told where the file is written
+    except (OSError, ValueError, RecursionError, _Damaged, DMLTeachError):  # told where it is written
         return None
 
 

@@ -243,7 +243,7 @@ class Closing(Unmarked, Choice):
         if chosen is None or not chosen or chosen - set(self.options):
             return Reply(NOT_YET, super().judge(answer).words, f"some of {', '.join(self.options)}")
         first = progress.answer_of(self.opening)
-        before = first if isinstance(first, dict) else {}
+        before = _reasons(first, self.options) if isinstance(first, dict) else {}
         now = _reasons(answer, self.options)
         details = [self._line(letter) + _said(letter, before, now) for letter in self.options]
         case = {BEFORE: ", ".join(before) or NO_ANSWER, NOW: ", ".join(now)}

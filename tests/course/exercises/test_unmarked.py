@@ -10,6 +10,7 @@ from dmlteach import course
 from dmlteach.course import exercises
 from dmlteach.course.exercises import CHAPTERS, UNMARKED, five_questions, progress
 from dmlteach.course.exercises.unmarked import Closing, Opening, PredictedChoice, Prediction
+from dmlteach.course.guesses import guessed
 from dmlteach.errors import DMLTeachError
 
 QUESTIONS = [question for asked in UNMARKED.values() for question in asked]
@@ -108,6 +109,20 @@ def test_a_guess_that_is_damaged_is_no_guess(progress_file):
         progress_file.write_text(text)
         assert progress.answer_of("guess.recall") is None
     assert progress_file.read_text() == text  # looking changes nothing
+
+
+@pytest.mark.parametrize(
+    "kept", ["[[" * 9999, "[NaN, 1]", "[1e999, 1]", '["60", 1]', "[60]", '"60"', "{}", "null", ""]
+)
+def test_an_answer_of_another_form_is_shown_by_no_figure_and_stops_no_chapter(kept):
+    progress.keep_answer(TWO, kept)
+    assert guessed(TWO, {"before": 0.3, "after": 0.1}).sentences == []
+
+
+@pytest.mark.parametrize("kept", ["[1]", '{"a": 3, "z": "no"}', "3", "{"])
+def test_a_first_answer_of_another_form_stops_no_second_one(kept):
+    progress.keep_answer(FIRST, kept)
+    assert exercises.check(SECOND, "b").case["at the beginning"] == ("a" if "a" in kept else "none")
 
 
 # --- opening and closing

@@ -97,12 +97,12 @@ const KINDS = {
     const { options, called } = definition, letters = Object.keys(options);
     if (!Object.keys(answer).length) return noneOf(definition);
     let before = {};
-    try { before = JSON.parse(records[definition.opening]?.answer || "{}"); } catch { /* none that can be read */ }
-    const own = (form, reason) => (reason?.trim() ? form.replace("{}", () => reason) : "");
+    try { before = JSON.parse(records[definition.opening]?.answer || "{}") ?? {}; } catch { /* none that can be read */ }
+    const own = (form, reason) => (typeof reason === "string" && reason.trim() ? form.replace("{}", () => reason) : "");
     const details = letters.map((letter) => options[letter].line + own(definition.first_reason, before[letter])
       + own(definition.your_reason, answer[letter]));
     const found = [
-      [called.before, Object.keys(before).join(", ") || called.none],
+      [called.before, letters.filter((letter) => Object.hasOwn(before, letter)).join(", ") || called.none],
       [called.now, letters.filter((letter) => letter in answer).join(", ")],
     ];
     return reply(STATUS.toCompare, definition.right_words, { found, details: [...details, definition.measured] });
