@@ -154,7 +154,7 @@ def guessed(
         "id": id,
         "parts": list(question.parts.values()),
         "unit": question.unit,
-        "measured": [_rounded(scale * float(measured[name]), digits) for name in question.parts],
+        "measured": [float(f"{scale * float(measured[name]):.{digits}f}") for name in question.parts],
         "digits": digits,
         **(_places(figure, question) if figure is not None else {}),
     }

@@ -46,6 +46,13 @@ def test_the_sentence_has_guess_measured_value_and_difference():
     assert said == "Your guess, on average: 5 points. Measured: 1.3 points, 3.7 points less."
 
 
+def test_a_measured_number_is_rounded_as_the_text_of_a_chapter_rounds_it():
+    exercises.check(LUCK, 5)
+    for value in (15.15, 0.25, 0.35, 2.5, 1e-9):
+        (said,) = guessed(LUCK, {"luck": value}, digits=1).sentences
+        assert f"Measured: {value:.1f} points" in said
+
+
 def test_a_guess_that_is_right_to_the_shown_digits_is_told_so():
     exercises.check(ACTIVE, (28, 2))
     assert all(said.endswith("as you guessed.") for said in guessed(ACTIVE, MEASURED).sentences)
