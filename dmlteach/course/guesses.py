@@ -150,11 +150,12 @@ def guessed(
     if not isinstance(measured, Mapping) or set(measured) != set(question.parts):
         raise DMLTeachError(f"{id} asks for {', '.join(question.parts)}; give a number for each of them.")
     scale = _scale(question)
+    rounded = {name: f"{scale * float(x):.{digits}f}" for name, x in measured.items()}  # as chapters print it
     content = {
         "id": id,
         "parts": list(question.parts.values()),
         "unit": question.unit,
-        "measured": [float(f"{scale * float(measured[name]):.{digits}f}") for name in question.parts],
+        "measured": [float(rounded[name]) + 0.0 for name in question.parts],  # −0 becomes 0
         "digits": digits,
         **(_places(figure, question) if figure is not None else {}),
     }
