@@ -94,7 +94,8 @@ def test_chapter_has_the_parameters_that_all_chapters_share(path):
 
 @every_chapter
 def test_the_profile_is_used_or_said_to_make_no_difference(path):
-    parameters, *others = [source(cell) for cell in code_of(path)]
+    (parameters,) = [source(c) for c in code_of(path) if "parameters" in c["metadata"].get("tags", [])]
+    others = [source(cell) for cell in code_of(path) if source(cell) != parameters]
     (line,) = [line for line in parameters.splitlines() if line.startswith("profile = ")]
     used = any(re.search(r"\bprofile\b", code) for code in others)
     assert used == ("makes no difference" not in line)

@@ -156,10 +156,12 @@ def execute(
     import papermill
     from nbclient.exceptions import DeadKernelError
 
+    from dmlteach.course.exercises.progress import VARIABLE  # loads torch
+
     started, work = time.perf_counter(), children_seconds()
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".failed.ipynb")
-    with kernel_of_this_python(threads):
+    with nobody() as reader, kernel_of_this_python(threads, {VARIABLE: reader}):
         try:
             papermill.execute_notebook(
                 source, partial, parameters, kernel_name=KERNEL, language="python", progress_bar=False,
@@ -244,14 +246,27 @@ def is_progress(output: Any) -> bool:
 
 
 @contextmanager
-def kernel_of_this_python(threads: int = 0) -> Iterator[None]:
-    """Within it, the Jupyter kernel "python3" is this very interpreter, whatever else is installed."""
+def nobody() -> Iterator[str]:
+    """The progress file of a reader who has done nothing: no guess of anybody is drawn into a page."""
+    with tempfile.TemporaryDirectory(prefix="dmlteach-nobody-") as folder:
+        yield str(Path(folder) / "progress.json")
+
+
+@contextmanager
+def kernel_of_this_python(threads: int = 0, variables: dict[str, str] | None = None) -> Iterator[None]:
+    """Within it, the Jupyter kernel "python3" is this very interpreter, whatever else is installed.
+
+    Args:
+        threads: 1 for one CPU thread; 0 leaves their number to torch.
+        variables: of its environment, beside those of this process.
+    """
+    more = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", **(variables or {})}
     spec = {
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=50"],
         "display_name": "Python 3 (dmlteach)",
         "language": "python",
         "metadata": {"debugger": True},
-        "env": {**(ONE_THREAD if threads == 1 else {}), "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+        "env": {**(ONE_THREAD if threads == 1 else {}), **more},
     }
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory(prefix="dmlteach-kernel-") as folder:

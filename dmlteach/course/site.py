@@ -140,24 +140,28 @@ def without_kernel(path: Path, links: str = "") -> bytes:
 
     cure = "Remove it, and execute the notebook again: dmlteach course"
     notebook = read_json(path, cure)
-    cells = []
+    cells: list[dict[str, Any]] = []
     last = 0  # how many cells there are up to the last exercise
+    first_of_code = 1  # what the text of the title asks its reader to predict stays with it
     try:
         for cell in notebook["cells"]:
+            if "parameters" in cell["metadata"].get("tags", []):
+                first_of_code = len(cells)
             cells.append(cell)
             asked = re.search(r'^check\("([\w.]+)"', "".join(cell["source"]), re.MULTILINE)
             if asked and "exercise" in cell["metadata"].get("tags", []):
                 cell["outputs"] = []  # "not answered yet" is no news on a page where nobody can answer
                 name = asked[1].replace(".", "-")
                 cells.append(_markdown(f"answered-{name}", in_page.place(get(asked[1]))))
-                cells.append(_markdown(f"folded-{name}", folded(asked[1])))
+                if below := folded(asked[1]):
+                    cells.append(_markdown(f"folded-{name}", below))
                 last = len(cells)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise damaged(path, "a cell lacks what a notebook's cells have", cure) from error
     if last:
         cells.insert(last, _markdown("kept", in_page.overview()))
     if links:
-        cells.insert(1, _markdown("open-in", links))
+        cells.insert(first_of_code, _markdown("open-in", links))
     return json.dumps(notebook | {"cells": cells}).encode()
 
 

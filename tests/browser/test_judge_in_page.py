@@ -13,11 +13,14 @@ from dmlteach.course.exercises import in_page, progress
 from dmlteach.course.exercises.kinds import Choice, Exercise, Number, Reflection
 from dmlteach.course.exercises.progress import BETTER, Record
 from dmlteach.course.exercises.replies import Reply, shown
+from dmlteach.course.exercises.unmarked import Closing, Opening, PredictedChoice, Prediction
+from dmlteach.course.guesses import guessed
 
 ALL = [exercises.get(id) for id in exercises.names()]
 CHOICES = [e.id for e in ALL if isinstance(e, Choice)]
 NUMBERS = [e.id for e in ALL if isinstance(e, Number)]
 REFLECTIONS = [e.id for e in ALL if isinstance(e, Reflection)]
+UNMARKED = [question for asked in exercises.UNMARKED.values() for question in asked]
 JUDGE = "([definition, answers]) => answers.map((a) => dmlteachAnswers.judge(definition, a))"
 
 
@@ -97,6 +100,94 @@ def test_a_reflection_gets_the_same_words_to_compare_with(scripted, id):
     found = in_the_page(scripted, exercises.get(id), ["Some words.", " \n"])
     assert found[0] == same_as_python(exercises.get(id).judge("Some words."))
     assert found[1]["status"] == "not answered yet"
+
+
+# --- what is kept and not marked
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """A reader who has done nothing."""
+    monkeypatch.setenv(progress.VARIABLE, str(tmp_path / "progress.json"))
+
+
+def of_kind(*kinds: type):
+    chosen = [question for question in UNMARKED if isinstance(question, kinds)]
+    return pytest.mark.parametrize("question", chosen, ids=lambda q: q.id)
+
+
+@of_kind(Prediction)
+def test_fifty_guesses_are_answered_as_python_answers_them(scripted, question):
+    chance, size = random.Random(question.id), len(question.parts)
+    ends = (question.least, question.most, question.least - 1e-3, question.most + 1, 0.4, 12345.678)
+    answers = [[end] * size for end in ends]
+    answers += [[chance.uniform(-5, question.most * 1.2) for _ in range(size)] for _ in range(44)]
+    given = [tuple(answer) if size > 1 else answer[0] for answer in answers]
+    assert in_the_page(scripted, question, answers) == [same_as_python(question.judge(a)) for a in given]
+
+
+@of_kind(PredictedChoice)
+def test_every_guess_of_a_choice_is_answered_as_python_answers_it(scripted, question):
+    letters = list(question.options)
+    assert in_the_page(scripted, question, letters) == [same_as_python(question.judge(x)) for x in letters]
+
+
+@of_kind(Opening, Closing)
+def test_every_answer_that_opens_or_closes_is_answered_as_python_answers_it(scripted, question, reader):
+    letters = list(question.options)
+    sets = [s for size in range(len(letters) + 1) for s in itertools.combinations(letters, size)]
+    answers = [{letter: chance for letter in chosen} for chosen in sets for chance in ("", "since {} $&")]
+    for first in ({}, {"b": "for {} $1"}, {"c": "", "a": " "}, {"a": 3, "z": "no choice"}):
+        records = {}
+        if first and isinstance(question, Closing):
+            text = json.dumps({x: first[x] for x in sorted(first)})
+            progress.keep_answer(question.opening, text)
+            records = {question.opening: vars(progress.read()[0][question.opening])}
+        found = scripted.evaluate(
+            "([asked, answers, kept]) => answers.map((a) => dmlteachAnswers.judge(asked, a, kept))",
+            [json.loads(json.dumps(question.for_page())), answers, records],
+        )
+        # a link leads to the page of a chapter here, and to its notebook there
+        in_python = [same_as_python(question.judge(answer)) for answer in answers]
+        assert json.loads(json.dumps(found).replace(".html", ".ipynb")) == in_python
+
+
+@of_kind(Opening, Closing)
+def test_what_is_settled_is_the_same_in_the_page(scripted, question, reader):
+    settled = "([definition, records]) => dmlteachAnswers.isSettled(definition, records)"
+    closing = question.closing if isinstance(question, Opening) else question.id
+    definition = {"id": question.id, **question.for_page()}
+    assert scripted.evaluate(settled, [definition, {}]) == question.is_settled() == False  # noqa: E712
+    progress.keep_answer(closing, "{}")
+    records = {id: vars(record) for id, record in progress.read()[0].items()}
+    assert scripted.evaluate(settled, [definition, records]) == question.is_settled() == True  # noqa: E712
+
+
+@of_kind(Prediction)
+def test_a_guess_stands_beside_what_is_measured_in_the_same_words(scripted, question, reader):
+    chance = random.Random(question.id)
+    scale = 100 if question.unit == "%" else 1
+    for digits in (0, 1, 2) * 20:
+        guess = [
+            round(chance.uniform(question.least, question.most), chance.randint(0, 3)) for _ in question.parts
+        ]
+        near = [g + chance.choice((0, 0.5, 0.05, -0.25, chance.uniform(-9, 9))) for g in guess]
+        progress.keep_answer(question.id, json.dumps(guess))
+        beside = guessed(
+            question.id, dict(zip(question.parts, (x / scale for x in near), strict=True)), digits=digits
+        )
+        assert len(beside.sentences) == len(guess)
+        found = scripted.evaluate("([c, g]) => dmlteachAnswers.aboutGuess(c, g)", [beside.content, guess])
+        assert found == beside.sentences
+
+
+@of_kind(PredictedChoice)
+def test_a_guessed_choice_stands_beside_what_came_out_in_the_same_words(scripted, question, reader):
+    for guess, came_out in itertools.product(question.options, question.options):
+        progress.keep_answer(question.id, json.dumps(guess))
+        beside = guessed(question.id, came_out)
+        found = scripted.evaluate("([c, g]) => dmlteachAnswers.aboutGuess(c, g)", [beside.content, guess])
+        assert found == beside.sentences and len(found) == 1
 
 
 def test_numbers_are_shown_with_the_same_digits(scripted):

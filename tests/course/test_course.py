@@ -275,3 +275,21 @@ def test_what_is_covered_stays_folded_and_is_markdown_inside():
     opened, _, rest = shown._repr_markdown_().partition("</summary>\n\n")
     assert opened == "<details><summary>Open after your prediction"
     assert rest == "| a | b |\n|---|---|\n| 1 | 2 |\n\n</details>"  # blank lines around, or it is no table
+
+
+def test_on_the_site_a_prediction_stands_right_below_the_text_that_asks_for_it(tmp_path):
+    def asked(id: str):
+        return nbformat.v4.new_code_cell(f'check("{id}", ...)', metadata={"tags": ["exercise"]})
+
+    cells = [
+        nbformat.v4.new_markdown_cell("# A title, and what to predict"),
+        asked("guess.active_triplets"),
+        nbformat.v4.new_code_cell("seed = 0", metadata={"tags": ["parameters"]}),
+        asked("before.softmax"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "one.ipynb")
+    shown = json.loads(site.without_kernel(tmp_path / "one.ipynb", "links"))["cells"]
+    added = [cell["id"] for cell in shown if cell["cell_type"] == "markdown"][1:]
+    assert added[:2] == ["answered-guess-active_triplets", "open-in"]
+    assert added[2:] == ["answered-before-softmax", "folded-before-softmax", "kept"]
+    assert [shown[i]["id"] for i in (2, 3)] == added[:2] and "seed = 0" in "".join(shown[4]["source"])

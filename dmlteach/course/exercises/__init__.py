@@ -11,8 +11,10 @@ from dmlteach.course.exercises import (
     answers,
     batches,
     comparing,
+    five_questions,
     looking,
     pairs_and_triplets,
+    predictions,
     progress,
     proxies,
     sst_gradients,
@@ -22,10 +24,24 @@ from dmlteach.course.exercises import (
     weighting,
 )
 from dmlteach.course.exercises.kinds import Exercise, Unanswered
-from dmlteach.course.exercises.replies import NOT_YET, UNANSWERED, Page, Reply
+from dmlteach.course.exercises.replies import KEPT, NOT_YET, TO_COMPARE, UNANSWERED, Page, Reply
+from dmlteach.course.exercises.unmarked import Unmarked
+from dmlteach.errors import DMLTeachError
 from dmlteach.options import one_of
 
-__all__ = ["CHAPTERS", "Chapter", "Reply", "check", "folded", "get", "hint", "names", "question", "solution"]
+__all__ = [
+    "CHAPTERS",
+    "UNMARKED",
+    "Chapter",
+    "Reply",
+    "check",
+    "folded",
+    "get",
+    "hint",
+    "names",
+    "question",
+    "solution",
+]
 
 
 class Chapter(NamedTuple):
@@ -53,9 +69,24 @@ CHAPTERS = tuple(Chapter(name, f"{n:02}", title, asked) for n, (name, title, ask
 _EXERCISES = {exercise.id: exercise for chapter in CHAPTERS for exercise in chapter.exercises}
 _hints_shown: dict[str, int] = {}  # in this session
 
+# Questions of a chapter, by its title, whose answers are kept and never marked; they have no numbers.
+UNMARKED: dict[str, tuple[Unmarked, ...]] = {
+    "Start here": (*five_questions.OPENING, *predictions.START_HERE),
+    "Pairs and triplets": predictions.PAIRS_AND_TRIPLETS,
+    "Triplet versus SST gradients": predictions.SST_GRADIENTS,
+    "Which images share a batch": predictions.BATCHES,
+    "Weighting pairs": predictions.WEIGHTING,
+    "Temperature": predictions.TEMPERATURE,
+    "Proxies, clusters, trees": predictions.PROXIES,
+    "Training a benchmark": predictions.TRAINING,
+    "Looking at an embedding": predictions.LOOKING,
+    "Which method is best?": (*predictions.COMPARING, *five_questions.CLOSING),
+}
+_QUESTIONS = {question.id: question for asked in UNMARKED.values() for question in asked}
+
 
 def names() -> list[str]:
-    """Ids of all exercises, in the order of the course."""
+    """Ids of all exercises, in the order of the course; not of predictions, which are never marked."""
     return list(_EXERCISES)
 
 
@@ -63,13 +94,13 @@ def get(id: str) -> Exercise:
     """The exercise with this id.
 
     Args:
-        id: one of `names()`.
+        id: one of `names()`, or of a question in `UNMARKED`.
 
     Raises:
         DMLTeachError: there is none.
     """
-    one_of("exercise", id, _EXERCISES)
-    return _EXERCISES[id]
+    one_of("exercise", id, _EXERCISES | _QUESTIONS)
+    return _EXERCISES[id] if id in _EXERCISES else _QUESTIONS[id]
 
 
 def question(id: str) -> Page:
@@ -90,8 +121,8 @@ def check(id: str, answer: Any) -> Reply:
         answer: what the exercise asks for; `...` where there is none yet.
 
     Returns:
-        The reply; `reply.status` is "right", "not yet", "not answered yet", or "to compare" for what is
-        never marked.
+        The reply; `reply.status` is "right", "not yet", "not answered yet", and "to compare" or "kept" for
+        what is never marked.
 
     Raises:
         DMLTeachError: there is no such exercise.
@@ -99,7 +130,9 @@ def check(id: str, answer: Any) -> Reply:
     exercise = get(id)
     reply = Reply(UNANSWERED) if _is_missing(answer) else _judge(exercise, answer)
     reply.exercise = exercise.heading
-    if reply.status != UNANSWERED:
+    if isinstance(exercise, Unmarked):
+        reply.note = _keep(exercise, answer, reply)
+    elif reply.status != UNANSWERED:
         reply.note = progress.add_try(id, reply.status)
     if reply.status == NOT_YET and exercise.hints and not _hints_shown.get(id):
         reply.details = (*reply.details, f'`hint("{id}")` gives a hint.')
@@ -112,8 +145,11 @@ def hint(id: str) -> Page:
 
     Args:
         id: one of `names()`.
+
+    Raises:
+        DMLTeachError: it is a question that is not marked.
     """
-    exercise = get(id)
+    exercise = _marked(id)
     last = len(exercise.hints)
     stage = min(_hints_shown.get(id, 0) + 1, last)
     _hints_shown[id] = stage
@@ -128,8 +164,11 @@ def solution(id: str) -> Page:
 
     Args:
         id: one of `names()`.
+
+    Raises:
+        DMLTeachError: it is a question that is not marked.
     """
-    exercise = get(id)
+    exercise = _marked(id)
     note = progress.add_solution(id)
     text = exercise.solved + (f"\n\n({note})" if note else "")
     return _show(Page(f"{exercise.heading}: a solution", text))
@@ -142,12 +181,31 @@ def folded(id: str) -> str:
         id: one of `names()`.
     """
     exercise = get(id)
+    if isinstance(exercise, Unmarked):
+        return ""
     last = len(exercise.hints)
     stages = [(f"Hint {stage} of {last}", hint) for stage, hint in enumerate(exercise.hints, 1)]
     page = ""
     for summary, text in reversed([*stages, ("A solution", exercise.solved)]):
         page = f"<details><summary>{summary}</summary>\n\n{text}\n\n{page}</details>\n\n"
     return page.strip()
+
+
+def _keep(question: Unmarked, answer: Any, reply: Reply) -> str:
+    """Keep an answer, unless the first one stays; what is to say about it."""
+    if reply.status not in (KEPT, TO_COMPARE) or question.is_settled():
+        return ""
+    return progress.keep_answer(question.id, question.as_kept(answer))
+
+
+def _marked(id: str) -> Exercise:
+    exercise = get(id)
+    if isinstance(exercise, Unmarked):
+        raise DMLTeachError(
+            f"{exercise.heading} has no hints and no solution: no answer is wrong, give yours with "
+            f'check("{id}", …).'
+        )
+    return exercise
 
 
 def _judge(exercise: Exercise, answer: Any) -> Reply:

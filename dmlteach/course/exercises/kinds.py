@@ -111,7 +111,7 @@ class Function(Exercise):
     def judge(self, answer: Any) -> Reply:
         """Right if it agrees on every case; otherwise the smallest case on which it does not."""
         if not callable(answer):
-            words = f"This is {_kind_of(answer)}; a function of {', '.join(self.arguments)} is asked for."
+            words = f"This is {kind_of(answer)}; a function of {', '.join(self.arguments)} is asked for."
             return Reply(NOT_YET, words, expected=self.returns)
         cases = sorted(self.cases(torch.Generator().manual_seed(crc32(self.id.encode()))), key=_size)
         for case in cases:
@@ -137,7 +137,7 @@ class Function(Exercise):
         return dict(zip(self.arguments, inputs, strict=True))
 
     def _agree(self, given: Any, expected: Any) -> bool:
-        a, b = _tensor(given), _tensor(expected)
+        a, b = tensor_of(given), tensor_of(expected)
         return a is not None and b is not None and a.shape == b.shape and _close(a, b, self.tolerance)
 
     def _recognise(self, answer: Callable, cases: Sequence[tuple]) -> str | None:
@@ -198,12 +198,12 @@ class Number(Exercise):
 
     def judge(self, answer: Any) -> Reply:
         """Right within the tolerance."""
-        right = _tensor(self.value())
-        given = _tensor(answer)
+        right = tensor_of(self.value())
+        given = tensor_of(answer)
         assert right is not None
         how_many = "a number is" if right.ndim == 0 else f"{len(right)} numbers are"
         if given is None or given.dtype == torch.bool:
-            return Reply(NOT_YET, f"This is {_kind_of(answer)}; {how_many} asked for.", self.means)
+            return Reply(NOT_YET, f"This is {kind_of(answer)}; {how_many} asked for.", self.means)
         if given.shape != right.shape:
             return Reply(
                 NOT_YET, f"This has the shape {tuple(given.shape)}; {how_many} asked for.", self.means
@@ -212,7 +212,7 @@ class Number(Exercise):
             return Reply(RIGHT, self._right_words)
         case = {"your answer": given}
         for value, words in self.mistakes:
-            wrong = _tensor(value())
+            wrong = tensor_of(value())
             if wrong is not None and wrong.shape == given.shape and self._same(given, wrong):
                 return Reply(NOT_YET, words, self.means, case)
         if right.ndim == 0:
@@ -225,9 +225,9 @@ class Number(Exercise):
 
     def for_page(self) -> dict[str, Any]:
         """Right and near numbers as `judge` compares them, what to say to each, and to all others."""
-        right = _tensor(self.value())
+        right = tensor_of(self.value())
         assert right is not None
-        near = [(_tensor(value()), words) for value, words in self.mistakes]
+        near = [(tensor_of(value()), words) for value, words in self.mistakes]
         return {
             "kind": "number",
             "several": right.ndim == 1,
@@ -286,11 +286,11 @@ class Choice(Exercise):
 
     def judge(self, answer: Any) -> Reply:
         """Right if exactly the right letters are chosen; explains every letter chosen."""
-        chosen = _letters(answer)
+        chosen = letters_of(answer)
         known = ", ".join(self.options)
         if chosen is None:
             form = 'letters are asked for, e.g. {"a", "b"} or {"a": "because …"}'
-            return Reply(NOT_YET, f"This is {_kind_of(answer)}; {form}.", f"some of {known}")
+            return Reply(NOT_YET, f"This is {kind_of(answer)}; {form}.", f"some of {known}")
         if strange := sorted(chosen - set(self.options)):
             return Reply(NOT_YET, f"There is no choice {strange[0]!r}.", f"some of {known}")
         right = {letter for letter, option in self.options.items() if option.right}
@@ -355,7 +355,7 @@ class Configuration(Exercise):
         known = ", ".join(self.settings)
         if not isinstance(answer, Mapping):
             example = f'{{"{next(iter(self.settings))}": …}}'
-            words = f"This is {_kind_of(answer)}; settings are asked for, e.g. {example}."
+            words = f"This is {kind_of(answer)}; settings are asked for, e.g. {example}."
             return Reply(NOT_YET, words, f"a dictionary with {self.changes} of {known}")
         for name, value in answer.items():
             if name not in self.settings:
@@ -405,7 +405,7 @@ class Reflection(Exercise):
     def judge(self, answer: Any) -> Reply:
         """The model answer and the questions."""
         if not isinstance(answer, str):
-            return Reply(NOT_YET, f"This is {_kind_of(answer)}; write your answer as text, in quotes.")
+            return Reply(NOT_YET, f"This is {kind_of(answer)}; write your answer as text, in quotes.")
         if not answer.strip():
             raise Unanswered
         return Reply(TO_COMPARE, self._words, details=self.compare)
@@ -427,13 +427,13 @@ def _size(case: tuple) -> int:
     return sum(x.numel() for x in case if isinstance(x, Tensor))
 
 
-def _tensor(value: Any) -> Tensor | None:
+def tensor_of(value: Any) -> Tensor | None:
     """Numbers, or tuples and arrays of numbers, as a detached float64 (or boolean) tensor; else None."""
     try:
         if isinstance(value, Tensor):
             found = value.detach().cpu()
         elif isinstance(value, tuple | list):
-            parts = [_tensor(x) for x in value]
+            parts = [tensor_of(x) for x in value]
             if any(x is None for x in parts):
                 return None
             found = torch.stack([x for x in parts if x is not None]) if parts else torch.empty(0)
@@ -452,12 +452,12 @@ def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:
 
 def _unlike(given: Any, expected: Any) -> str | None:
     """What is wrong with the form of a result, if something is."""
-    a, b = _tensor(given), _tensor(expected)
+    a, b = tensor_of(given), tensor_of(expected)
     assert b is not None
     if given is None:
         return "Your function returns nothing; is a `return` missing?"
     if a is None:
-        return f"Your function returns {_kind_of(given)}, not {_form(b)}."
+        return f"Your function returns {kind_of(given)}, not {_form(b)}."
     if a.shape != b.shape or (a.dtype == torch.bool) != (b.dtype == torch.bool):
         return f"Your function returns {_form(a)}, not {_form(b)}."
     if a.dtype != torch.bool and not torch.isfinite(a).all():
@@ -473,7 +473,8 @@ def _form(x: Tensor) -> str:
     return f"{len(x)} numbers" if x.ndim == 1 else f"numbers of shape {tuple(x.shape)}"
 
 
-def _kind_of(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a value is, in words: "a text", "a tensor", "None"."""
     names: dict[type, str] = {
         str: "a text",
         bool: "True or False",
@@ -515,7 +516,7 @@ def _gradients(function: Callable, case: tuple) -> tuple[list[Tensor], bool]:
     ], True
 
 
-def _letters(answer: Any) -> set[str] | None:
+def letters_of(answer: Any) -> set[str] | None:
     """{"a", "b"}, ["a", "b"], {"a": reason}, "a" and "a, b" all name letters."""
     if isinstance(answer, str):
         answer = re.findall(r"\w+", answer)

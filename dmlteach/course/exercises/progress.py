@@ -31,7 +31,8 @@ class Record:
         hints: how many were read, at most.
         solution: whether it was read.
         when: time of the last change, UTC.
-        answer: what was entered on a page of the site, as JSON; comes with an import only.
+        answer: what was entered, as JSON: of predictions and of the questions that open and close the
+            course; of exercises only what an import from the site brings.
     """
 
     status: str = "not yet"
@@ -77,6 +78,36 @@ def add_try(id: str, status: str) -> str:
             record.status = status
 
     return _change(id, change)
+
+
+def keep_answer(id: str, answer: str) -> str:
+    """Note an answer that is kept and not marked, in place of one before it.
+
+    Args:
+        id: of the question.
+        answer: as JSON, as the site writes it.
+
+    Returns:
+        As `add_try`.
+    """
+
+    def change(record: Record) -> None:
+        record.status, record.tries, record.answer = "to compare", 1, answer
+
+    return _change(id, change)
+
+
+def answer_of(id: str) -> Any:
+    """The answer that is kept of a question, read from its JSON; None where there is none.
+
+    Args:
+        id: of the question.
+    """
+    try:
+        record = _parse().get(id)
+        return json.loads(record.answer) if record and record.answer else None
+    except (OSError, ValueError, RecursionError, _Damaged, DMLTeachError):  # told where it is written
+        return None
 
 
 def add_hint(id: str, stage: int) -> str:

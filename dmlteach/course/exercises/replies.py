@@ -9,14 +9,16 @@ from typing import Any, Literal
 
 import torch
 
-Status = Literal["right", "not yet", "not answered yet", "to compare"]
+Status = Literal["right", "not yet", "not answered yet", "to compare", "kept"]
 RIGHT: Status = "right"
 NOT_YET: Status = "not yet"
 UNANSWERED: Status = "not answered yet"
 TO_COMPARE: Status = "to compare"  # a reflection: there is nothing to mark
+KEPT: Status = "kept"  # a prediction: what is measured comes later
 
-MARKS = {RIGHT: "✓", NOT_YET: "✗", UNANSWERED: "…", TO_COMPARE: "≈"}
-BORDERS = {RIGHT: "solid", NOT_YET: "dashed", UNANSWERED: "dotted", TO_COMPARE: "double"}
+MARKS = {RIGHT: "✓", NOT_YET: "✗", UNANSWERED: "…", TO_COMPARE: "≈", KEPT: "•"}
+BORDERS = {RIGHT: "solid", NOT_YET: "dashed", UNANSWERED: "dotted", TO_COMPARE: "double", KEPT: "ridge"}
+IN_NUMBERS = "The case in numbers"
 LONGEST = 8  # numbers of a row that are shown
 ROWS = 4  # of a table
 
@@ -83,7 +85,7 @@ class Reply(Shown):
     """What `check` answers.
 
     Attributes:
-        status: "right", "not yet", "not answered yet" or "to compare".
+        status: "right", "not yet", "not answered yet", "to compare" or "kept".
         words: one sentence on the answer.
         expected: what was expected, in words.
         case: the failing case in numbers: name and value, in the order they are read.
@@ -91,6 +93,7 @@ class Reply(Shown):
         details: further sentences, one for each part of the answer.
         exercise: "Exercise 02.1 · Gradients that sum to zero".
         note: what else is to say, e.g. that progress could not be saved.
+        caption: what the case is, above its table.
     """
 
     status: Status
@@ -101,6 +104,7 @@ class Reply(Shown):
     details: tuple[str, ...] = ()
     exercise: str = ""
     note: str = ""
+    caption: str = IN_NUMBERS
 
     def __repr__(self) -> str:
         return f"Reply({self.status!r})"
@@ -109,7 +113,8 @@ class Reply(Shown):
         """As text, one fact a line."""
         lines = [f"{self.exercise}: {self.status}" if self.exercise else self.status]
         lines += [f"  {self.words}"] if self.words else []
-        lines += [f"  {name} = {shown(value)}" for name, value in self.case.items()]
+        sign = " =" if self.caption == IN_NUMBERS else ":"
+        lines += [f"  {name}{sign} {shown(value)}" for name, value in self.case.items()]
         lines += [f"  Expected: {self.expected}"] if self.expected else []
         lines += [f"  {line}" for line in self.details]
         lines += [f"  ({self.note})"] if self.note else []
@@ -130,7 +135,9 @@ class Reply(Shown):
                 f'<td style="text-align: left">{html.escape(shown(value))}</td></tr>'
                 for name, value in self.case.items()
             )
-            parts.append(f"<table><caption>The case in numbers</caption><tbody>{rows}</tbody></table>")
+            parts.append(
+                f"<table><caption>{html.escape(self.caption)}</caption><tbody>{rows}</tbody></table>"
+            )
         parts += [f"<p>Expected: {_inline(self.expected)}</p>"] if self.expected else []
         if self.details:
             items = "".join(f"<li>{_inline(line)}</li>" for line in self.details)
@@ -190,4 +197,6 @@ def _kernel() -> Any:
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    """Words with `code` and [links](address) as HTML."""
+    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", r'<a href="\2">\1</a>', code)

@@ -11,8 +11,9 @@ import pytest
 
 from dmlteach import course
 from dmlteach.course import execute
-from dmlteach.course.exercises import CHAPTERS, Chapter
+from dmlteach.course.exercises import CHAPTERS, UNMARKED, Chapter
 from dmlteach.course.exercises.kinds import Reflection
+from dmlteach.course.exercises.unmarked import Closing, Opening, PredictedChoice, Prediction
 
 WAITING = re.compile(r"^answer = \.\.\..*$", re.MULTILINE)
 PATIENT = "from dmlteach.course.exercises import answers\nanswers.LIMIT = 3600\n"  # no clock decides
@@ -49,6 +50,42 @@ def test_each_exercise_has_a_cell_that_waits_for_an_answer(chapter):
     assert [code.splitlines()[-1] for code in waiting] == [
         f'check("{e.id}", answer)' for e in chapter.exercises
     ]
+
+
+@every_chapter
+def test_each_question_that_is_not_marked_has_a_cell_that_keeps_an_answer(chapter):
+    asked = [code for code in cells(chapter, "code") if (code.splitlines() or [""])[-1].startswith("check(")]
+    waiting = {code.splitlines()[-1]: code for code in asked if not WAITING.search(code)}
+    name = {Opening: "first", Closing: "second"}
+    assert list(waiting) == [
+        f'check("{q.id}", {name.get(type(q), "guess")})' for q in UNMARKED[chapter.title]
+    ]
+    for question, code in zip(UNMARKED[chapter.title], waiting.values(), strict=True):
+        several = len(question.parts) if isinstance(question, Prediction) else 1
+        assert f" = {', '.join(['...'] * several)}" in code.splitlines()[-2]
+
+
+@every_chapter
+def test_the_questions_of_opening_and_closing_are_asked_in_their_words(chapter):
+    asked = [" ".join(text.split()) for text in cells(chapter, "markdown")]
+    wanted = [
+        " ".join(f"**{q.heading}.** {q.text}".split())
+        for q in UNMARKED[chapter.title]
+        if isinstance(q, Opening | Closing)
+    ]
+    assert [text for text in asked if text.startswith("**Question ")] == wanted
+
+
+@every_chapter
+def test_each_prediction_stands_beside_what_was_measured(chapter):
+    code = cells(chapter, "code")
+    for question in UNMARKED[chapter.title]:
+        if isinstance(question, Prediction | PredictedChoice):
+            (asked,) = [i for i, text in enumerate(code) if f'check("{question.id}"' in text]
+            (shown,) = [i for i, text in enumerate(code) if f'guessed("{question.id}"' in text]
+            assert asked < shown
+            marked = [i for i, text in enumerate(code) if f'mark_guess(axes, "{question.id}"' in text]
+            assert set(marked) <= {shown - 1, shown - 2}  # a page looks for the last figure before it
 
 
 class Names(NamedTuple):

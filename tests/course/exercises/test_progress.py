@@ -204,6 +204,7 @@ def test_progress_is_a_table_by_chapter(progress_file):
     assert "00.7 Softmax right 1" in rows
     assert "00.4 Your own problem done, not marked 1" in rows
     assert "02.3 The place where SST leaves n alone not yet 1 1 hint" in rows
+    assert "predictions and questions, not marked 0 of 6 kept" in rows
     assert f"file: {progress_file}" in shown.output
 
 

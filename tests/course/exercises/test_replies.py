@@ -46,7 +46,7 @@ def test_html_has_no_colours_names_its_rows_and_hides_marks_from_screen_readers(
 
 
 def test_each_status_has_a_mark_and_a_dash_of_its_own():
-    assert len(set(MARKS.values())) == len(set(BORDERS.values())) == 4
+    assert len(set(MARKS.values())) == len(set(BORDERS.values())) == 5
 
 
 def test_what_the_reader_wrote_is_escaped():

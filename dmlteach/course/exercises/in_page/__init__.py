@@ -1,7 +1,8 @@
 """Exercises that the site answers without a kernel: their definitions as JSON, and the scripts that use them.
 
 What an exercise is, is said once, by its kind: `judge` compares an answer in Python, `for_page` is what
-`judge.js` compares it with. `kept.js` keeps answers in the browser, `form.js` asks and replies.
+`judge.js` compares it with. `kept.js` keeps answers in the browser, `guesses.js` puts predictions beside
+what is measured, `form.js` asks and replies.
 """
 
 import json
@@ -9,10 +10,10 @@ from pathlib import Path
 
 from dmlteach.course.exercises.kinds import Exercise
 from dmlteach.course.exercises.progress import BETTER, VERSION
-from dmlteach.course.exercises.replies import BORDERS, MARKS, NOT_YET, RIGHT, TO_COMPARE, UNANSWERED
+from dmlteach.course.exercises.replies import BORDERS, KEPT, MARKS, NOT_YET, RIGHT, TO_COMPARE, UNANSWERED
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("judge.js", "kept.js", "form.js")
+SCRIPTS = ("judge.js", "kept.js", "guesses.js", "form.js")
 STYLE = "form.css"
 
 
@@ -27,7 +28,7 @@ def place(exercise: Exercise) -> str:
         chapter = exercise.number.partition(".")[0]
         return f"*This one is answered in the notebook:* `dmlteach lab {chapter}`"
     content = {"id": exercise.id, "heading": exercise.heading, **definition}
-    return f'<div class="dml-answer"><script type="application/json">{_inside_html(content)}</script></div>'
+    return f'<div class="dml-answer">{as_script(content)}</div>'
 
 
 def overview() -> str:
@@ -43,7 +44,13 @@ def files() -> dict[str, str]:
 def script() -> str:
     """All scripts as one, which a browser takes from the disk, too; they begin with what Python says."""
     said = {
-        "statuses": {"right": RIGHT, "notYet": NOT_YET, "unanswered": UNANSWERED, "toCompare": TO_COMPARE},
+        "statuses": {
+            "right": RIGHT,
+            "notYet": NOT_YET,
+            "unanswered": UNANSWERED,
+            "toCompare": TO_COMPARE,
+            "kept": KEPT,
+        },
         "marks": MARKS,
         "borders": BORDERS,
         "better": BETTER,
@@ -54,9 +61,13 @@ def script() -> str:
     return f'"use strict";\nvar dmlteachAnswers = (() => {{\n{body}}})();\n'
 
 
-def _inside_html(content: object) -> str:
-    """JSON that no HTML around it takes for its own."""
+def as_script(content: object) -> str:
+    """An element that holds JSON for a script of the page and shows nothing.
+
+    Args:
+        content: what JSON can say.
+    """
     text = json.dumps(content, ensure_ascii=False)
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
+    return f'<script type="application/json">{text}</script>'

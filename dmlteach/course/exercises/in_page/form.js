@@ -14,8 +14,14 @@ function make(name, { text, ...given } = {}, ...children) {
   return element;
 }
 
-/** Text whose `code` is set as code, as Python's replies have it. */
-const inline = (text) => text.split(/`([^`]+)`/).map((part, i) => (i % 2 ? make("code", { text: part }) : part));
+/** Text whose `code` is set as code. */
+const coded = (text) => text.split(/`([^`]+)`/).map((part, i) => (i % 2 ? make("code", { text: part }) : part));
+/** The same with [links](address), as Python's replies have it. */
+const inline = (text) => text.split(/(\[[^\]]+\]\([^)\s]+\))/).flatMap((part, i) => {
+  if (i % 2 === 0) return coded(part);
+  const [, words, href] = part.match(/^\[(.+)\]\((.+)\)$/);
+  return [make("a", { href, text: words })];
+});
 
 /** A reply as Python's `Reply.html` has it. */
 function replyBlock(definition, { status, words, expected, case: found, details }) {
@@ -24,7 +30,8 @@ function replyBlock(definition, { status, words, expected, case: found, details 
   const mark = make("span", { "aria-hidden": "true", text: SAID.marks[status] });
   block.append(make("p", {}, mark, ` ${definition.heading}: `, make("strong", { text: status })));
   if (words) block.append(make("p", {}, ...inline(words)));
-  for (const [name, value] of found) block.append(make("p", { text: `${name} = ${value}` }));
+  const sign = UNMARKED.includes(definition.kind) ? ":" : " =";
+  for (const [name, value] of found) block.append(make("p", { text: `${name}${sign} ${value}` }));
   if (expected) block.append(make("p", {}, "Expected: ", ...inline(expected)));
   if (details.length) block.append(make("ul", {}, ...details.map((line) => make("li", {}, ...inline(line)))));
   return block;
@@ -86,6 +93,41 @@ const FORMS = {
     };
   },
 
+  prediction(definition, name) {
+    const fields = definition.parts.map((part, i) => make("input", {
+      type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false", id: `${name}-${i}`,
+    }));
+    const rows = definition.parts.map((part, i) => make("p", { class: "dml-number" },
+      make("label", { for: fields[i].id, text: part }), " ",
+      make("span", {}, fields[i], definition.unit ? ` ${definition.unit}` : "")));
+    return {
+      parts: [make("fieldset", {}, make("legend", { text: `Your guess: ${definition.question}` }), ...rows)],
+      read() {
+        const texts = fields.map((field) => field.value.trim());
+        if (texts.includes("")) return undefined;
+        return texts.map((text, i) => {
+          const value = numberOf(text.endsWith(definition.unit) ? text.slice(0, text.length - definition.unit.length) : text);
+          fields[i].setAttribute("aria-invalid", value === undefined);
+          if (value === undefined) throw new Error(`“${text}” cannot be read as a number; write it like 40 or 2.5.`);
+          return value;
+        });
+      },
+      fill: (answer) => fields.forEach((field, i) => { field.value = String(answer[i] ?? "").replace("-", "−"); }),
+    };
+  },
+
+  predicted_choice(definition, name) {
+    const boxes = Object.entries(definition.options).map(([letter, text]) => {
+      const box = make("input", { type: "radio", name, value: letter, id: `${name}-${letter}` });
+      return { box, row: make("div", { class: "dml-choice" }, make("label", { for: box.id }, box, make("span", { class: "dml-option" }, ...inline(text)))) };
+    });
+    return {
+      parts: [make("fieldset", {}, make("legend", { text: `Your guess: ${definition.question}` }), ...boxes.map(({ row }) => row))],
+      read: () => boxes.find(({ box }) => box.checked)?.box.value,
+      fill(answer) { for (const { box } of boxes) box.checked = box.value === answer; },
+    };
+  },
+
   reflection(definition, name) {
     const field = make("textarea", { rows: "5", id: name });
     const timer = { id: 0 };
@@ -103,6 +145,9 @@ const FORMS = {
   },
 };
 
+FORMS.opening = FORMS.choice;
+FORMS.closing = FORMS.choice;
+
 /** The list of choices that stands in the question, if its letters are those of the definition. */
 function listOf(letters, before) {
   for (let node = before, steps = 0; node && steps < 3; node = node.previousElementSibling, steps += 1) {
@@ -117,15 +162,17 @@ function listOf(letters, before) {
 function build(place) {
   const definition = JSON.parse(place.querySelector("script").textContent);
   const name = `answer-${definition.id.replace(".", "-")}`, cell = place.previousElementSibling;
-  const form = FORMS[definition.kind](definition, name, cell);
+  const form = FORMS[definition.kind](definition, name, cell), isUnmarked = UNMARKED.includes(definition.kind);
   const state = make("span", { class: "dml-state" }), said = make("div", { class: "dml-said", role: "status" });
   const answerIt = (event) => {
     event.preventDefault();
     let found;
     try {
       const answer = form.read();
-      found = answer === undefined ? reply(STATUS.unanswered, "") : judge(definition, answer);
-      if (answer !== undefined) said.dataset.note = noteTry(definition.id, found.status, answer);
+      found = answer === undefined ? reply(STATUS.unanswered, "") : judge(definition, answer, records());
+      if (answer !== undefined) {
+        said.dataset.note = isUnmarked ? noteKept(definition, found.status, answer) : noteTry(definition.id, found.status, answer);
+      }
     } catch (error) {
       found = reply(STATUS.notYet, error.message);
     }
@@ -133,17 +180,18 @@ function build(place) {
     if (said.dataset.note) said.firstChild.append(make("p", {}, make("small", { text: said.dataset.note })));
     showKept();
   };
-  const row = make("p", { class: "dml-row" }, make("button", { type: "submit", text: "Check" }), state);
+  const row = make("p", { class: "dml-row" }, make("button", { type: "submit", text: isUnmarked ? "Keep my answer" : "Check" }), state);
   place.append(make("form", { "aria-label": `Answer to ${definition.heading}`, onsubmit: answerIt }, ...form.parts, row, said));
-  const isBare = cell?.classList.contains("tag_exercise") && cell.textContent.trim().split("\n").length <= 2;
+  const isBare = cell?.classList.contains("tag_exercise") && (isUnmarked || cell.textContent.trim().split("\n").length <= 2);
   if (isBare) cell.classList.add("dml-code"); // nothing in it but the question for an answer
-  countHints(definition.id, place.nextElementSibling);
+  if (!isUnmarked) countHints(definition.id, place.nextElementSibling);
   const refill = (record) => {
     try { if (record?.answer) form.fill(JSON.parse(record.answer)); } catch { /* of another form: left empty */ }
   };
   const showState = (record) => {
     const none = !record || (record.status === STATUS.notYet && !record.tries);
-    state.textContent = none ? "" : `${SAID.marks[record.status]} ${record.status}`;
+    const status = isUnmarked ? STATUS.kept : record?.status;
+    state.textContent = none ? "" : `${SAID.marks[status]} ${status}`;
   };
   return { id: definition.id, refill, showState };
 }
@@ -163,16 +211,13 @@ function countHints(id, first) {
 
 let exercises = [], overviews = [];
 
-function records() {
-  try { return readKept(); } catch { return {}; }
-}
-
 function showKept() {
   const all = records();
   for (const exercise of exercises) exercise.showState(all[exercise.id]);
   const done = exercises.filter(({ id }) => all[id] && isDone(all[id])).length;
   const words = exercises.length ? `Answered on this page: ${done} of ${exercises.length}. ` : "";
   for (const { count } of overviews) count.textContent = words;
+  showGuesses(all);
 }
 
 function buildOverview(place) {
@@ -208,14 +253,15 @@ function buildOverview(place) {
 function start() {
   exercises = [...document.querySelectorAll(".dml-answer")].map(build);
   overviews = [...document.querySelectorAll(".dml-kept")].slice(0, 1).map(buildOverview);
-  if (!exercises.length && !overviews.length) return;
+  if (!exercises.length && !overviews.length && !document.querySelector(".dml-guess")) return;
   const all = records();
   for (const exercise of exercises) exercise.refill(all[exercise.id]);
   showKept();
   addEventListener("storage", showKept); // another page of the site, in another window
+  for (const event of ["load", "resize"]) addEventListener(event, () => showGuesses(records())); // images have their size
 }
 
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
 else start();
 
-return { judge, numberOf, fourDigits, parse, merged, asText, takeIn };
+return { judge, numberOf, fourDigits, parse, merged, asText, takeIn, aboutGuess, isSettled };

@@ -66,6 +66,48 @@ const KINDS = {
     return reply(STATUS.notYet, words, { expected: definition.expected[missing], details: chosen.map(line) });
   },
 
+  /** answer: a list of numbers. */
+  prediction(definition, answer) {
+    const { parts, unit, least, most } = definition, expected = parts.join("; ");
+    const outside = answer.find((x) => !(least <= x && x <= most));
+    if (outside !== undefined) {
+      const [given, low, high] = [outside, least, most].map((x) => `${shown(x)} ${unit}`.trim());
+      const words = definition.outside.replace("{}", () => given).replace("{}", () => low).replace("{}", () => high);
+      return reply(STATUS.notYet, words, { expected });
+    }
+    const small = unit === "%" && answer.some((x) => x !== 0) && answer.every((x) => x < 1);
+    const found = parts.map((part, i) => [part, `${shown(answer[i])} ${unit}`.trim()]);
+    return reply(STATUS.kept, definition.kept_words, { found, details: small ? [definition.percent] : [] });
+  },
+
+  /** answer: a letter. */
+  predicted_choice(definition, answer) {
+    return reply(STATUS.kept, definition.kept_words, { found: [[answer, definition.options[answer]]] });
+  },
+
+  /** answer: { letter: reason }; nothing is told yet. */
+  opening(definition, answer, records) {
+    if (!Object.keys(answer).length) return noneOf(definition);
+    const settled = isSettled(definition, records);
+    return reply(STATUS.kept, settled ? definition.stays_words : definition.kept_words);
+  },
+
+  /** answer: { letter: reason }, beside that of the beginning. */
+  closing(definition, answer, records) {
+    const { options, called } = definition, letters = Object.keys(options);
+    if (!Object.keys(answer).length) return noneOf(definition);
+    let before = {};
+    try { before = JSON.parse(records[definition.opening]?.answer || "{}") ?? {}; } catch { /* none that can be read */ }
+    const own = (form, reason) => (typeof reason === "string" && reason.trim() ? form.replace("{}", () => reason) : "");
+    const details = letters.map((letter) => options[letter].line + own(definition.first_reason, before[letter])
+      + own(definition.your_reason, answer[letter]));
+    const found = [
+      [called.before, letters.filter((letter) => Object.hasOwn(before, letter)).join(", ") || called.none],
+      [called.now, letters.filter((letter) => letter in answer).join(", ")],
+    ];
+    return reply(STATUS.toCompare, definition.right_words, { found, details: [...details, definition.measured] });
+  },
+
   /** answer: a text. */
   reflection(definition, answer) {
     if (!answer.trim()) return reply(STATUS.unanswered, "");
@@ -73,7 +115,16 @@ const KINDS = {
   },
 };
 
-const judge = (definition, answer) => KINDS[definition.kind](definition, answer);
+const noneOf = (definition) => reply(STATUS.notYet, definition.none_words, { expected: definition.expected });
+
+/** Kinds that are kept and never marked. */
+const UNMARKED = ["prediction", "predicted_choice", "opening", "closing"];
+/** Whether the kept answer is not changed any more: the course has come back to the question. */
+const isSettled = (definition, records) => Boolean({
+  opening: records[definition.closing]?.answer, closing: records[definition.id]?.answer,
+}[definition.kind]);
+
+const judge = (definition, answer, records = {}) => KINDS[definition.kind](definition, answer, records);
 
 /** A number as a reader writes it: 0.25, 0,25, −3, 1e-3, 19/1999. Undefined if it cannot be read. */
 function numberOf(text) {

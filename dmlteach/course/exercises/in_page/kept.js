@@ -59,6 +59,11 @@ function readKept() {
   }
 }
 
+/** All records; nothing where a newer version of the site has written them. */
+function records() {
+  try { return readKept(); } catch { return {}; }
+}
+
 /** Change all records at once; returns what is to say about it ("" if nothing). */
 function changeKept(change) {
   try {
@@ -89,6 +94,12 @@ const noteTry = (id, status, answer) => note(id, (record) => {
   if (!done || status === record.status) record.answer = JSON.stringify(answer);
   if (!done) Object.assign(record, { status, tries: record.tries + 1 });
 });
+/** Keep an answer that is not marked, unless the one before it stays. */
+const noteKept = (definition, status, answer) => (
+  ![STATUS.kept, STATUS.toCompare].includes(status) || isSettled(definition, records()) ? ""
+    : note(definition.id, (record) => {
+      Object.assign(record, { status: STATUS.toCompare, tries: 1, answer: JSON.stringify(answer) });
+    }));
 /** Note what is being written, before it is checked. */
 const noteDraft = (id, text) => note(id, (record) => { record.answer = text ? JSON.stringify(text) : ""; });
 const noteHint = (id, stage) => note(id, (record) => { record.hints = Math.max(record.hints, stage); });
