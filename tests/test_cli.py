@@ -576,7 +576,7 @@ def test_lab_opens_the_chosen_notebook_in_this_python(monkeypatch):
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
     assert {"--port=9999", "--no-browser"} <= set(command)
     (opened,) = (part for part in command if part.startswith("--LabApp.default_url="))
-    assert opened.startswith("--LabApp.default_url=/lab/tree/notebooks/02_")
+    assert opened.startswith("--LabApp.default_url=/lab/tree/notebooks/triplet_versus_sst")
     assert Path(call.call_args.kwargs["cwd"], "notebooks").is_dir()
 
 

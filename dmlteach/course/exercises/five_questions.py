@@ -139,7 +139,7 @@ LOWER_LOSS = _both(
             "B may be trained to its end and be the better one.",
         ),
     },
-    Place("Temperature", "05_temperature", "a-lower-loss"),
+    Place("Temperature", "temperature", "a-lower-loss"),
     lower_loss,
 )
 
@@ -171,7 +171,7 @@ HARD_NEGATIVES = _both(
             "the choice decides whether it learns at all.",
         ),
     },
-    Place("Pairs and triplets", "01_pairs_and_triplets", "which-curve-is-the-collapsed-one"),
+    Place("Pairs and triplets", "pairs_and_triplets", "which-curve-is-the-collapsed-one"),
     hard_negatives,
 )
 
@@ -204,7 +204,7 @@ PROXIES_SEE = _both(
         ),
     },
     Place(
-        "Proxies, clusters, trees", "06_proxies_clusters_trees", "what-a-proxy-loss-computes-and-what-it-sees"
+        "Proxies, clusters, trees", "proxies_clusters_trees", "what-a-proxy-loss-computes-and-what-it-sees"
     ),
     proxies_see,
 )
@@ -238,7 +238,7 @@ ENSEMBLE = _both(
             "it is smaller than the three, and loses for that reason alone.",
         ),
     },
-    Place("Which method is best?", "10_which_method_is_best", "results-explorer"),
+    Place("Which method is best?", "which_method_is_best", "results-explorer"),
     ensembles_against,
 )
 
@@ -271,7 +271,7 @@ ANOTHER_TEST = _both(
             "that was the first question.",
         ),
     },
-    Place("Looking at an embedding", "09_looking_at_an_embedding", "a-larger-test-set-is-a-harder-one"),
+    Place("Looking at an embedding", "looking_at_an_embedding", "a-larger-test-set-is-a-harder-one"),
     another_test,
 )
 
