@@ -7,7 +7,8 @@ stand below each other. On a dark page dark and light change places, and colours
 import html
 import io
 import pickle
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,6 +19,8 @@ from PIL import Image
 
 from dmlteach.plots.inline import address
 from dmlteach.plots.letters import folded
+
+F = TypeVar("F", bound=Figure)
 
 PER_INCH = 96  # pixels of a page: a font of 9 points is 12 of them high
 SHARPER = 2  # pixels of an image for one of the page, along each side
@@ -70,7 +73,7 @@ def _png(figure: Figure) -> bytes:
     return written.getvalue()
 
 
-def fitted(figure: Figure, width: float) -> Figure:
+def fitted(figure: F, width: float) -> F:
     """The figure, or a copy of it laid out anew for a narrower page.
 
     Args:
@@ -127,7 +130,7 @@ def _has_numbers_beside(axes: Axes) -> bool:
 
 
 def _fold(figure: Figure, panels: list[Any]) -> None:
-    """Break the lines of texts, and of legends, that reach into the next panel or out of the figure."""
+    """Break or turn texts, and legends, that reach into each other, the next panel or the margin."""
     width = figure.get_figwidth()
     cell = width / panels[0].get_gridspec().ncols
     for axes in panels:  # first the legends, which take their room from the axes
@@ -136,6 +139,11 @@ def _fold(figure: Figure, panels: list[Any]) -> None:
             _narrow(axes, legend, BESIDE_NUMBERS * cell)
     figure.draw_without_rendering()
     for axes in panels:
+        spans = sorted(
+            tuple(label.get_window_extent().intervalx) for label in axes.get_xticklabels() if label.get_text()
+        )
+        if any(right > left for (_, right), (left, _) in pairwise(spans)):
+            axes.tick_params(axis="x", rotation=90)
         left, right = (x * width for x in axes.get_position(original=True).intervalx)
         middle = (left + right) / 2
         around = 2 * min(middle % cell, cell - middle % cell)  # of a text in the middle

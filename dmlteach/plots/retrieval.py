@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
@@ -113,6 +114,7 @@ def occurrence_histogram(counts: Mapping[str, Tensor]) -> Picture:
         axes.plot(times, images[times], label=name, markersize=4.5, linewidth=1.2, **look)
     axes.set(yscale="log", xlabel="how often an image is among the neighbours of others", ylabel="images")
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.legend()
     parts = [

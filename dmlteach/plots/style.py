@@ -119,6 +119,9 @@ class Picture(Figure):
         self.again: Callable[[float], Picture] | None = None
         self.photographs = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "again": None}  # a copy is drawn anew by its panels alone
+
     def png(self, dpi: int = 110) -> bytes:
         """The figure as PNG bytes.
 

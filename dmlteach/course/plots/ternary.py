@@ -277,7 +277,7 @@ def difference_plane(
         image = _draw_plane(axes, plane, value.reshape(resolution, resolution).numpy(), matrix, limit)
         axes.set_title(title)
     bar = figure.colorbar(image, ax=panels, extend="both", shrink=0.8, pad=0.02, aspect=16)
-    bar.set_label(rf"$-\,\partial\ell/\partial\varphi_{point}$")
+    bar.set_label(rf"$-\,\partial\ell/\partial\varphi_{point}$", fontsize=11)
     return figure
 
 
@@ -294,7 +294,7 @@ def _draw_plane(axes: Axes, plane: np.ndarray, value: np.ndarray, matrix: np.nda
         axes.axline((0, 0), tuple(direction), color="#333333", linewidth=0.7, linestyle=(0, (4, 3)))
         end = 0.88 * limit * direction / np.abs(direction).max()
         axes.annotate("", end, 0.86 * end, arrowprops={"arrowstyle": "-|>", "color": "#333333"})
-        _label(axes, 0.74 * end, name, bbox=NOTE)
+        _label(axes, 0.74 * end, name, bbox=NOTE, fontsize=11)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     if not np.allclose(matrix, np.eye(2)):
         axes.set(xticks=[], yticks=[])
