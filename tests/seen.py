@@ -5,10 +5,13 @@ As a program, in the kernel of a notebook, it keeps what every figure shows ther
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -77,20 +80,14 @@ def _meet(one: np.ndarray, other: np.ndarray) -> bool:
 @contextmanager
 def recording(file: Path) -> Iterator[None]:
     """Within it, kernels that start write what their figures show to a file, a line for each drawing."""
-    startup = file.with_suffix("") / "profile_default" / "startup"
-    startup.mkdir(parents=True, exist_ok=True)
-    (startup / "seen.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
     file.unlink(missing_ok=True)
-    before = {name: os.environ.get(name) for name in ("IPYTHONDIR", "DMLTEACH_SEEN")}
-    os.environ |= {"IPYTHONDIR": str(startup.parent.parent), "DMLTEACH_SEEN": str(file)}
-    try:
-        yield
-        file.touch()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+    with tempfile.TemporaryDirectory() as home:
+        startup = Path(home) / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        shutil.copyfile(__file__, startup / "seen.py")
+        with patch.dict(os.environ, {"IPYTHONDIR": home, "DMLTEACH_SEEN": str(file.absolute())}):
+            yield
+    file.touch()  # also where no figure was shown
 
 
 def record(file: str) -> None:

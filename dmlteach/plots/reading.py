@@ -133,6 +133,7 @@ def _fold(figure: Figure, panels: list[Any]) -> None:
     """Break or turn texts, and legends, that reach into each other, the next panel or the margin."""
     width = figure.get_figwidth()
     cell = width / panels[0].get_gridspec().ncols
+    reach = 1.4 if len(panels) == len(figure.axes) else 1.05  # beside a scale of colours less
     for axes in panels:  # first the legends, which take their room from the axes
         legend = axes.get_legend()
         if legend and legend.get_window_extent().width > BESIDE_NUMBERS * cell * figure.dpi:
@@ -148,7 +149,7 @@ def _fold(figure: Figure, panels: list[Any]) -> None:
         middle = (left + right) / 2
         around = 2 * min(middle % cell, cell - middle % cell)  # of a text in the middle
         for text in (axes.title, axes.xaxis.label):
-            _break(text, min(around, 1.4 * (right - left)))
+            _break(text, min(around, reach * (right - left)))
         for text in (axes._left_title, axes._right_title):  # type: ignore[attr-defined]
             _break(text, right - left)
     if figure._suptitle:  # type: ignore[attr-defined]

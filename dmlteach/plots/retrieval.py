@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogFormatter
 from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
@@ -113,8 +113,8 @@ def occurrence_histogram(counts: Mapping[str, Tensor]) -> Picture:
         look: Any = {"marker": MARKERS[i], "color": colour_of(name, i)}
         axes.plot(times, images[times], label=name, markersize=4.5, linewidth=1.2, **look)
     axes.set(yscale="log", xlabel="how often an image is among the neighbours of others", ylabel="images")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        set_formatter(LogFormatter())  # exponents would be too small to read
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.legend()
     parts = [

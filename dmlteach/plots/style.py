@@ -120,7 +120,8 @@ class Picture(Figure):
         self.photographs = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "again": None}  # a copy is drawn anew by its panels alone
+        state: Any = super().__getstate__()
+        return {**state, "again": None}  # a copy is drawn anew by its panels alone
 
     def png(self, dpi: int = 110) -> bytes:
         """The figure as PNG bytes.
