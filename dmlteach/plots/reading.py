@@ -39,6 +39,7 @@ PANEL, BARE = 2.3, 1.6  # inches a panel needs: with numbers beside it, and with
 SMALLER = 0.5  # a panel is not drawn at less than this share of its width beside others
 LOW = 2.4  # inches inside a panel that now stands above others: it is no higher
 BESIDE_NUMBERS = 0.8  # share of a panel's width inside its axes
+PAD = 0.1  # inches between rows
 SPARE = 1.0  # inches a row may need more, for titles of several lines; what is left over is taken away
 
 
@@ -133,7 +134,8 @@ def _fold(figure: Figure, panels: list[Any]) -> None:
     """Break or turn texts, and legends, that reach into each other, the next panel or the margin."""
     width = figure.get_figwidth()
     cell = width / panels[0].get_gridspec().ncols
-    reach = 1.4 if len(panels) == len(figure.axes) else 1.05  # beside a scale of colours less
+    has_scale = len(figure.axes) > len(panels)
+    reach = 1.05 if has_scale and panels[0].get_gridspec().ncols == 1 else 1.4  # not over a scale of colours
     for axes in panels:  # first the legends, which take their room from the axes
         legend = axes.get_legend()
         if legend and legend.get_window_extent().width > BESIDE_NUMBERS * cell * figure.dpi:
@@ -183,11 +185,14 @@ def _stretch(figure: Figure, wanted: dict[Any, float]) -> None:
     """Give every row of panels the height that it had before inside the axes, or what a fixed shape takes."""
     figure.draw_without_rendering()
     width, height = figure.get_size_inches()
+    title = figure._suptitle  # type: ignore[attr-defined]
+    above = title.get_window_extent().height / figure.dpi if title else 0
+    rows = next(iter(wanted)).get_gridspec().nrows
     lacking = []
     for axes, before in wanted.items():
         if axes.get_aspect() == "auto":
             lacking.append(before - _inner_height(axes))
         else:
-            lacking.append(max(_inner_height(axes), 0.3) - axes.get_position(original=True).height * height)
-    grid = next(iter(wanted)).get_gridspec()
-    figure.set_size_inches(width, height + grid.nrows * (max(lacking) + 0.02))
+            lacking.append(axes.get_tightbbox().height / figure.dpi - (height - above) / rows)
+    figure.set_size_inches(width, height + rows * (max(lacking) + PAD))
+    figure.draw_without_rendering()  # a layout of fixed shapes is right the second time
