@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.browser.small_course import CHAPTER
 from tests.seen import WINDOWS
 
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -20,7 +21,7 @@ def chapter(site, browser):
     def opened(window: dict, scheme: str, theme: str | None = None):
         contexts.append(browser.new_context(offline=True, viewport=window, color_scheme=scheme))
         page = contexts[-1].new_page()
-        page.goto((site / "notebooks" / "00_chapter.html").as_uri())
+        page.goto((site / "notebooks" / CHAPTER).with_suffix(".html").as_uri())
         if theme:
             page.evaluate("theme => { document.body.dataset.theme = theme }", theme)
         page.wait_for_function("document.querySelector('.cell_output img').complete")
