@@ -1,7 +1,7 @@
 """A figure as a page shows it: drawn for a column of text, and once more for a phone.
 
 Letters keep their size and what is drawn around them shrinks. Panels that would become too narrow to be read
-stand below each other. On a dark page dark and light change places, and colours keep their hue.
+stand below each other. On a dark page dark and light change places, and colors keep their hue.
 """
 
 import html
@@ -26,8 +26,8 @@ PER_INCH = 96  # pixels of a page: a font of 9 points is 12 of them high
 SHARPER = 2  # pixels of an image for one of the page, along each side
 COLUMN, PHONE = 736 / PER_INCH, 354 / PER_INCH  # inches: the site's column of text, and a phone of 390 pixels
 NARROW = "(max-width: 700px)"  # windows in which letters of the wide drawing would shrink too much
-# Hosts say in many ways that they are dark. Where none of them holds, or a host takes the rules away, it
-# stays dark on its own white, which can be read everywhere.
+# Hosts say in many ways that they are dark. Where none of them holds, or a host takes the rules away, ink
+# stays dark on the image's own white, which can be read everywhere.
 _LIGHT_ON_DARK = "filter:invert(1) hue-rotate(180deg);mix-blend-mode:screen"
 _DARK_HOSTS = "[data-theme=dark],[theme=dark],[data-jp-theme-light=false],[data-vscode-theme-kind*=dark]"
 STYLE = (
@@ -50,7 +50,7 @@ def as_html(wide: Figure, narrow: Figure, alt: str, photographs: bool) -> str:
         wide: for a column of text.
         narrow: for a phone.
         alt: what the image shows.
-        photographs: whether it holds pictures whose colours must stay on a dark page; it is then on white.
+        photographs: whether it holds pictures whose colors must stay on a dark page; it is then on white.
     """
     source, image = _attributes(narrow, "srcset"), _attributes(wide, "src")
     kind = "dml-figure" if photographs else "dml-figure dml-ink"
@@ -64,7 +64,7 @@ def _attributes(figure: Figure, name: str) -> str:
 
 
 def _png(figure: Figure) -> bytes:
-    """The figure in 256 colours, which takes a third of the bytes; a drawing has hardly more."""
+    """The figure in 256 colors, which takes a third of the bytes; a drawing has hardly more."""
     drawn, written = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=SHARPER * PER_INCH)
     image = Image.open(drawn).convert("RGB")
@@ -135,7 +135,7 @@ def _fold(figure: Figure, panels: list[Any]) -> None:
     width = figure.get_figwidth()
     cell = width / panels[0].get_gridspec().ncols
     has_scale = len(figure.axes) > len(panels)
-    reach = 1.05 if has_scale and panels[0].get_gridspec().ncols == 1 else 1.4  # not over a scale of colours
+    reach = 1.05 if has_scale and panels[0].get_gridspec().ncols == 1 else 1.4  # not over a scale of colors
     for axes in panels:  # first the legends, which take their room from the axes
         legend = axes.get_legend()
         if legend and legend.get_window_extent().width > BESIDE_NUMBERS * cell * figure.dpi:

@@ -15,7 +15,7 @@ TO_BE_READ = 4.5  # contrast of text, of the Web Content Accessibility Guideline
 
 @pytest.fixture
 def chapter(site, browser):
-    """Opens the chapter of the tests in a window of a size, with the colours that the reader's system has."""
+    """Opens the chapter of the tests in a window of a size, with the colors that the reader's system has."""
     contexts = []
 
     def opened(window: dict, scheme: str, theme: str | None = None):

@@ -156,19 +156,19 @@ def test_where_rules_and_choices_are_taken_away_one_image_on_white_is_left(monke
     assert len(shown(Picture(3, 2), monkeypatch)) == 3  # one drawing serves both
 
 
-def test_photographs_keep_their_colours_on_a_dark_page_and_drawings_do_not(monkeypatch):
+def test_photographs_keep_their_colors_on_a_dark_page_and_drawings_do_not(monkeypatch):
     photographs = GENERATOR.integers(0, 255, (300, 3, 12, 12)).astype(np.uint8)
     of = {True: torch.as_tensor(photographs), False: DRAWINGS}
-    for in_colour, images in of.items():
+    for in_color, images in of.items():
         for figure in (
             retrieval.retrieval_grid(images, LABELS, QUERIES, FOUR),
             tsne.tsne_map(POINTS, LABELS, images),
         ):
             (image,) = [given for tag, given in shown(figure, monkeypatch) if tag == "img"]
-            assert ("dml-ink" in image["class"].split()) is not in_colour
+            assert ("dml-ink" in image["class"].split()) is not in_color
 
 
-def test_256_colours_are_enough_for_a_scale_of_colours(monkeypatch):
+def test_256_colors_are_enough_for_a_scale_of_colors(monkeypatch):
     figure = FIGURES["from axes to triangle"]()
     (image,) = [given for tag, given in shown(figure, monkeypatch) if tag == "img"]
     with context():
