@@ -11,6 +11,7 @@ from filelock import FileLock  # comes with torch
 from dmlteach import course
 from dmlteach.course import execute
 from dmlteach.course.widgets import ResultsExplorer, TrainingReplay, TSNEGrid, WeightExplorer
+from tests import seen
 
 NUMBERED = execute.notebooks(course.CHECKOUT)
 CHAPTERS = list(NUMBERED.values())
@@ -104,7 +105,7 @@ def test_the_profile_is_used_or_said_to_make_no_difference(path):
 @every_chapter
 def test_chapter_says_what_it_is_for_and_ends_with_what_is_open_and_its_sources(path):
     text = text_of(path)
-    assert source(cells(path)[0]).startswith(f"# {path.stem[:2]} · ")
+    assert re.match(r"# \d\d · ", source(cells(path)[0]))
     assert "## Conventions" in text and "still open" in text
     parts = [text.rindex(part) for part in ("## Exercises", "## Summary", "hat you can do now", "## Sources")]
     assert parts == sorted(parts)
@@ -139,8 +140,18 @@ def make_current(task: dict) -> None:
     """Once among the processes of a run; `dmlteach course` uses the result, the tests that of the course."""
     task["target"].parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{task['target']}.lock"):
-        if not execute.is_current(task):
-            execute.execute(**task)
+        if not execute.is_current(task) or not is_newer(seen_in(task), task["target"]):
+            with seen.recording(seen_in(task)):
+                execute.execute(**task)
+
+
+def seen_in(task: dict) -> Path:
+    """What the figures of an executed notebook show, beside it."""
+    return task["target"].with_suffix(".seen.jsonl")
+
+
+def is_newer(file: Path, other: Path) -> bool:
+    return file.exists() and file.stat().st_mtime >= other.stat().st_mtime
 
 
 every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task["source"].stem)
@@ -159,6 +170,24 @@ def test_notebook_runs_quietly(task):
         for output in cell["outputs"]:
             page = "".join(output.get("data", {}).get("text/html", ""))
             assert page.count("<img") == page.count('<img alt="') - page.count('<img alt=""')
+
+
+@every_task
+def test_letters_of_figures_can_be_read_in_a_wide_window_and_on_a_phone(task):
+    make_current(task)
+    drawings = [json.loads(line) for line in seen_in(task).read_text(encoding="utf-8").splitlines()]
+    pages = [page for cell in code_of(task["target"]) for page in html_of(cell) if "dml-figure" in page]
+    assert len(drawings) == 2 * len(pages)
+    found = {}
+    for drawing in drawings:
+        room = seen.WINDOWS["phone" if drawing["for"] * seen.PER_INCH < 400 else "column"]
+        if faults := seen.faults(drawing, room):
+            found[f"{drawing['alt'][:60]} on {room} pixels"] = faults
+    assert not found
+
+
+def html_of(cell: dict) -> list[str]:
+    return ["".join(output.get("data", {}).get("text/html", "")) for output in cell["outputs"]]
 
 
 # --- a number beside what it is to be compared with

@@ -7,6 +7,8 @@ import numpy as np
 import seaborn
 
 from dmlteach.metrics.over_seeds import interval, mean_and_interval
+from dmlteach.plots.letters import folded
+from dmlteach.plots.reading import fitted
 from dmlteach.plots.style import BLUE, GREY, MARKERS, Picture, palette, styled
 
 Table = Mapping[tuple[str, str], Sequence[float]]  # one number per seed
@@ -107,27 +109,49 @@ def heat_map(
     """
     down = list(dict.fromkeys(row for row, _ in table))
     across = list(dict.fromkeys(column for _, column in table))
-    means, said = np.full((len(down), len(across)), np.nan), np.full((len(down), len(across)), "", object)
-    for (row, column), values in table.items():
-        mean, half = mean_and_interval(values)
-        at = down.index(row), across.index(column)
-        means[at] = 100 * mean
-        said[at] = f"{100 * mean:.1f}" + (f"\n± {100 * half:.1f}" if np.isfinite(half) else "")
-    shades = seaborn.light_palette(BLUE, as_cmap=True)
-    figure = Picture(1.25 * len(across) + 2.2, 0.72 * len(down) + 1.2)
-    axes = figure.subplots()
-    seaborn.heatmap(
-        means, ax=axes, annot=said, fmt="", xticklabels=across, yticklabels=down, cmap=shades, vmin=0,
-        vmax=100, linewidths=1, annot_kws={"fontsize": 9}, cbar_kws={"label": f"{measure}, %"},
-    )  # fmt: skip
-    axes.set(xlabel=columns, ylabel=rows)
-    if untrained is not None:
-        axes.set_title(f"untrained: {100 * untrained:.1f} %", loc="left")
-    axes.tick_params(length=0)
-    axes.tick_params(axis="y", rotation=0)
+    summary = {cell: mean_and_interval(values) for cell, values in table.items()}
+    cells = [[summary.get((row, column), (np.nan, np.nan)) for column in across] for row in down]
+    numbers = 100 * np.array(cells)  # (rows, columns, mean and half of the interval)
+    labels = {"xticklabels": across, "yticklabels": down}
+    title = "" if untrained is None else f"untrained: {100 * untrained:.1f} %"
+
+    figure = _heat_map((1.25 * len(across) + 2.2, 0.72 * len(down) + 1.2), numbers, True, title, **labels)
+    figure.axes[0].set(xlabel=columns, ylabel=rows)
+    figure.axes[1].set_ylabel(f"{measure}, %")
+
+    def again(width: float) -> Picture:
+        """On a phone there is room for the means alone."""
+        if width >= 5:
+            return fitted(figure, width)
+        small = _heat_map((width, 0.45 * len(down) + 1.8), numbers, False, title, **labels)
+        small.axes[0].set_xlabel(folded(f"{measure}, %, by {columns}", 0.55 * width, 10.5))
+        small.axes[0].tick_params(axis="x", rotation=90)
+        return small
+
+    figure.again = again
     parts = [f"{row} with {column} {_said(values)}" for (row, column), values in table.items()]
     before = "" if untrained is None else f" Untrained: {untrained:.3f}."
     figure.alt = f"Table of {measure} by {rows} and {columns}: {'; '.join(parts)}.{before}"
+    return figure
+
+
+def _heat_map(
+    size: tuple[float, float], numbers: np.ndarray, whole: bool, title: str, **labels: Sequence[str]
+) -> Picture:
+    """Colours with means on them; the `whole` of it has the intervals and a scale of colours too."""
+    said = np.full(numbers.shape[:2], "", object)
+    for at in np.argwhere(~np.isnan(numbers[..., 0])):
+        mean, half = numbers[tuple(at)]
+        said[tuple(at)] = f"{mean:.1f}" + f"\n± {half:.1f}" * bool(whole and np.isfinite(half))
+    figure = Picture(*size)
+    axes = figure.subplots()
+    seaborn.heatmap(
+        numbers[..., 0], ax=axes, annot=said, fmt="", cmap=seaborn.light_palette(BLUE, as_cmap=True), vmin=0,
+        vmax=100, linewidths=1, annot_kws={"fontsize": 9 if whole else 8.5}, cbar=whole, **labels,
+    )  # fmt: skip
+    axes.set_title(title, loc="left")
+    axes.tick_params(length=0)
+    axes.tick_params(axis="y", rotation=0)
     return figure
 
 

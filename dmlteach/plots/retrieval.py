@@ -1,15 +1,17 @@
 """Retrieval grids: a query, its nearest images, and whether each is of the query's class."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogFormatter
 from torch import Tensor
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.neighbors import nearest
+from dmlteach.plots.letters import folded, width_of
 from dmlteach.plots.style import (
     BLACK,
     CORRECT,
@@ -24,6 +26,10 @@ from dmlteach.plots.style import (
 )
 
 DASHED: Any = (0, (2, 1.2))
+STEP = 1.18  # from one thumbnail to the next, in thumbnails
+SMALLEST = 0.29  # inches of a thumbnail on a narrow page
+HEAD = 0.62  # inches above the thumbnails
+HEAD_SIZE, NAME_SIZE = 10.0, 8.5  # points
 
 
 class Rows(Protocol):
@@ -107,6 +113,8 @@ def occurrence_histogram(counts: Mapping[str, Tensor]) -> Picture:
         look: Any = {"marker": MARKERS[i], "color": colour_of(name, i)}
         axes.plot(times, images[times], label=name, markersize=4.5, linewidth=1.2, **look)
     axes.set(yscale="log", xlabel="how often an image is among the neighbours of others", ylabel="images")
+    for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        set_formatter(LogFormatter())  # exponents would be too small to read
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.legend()
     parts = [
@@ -146,25 +154,77 @@ def retrieval_grid(
     """
     blocks = dict(neighbours) if isinstance(neighbours, Mapping) else {"": neighbours}
     right = {name: labels[rows] == labels[queries][:, None] for name, rows in blocks.items()}  # (Q, k) each
-    step, gap, head = 1.18 * thumbnail, min(0.5 * thumbnail, 0.31), 0.62
-    left = 1.0 if names is not None else 0.12
-    columns = 1 + sum(rows.shape[1] for rows in blocks.values())
-    height = head + step * len(queries)
-    figure, axes = page(left + step * columns + gap * len(blocks), height, _alt(len(queries), right))
-
-    ys = [height - head - step * row - thumbnail for row in range(len(queries))]
-    for i, (query, y) in enumerate(zip(queries.tolist(), ys, strict=True)):
-        place(axes, images[query], left, y, thumbnail, BLACK)
-        if names is not None:
-            axes.text(left - 0.1, y + thumbnail / 2, names[i], ha="right", va="center", fontsize=8.5)
-    _head(axes, left + thumbnail / 2, height, heading)
-    x = left + step + gap
-    for name, rows in blocks.items():
-        _block(axes, images, rows, right[name], x, ys, thumbnail)
-        title = f"{name}\n" * bool(name) + f"{int(right[name].sum())} of {right[name].numel()} right"
-        _head(axes, x + (step * rows.shape[1] - 0.18 * thumbnail) / 2, height, title)
-        x += step * rows.shape[1] + gap
+    grid = _Grid(images, queries, blocks, right, names, heading)
+    figure = grid.draw([list(blocks)], thumbnail)
+    figure.again = grid.fitted
     return figure
+
+
+class _Grid(NamedTuple):
+    """What a retrieval grid shows, to be drawn in thumbnails of any size."""
+
+    images: Rows
+    queries: Tensor
+    blocks: Mapping[str, Tensor]
+    right: Mapping[str, Tensor]
+    names: Sequence[str] | None
+    heading: str
+
+    @property
+    def left(self) -> float:
+        """Inches before the queries, where their names stand."""
+        lines = [line for name in self.names or () for line in name.split("\n")]
+        return max(1.0, 0.15 + max(width_of(line, NAME_SIZE) for line in lines)) if lines else 0.12
+
+    def fitted(self, width: float) -> Picture:
+        """As many lists beside each other as leave the thumbnails large enough, the others below."""
+        names = list(self.blocks)
+        for each in range(len(names), 0, -1):
+            lines = [names[i : i + each] for i in range(0, len(names), each)]
+            columns = max(1 + sum(self.blocks[name].shape[1] for name in line) for line in lines)
+            thumbnail = (width - self.left) / (STEP * columns + 0.5 * each)
+            if thumbnail >= SMALLEST:
+                break
+        return self.draw(lines, thumbnail)
+
+    def draw(self, lines: list[list[str]], thumbnail: float) -> Picture:
+        """One line of lists below the other, each with the queries before it."""
+        step, gap = STEP * thumbnail, min(0.5 * thumbnail, 0.31)
+        columns = max(1 + sum(self.blocks[name].shape[1] for name in line) for line in lines)
+        width = self.left + step * columns + gap * max(map(len, lines))
+        titles = {
+            name: self._title(name, step * self.blocks[name].shape[1] + 0.5 * gap) for name in self.blocks
+        }
+        head = max(HEAD, 0.14 + 0.2 * (1 + max(title.count("\n") for title in titles.values())))
+        height = head + step * len(self.queries)
+        figure, axes = page(width, height * len(lines), _alt(len(self.queries), self.right))
+        for i, line in enumerate(lines):
+            self._line(
+                axes, {name: titles[name] for name in line}, height * (len(lines) - i) - head, thumbnail
+            )
+        return figure
+
+    def _title(self, name: str, width: float) -> str:
+        right = self.right[name]
+        said = f"{int(right.sum())} of {right.numel()} right"
+        return folded(f"{name}\n{said}" if name else said, width, HEAD_SIZE, "bold")
+
+    def _line(self, axes: Axes, titles: dict[str, str], top: float, thumbnail: float) -> None:
+        """The queries and what was found under some of the names, below `top`."""
+        step, gap, left = STEP * thumbnail, min(0.5 * thumbnail, 0.31), self.left
+        ys = [top - step * row - thumbnail for row in range(len(self.queries))]
+        for i, (query, y) in enumerate(zip(self.queries.tolist(), ys, strict=True)):
+            place(axes, self.images[query], left, y, thumbnail, BLACK)
+            if self.names is not None:
+                look: Any = {"ha": "right", "va": "center", "fontsize": NAME_SIZE}
+                axes.text(left - 0.1, y + thumbnail / 2, self.names[i], **look)
+        _head(axes, left + thumbnail / 2, top, self.heading)
+        x = left + step + gap
+        for name, title in titles.items():
+            rows = self.blocks[name]
+            _block(axes, self.images, rows, self.right[name], x, ys, thumbnail)
+            _head(axes, x + (step * rows.shape[1] - 0.18 * thumbnail) / 2, top, title)
+            x += step * rows.shape[1] + gap
 
 
 def _block(
@@ -173,13 +233,15 @@ def _block(
     """The neighbours one model found, a query a row."""
     for found, hits, y in zip(rows.tolist(), right.tolist(), ys, strict=True):
         for rank, (image, hit) in enumerate(zip(found, hits, strict=True)):
-            at = x + 1.18 * thumbnail * rank
+            at = x + STEP * thumbnail * rank
             place(axes, images[image], at, y, thumbnail, *((CORRECT, "-") if hit else (INCORRECT, DASHED)))
             mark(axes, hit, at + 0.93 * thumbnail, y + 0.93 * thumbnail, min(0.34 * thumbnail, 0.24))
 
 
-def _head(axes: Axes, x: float, height: float, text: str) -> None:
-    axes.text(x, height - 0.5, text, ha="center", va="bottom", fontsize=10, weight="bold", linespacing=1.25)
+def _head(axes: Axes, x: float, top: float, text: str) -> None:
+    axes.text(
+        x, top + 0.12, text, ha="center", va="bottom", fontsize=HEAD_SIZE, weight="bold", linespacing=1.25
+    )
 
 
 def _alt(queries: int, right: Mapping[str, Tensor]) -> str:

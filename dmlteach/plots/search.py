@@ -1,13 +1,10 @@
 """The figure of a search: each query, and what was found for it, with names."""
 
-import functools
-import unicodedata
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from torch import Tensor
 
 from dmlteach import files
@@ -15,6 +12,7 @@ from dmlteach.data import ImageDataset
 from dmlteach.data.files import FileSource
 from dmlteach.data.pictures import files_of
 from dmlteach.errors import DMLTeachError, printable
+from dmlteach.plots.letters import shortened
 from dmlteach.plots.retrieval import DASHED
 from dmlteach.plots.style import BLACK, CORRECT, GREY, INCORRECT, PALE, Picture, mark, page, place, styled
 from dmlteach.search import Found
@@ -123,38 +121,6 @@ def _caption(axes: Axes, x: float, top: float, name: str, path: str, score: str 
             axes.text(x, y, shortened(text, SIDE, size, weight), va="top", fontsize=size, color=colour,
                       weight=weight, parse_math=False)  # fmt: skip
             y -= 1.25 * size / 72
-
-
-def shortened(text: str, width: float, size: float, weight: str = "normal") -> str:
-    """The text, or its beginning and end around "…", so that it is no wider than `width`.
-
-    Args:
-        text: one line.
-        width: in inches.
-        size: of the font, in points.
-        weight: of the font.
-    """
-    # The font has no letters of e.g. Chinese: a box would say less than a question mark.
-    text = "".join(c if _advance(c, weight) else "?" for c in unicodedata.normalize("NFC", text))
-
-    def fits(candidate: str) -> bool:
-        return sum(_advance(c, weight) for c in candidate) * size / 72 <= width
-
-    kept, shown = len(text), text
-    while kept > 1 and not fits(shown):
-        kept -= 1
-        shown = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
-    return shown
-
-
-@functools.cache
-def _advance(character: str, weight: str) -> float:
-    """Width of a character in this package's font, as a share of the font's size; 0 where it has none."""
-    font = get_font(findfont(FontProperties(family="DejaVu Sans", weight=weight)))
-    if font.get_char_index(ord(character)) == 0:
-        return 0.0
-    font.set_size(100, 72)
-    return font.load_char(ord(character)).linearHoriAdvance / 65536 / 100
 
 
 def _thumbnail(images: ImageDataset, row: int) -> Tensor:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
 from dmlteach import files
-from dmlteach.plots.inline import image_tag
+from dmlteach.plots.reading import COLUMN, PHONE, as_html, fitted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -106,12 +106,22 @@ class Picture(Figure):
         width: of the figure, in inches.
         height: of the figure, in inches.
         alt: what the figure shows, for readers who do not see it; may be set later.
+
+    Attributes:
+        again: draws the figure anew for a page of so many inches, where moving its panels would not do.
+        photographs: whether it holds images in colour, which a dark page must not change.
     """
 
     def __init__(self, width: float = 6.4, height: float = 4.8, alt: str = ""):
         with context():  # also where a reader draws outside one: the layout that leaves room for labels
             super().__init__(figsize=(width, height))
         self.alt = alt
+        self.again: Callable[[float], Picture] | None = None
+        self.photographs = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: Any = super().__getstate__()
+        return {**state, "again": None}  # a copy is drawn anew by its panels alone
 
     def png(self, dpi: int = 110) -> bytes:
         """The figure as PNG bytes.
@@ -124,12 +134,23 @@ class Picture(Figure):
             self.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
         return buffer.getvalue()
 
+    def for_page(self, width: float) -> Figure:
+        """The figure as a page of this width shows it, with letters of the same size.
+
+        Args:
+            width: of the page, in inches.
+        """
+        if self.again is not None and self.get_figwidth() > width:
+            return self.again(width)
+        return fitted(self, width)
+
     def _ipython_display_(self) -> None:
         # As HTML, because a bare PNG output cannot carry its alt text into the rendered course.
         from IPython.display import display
 
-        image = image_tag(self.png(), self.alt)
-        display({"text/html": image, "text/plain": f"[figure: {self.alt}]"}, raw=True)
+        with context():
+            shown = as_html(self.for_page(COLUMN), self.for_page(PHONE), self.alt, self.photographs)
+        display({"text/html": shown, "text/plain": f"[figure: {self.alt}]"}, raw=True)
 
 
 def save(figure: Figure, path: str | Path, alt: str | None = None, svg: bool = True) -> list[Path]:
@@ -214,6 +235,8 @@ def place(axes: Axes, image: Any, x: float, y: float, side: float, frame: str = 
     pixels = np.asarray(image)
     if pixels.ndim == 3:
         pixels = pixels.transpose(1, 2, 0).squeeze()
+    if pixels.ndim == 3 and isinstance(axes.figure, Picture):
+        axes.figure.photographs = True
     height, width = pixels.shape[:2]
     crop = min(height, width)
     top, left = (height - crop) // 2, (width - crop) // 2

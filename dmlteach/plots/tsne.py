@@ -7,7 +7,8 @@ Source: van der Maaten, "Accelerating t-SNE using tree-based algorithms", JMLR 2
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from dmlteach.plots.style import CYCLE, GREY, MARKERS, PALE, Picture, place, sty
 PERPLEXITY = 30  # where there are points enough
 FEWEST = 5  # points of a map: of fewer, no perplexity from 1 fits
 EXACT = 10_000  # up to here neighbours are searched exactly: equal on every machine, and fast enough
+KEY_BELOW = 1.8  # inches of the key below a map
 MAX_HIGHLIGHTS = len(CYCLE)  # more colours could not be told apart
 
 
@@ -150,33 +152,82 @@ def tsne_map(
     Raises:
         DMLTeachError: more highlights than can be told apart.
     """
-    key_width = (2.0 if names and images is None else 1.1) * bool(len(highlight))
-    points = _square(points)
-    width, height = np.minimum(np.ptp(points, axis=0) + 0.07, 1)  # no empty border on the longer side
-    figure = Picture(size * width + key_width, size * height)
-    ratios = [size * width, key_width] if key_width else [size]
-    axes, *key = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
-    known = np.asarray(labels)
-    opaque = images is not None and images.ndim == 4 and images.shape[1] > 1  # photographs hide what is below
-    dot = 26 if len(points) > 200 else 60
-    _scatter(axes, points, known, highlight, size=dot if images is None else 14, above=5 if opaque else 3)
-    shown = 0
-    if images is not None:
-        chosen = place_thumbnails(points, cells)
-        canvas = _compose(np.asarray(images), known, highlight, chosen, cells)
-        axes.imshow(canvas, extent=(0, 1, 0, 1), interpolation="antialiased", zorder=4)
-        shown = len(chosen)
-    _bare(axes, title)
-    axes.set(xlim=(0.5 - width / 2, 0.5 + width / 2), ylim=(0.5 - height / 2, 0.5 + height / 2))
-    if key:
-        _draw_key(key[0], known, images, highlight, names)
-    figure.alt = (
-        f"Two-dimensional t-SNE map of {len(points)} images of {len(np.unique(known))} classes"
-        + f", with {shown} thumbnails where there is room" * bool(shown)
-        + f"; {len(highlight)} classes are highlighted by colour and shape" * bool(len(highlight))
-        + ". Neither axis has a unit; distances between far groups say little."
-    )
+    drawing = _Map(_square(points), np.asarray(labels), images, highlight, title, names)
+    figure = drawing.draw(size, cells)
+    figure.again = partial(drawing.fitted, density=cells / size)
     return figure
+
+
+class _Map(NamedTuple):
+    """What a map shows, to be drawn in any size."""
+
+    points: np.ndarray  # in the unit square
+    labels: np.ndarray
+    images: Tensor | None
+    highlight: Sequence[int]
+    title: str
+    names: Sequence[str] | None
+
+    @property
+    def extent(self) -> np.ndarray:
+        """Width and height of the map: there is no empty border on the longer side."""
+        return np.minimum(np.ptp(self.points, axis=0) + 0.07, 1)
+
+    @property
+    def key_width(self) -> float:
+        """Inches of the key beside the map."""
+        return (2.0 if self.names and self.images is None else 1.1) * bool(len(self.highlight))
+
+    def fitted(self, width: float, density: float) -> Picture:
+        """As large as the page is wide, with thumbnails of the same size; on a phone the key stands below."""
+        below = width < 5 and bool(len(self.highlight))
+        size = (width if below else width - self.key_width) / self.extent[0]
+        return self.draw(size, max(1, round(density * size)), below)
+
+    def draw(self, size: float, cells: int, below: bool = False) -> Picture:
+        """The unit square is `size` inches wide and has `cells` thumbnails along each side at most."""
+        width, height = size * self.extent
+        if below:
+            figure = Picture(width, height + KEY_BELOW)
+            panels = figure.subplots(2, 1, height_ratios=[height, KEY_BELOW])
+        elif self.key_width:
+            figure = Picture(width + self.key_width, height)
+            panels = figure.subplots(1, 2, width_ratios=[width, self.key_width])
+        else:
+            figure = Picture(width, height)
+            panels = [figure.subplots()]
+        shown = self._draw_map(panels[0], cells)
+        if len(panels) > 1:
+            columns = 2 if below else 1
+            _draw_key(panels[1], self.labels, self.images, self.highlight, self.names, columns)
+        figure.photographs = self._in_color
+        figure.alt = (
+            f"Two-dimensional t-SNE map of {len(self.points)} images of {len(np.unique(self.labels))} classes"
+            + f", with {shown} thumbnails where there is room" * bool(shown)
+            + f"; {len(self.highlight)} classes are highlighted by colour and shape"
+            * bool(len(self.highlight))
+            + ". Neither axis has a unit; distances between far groups say little."
+        )
+        return figure
+
+    @property
+    def _in_color(self) -> bool:
+        return self.images is not None and self.images.ndim == 4 and self.images.shape[1] > 1
+
+    def _draw_map(self, axes: Axes, cells: int) -> int:
+        """Points, and thumbnails, of which it returns the number."""
+        dot = 14 if self.images is not None else 26 if len(self.points) > 200 else 60
+        above = 5 if self._in_color else 3  # photographs hide what is below
+        _scatter(axes, self.points, self.labels, self.highlight, size=dot, above=above)
+        chosen = {}
+        if self.images is not None:
+            chosen = place_thumbnails(self.points, cells)
+            canvas = _compose(np.asarray(self.images), self.labels, self.highlight, chosen, cells)
+            axes.imshow(canvas, extent=(0, 1, 0, 1), interpolation="antialiased", zorder=4)
+        _bare(axes, self.title)
+        width, height = self.extent / 2
+        axes.set(xlim=(0.5 - width, 0.5 + width), ylim=(0.5 - height, 0.5 + height))
+        return len(chosen)
 
 
 @styled
@@ -263,18 +314,23 @@ def _draw_key(
     images: Tensor | None,
     highlight: Sequence[int],
     names: Sequence[str] | None,
+    columns: int,
 ) -> None:
     """Colour and shape of each highlighted class, beside its first image (or its name or number)."""
-    for row, (label, colour, marker) in enumerate(zip(highlight, CYCLE, MARKERS, strict=False)):
-        axes.scatter(0.3, -row, s=70, color=colour, marker=marker)
+    rows = MAX_HIGHLIGHTS // columns
+    step = 4 if names and images is None else 2
+    for i, (label, colour, marker) in enumerate(zip(highlight, CYCLE, MARKERS, strict=False)):
+        column, row = divmod(i, rows)
+        x = step * column
+        axes.scatter(x + 0.3, -row, s=70, color=colour, marker=marker)
         if images is None:
             name = names[label] if names else f"class {label}"
-            axes.text(0.7, -row, name if len(name) < 18 else f"{name[:16]}…", va="center", fontsize=9)
+            axes.text(x + 0.7, -row, name if len(name) < 18 else f"{name[:16]}…", va="center", fontsize=9)
         else:
-            place(axes, images[int(np.flatnonzero(labels == label)[0])], 0.75, -row - 0.4, 0.8)
+            place(axes, images[int(np.flatnonzero(labels == label)[0])], x + 0.75, -row - 0.4, 0.8)
     axes.set(
-        xlim=(0, 4 if names and images is None else 2),
-        ylim=(-MAX_HIGHLIGHTS + 0.5, 0.5),
+        xlim=(0, step * columns),
+        ylim=(-rows + 0.5, 0.5),
         aspect="equal",
         anchor="NW",
     )

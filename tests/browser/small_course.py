@@ -22,7 +22,13 @@ and `samplers.create` makes batches of them; `fit` and `val` are parts of the tr
 """
 EXERCISE = "before.squared_distance"
 ASKED = f'from dmlteach.course.exercises import check\nanswer = ...\ncheck("{EXERCISE}", answer)'
-PICTURE = "from dmlteach.plots.style import Picture\nPicture(3, 2, 'An empty figure')"
+PICTURE = """from dmlteach.plots.style import Picture
+figure = Picture(10, 3, 'A figure of two panels')
+left, right = figure.subplots(1, 2)
+left.plot([0, 1])
+right.plot([1, 0], color="black")
+figure
+"""
 
 
 def build(checkout: Path) -> Path:

@@ -252,7 +252,7 @@ def test_links_between_chapter_and_glossary_hold(site, offline):
 
 def test_pictures_have_a_text_and_outputs_are_shown(site, offline):
     offline.goto((site / "notebooks" / "of_the_tests.html").as_uri())
-    assert offline.locator(".cell_output img").get_attribute("alt") == "An empty figure"
+    assert offline.locator(".cell_output img").get_attribute("alt") == "A figure of two panels"
     assert offline.locator("img:not([alt])").count() == 0
     assert "def covered(" in offline.locator(".cell_output").nth(1).inner_text()
 

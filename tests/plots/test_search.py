@@ -10,7 +10,8 @@ from PIL import Image
 
 from dmlteach.data import pictures
 from dmlteach.errors import DMLTeachError
-from dmlteach.plots.search import MOST_LINES, PER_LINE, check, save, search_picture, shortened
+from dmlteach.plots.letters import shortened
+from dmlteach.plots.search import MOST_LINES, PER_LINE, check, save, search_picture
 from dmlteach.plots.style import CORRECT, INCORRECT
 from dmlteach.search import Found
 

@@ -4,6 +4,7 @@ Source: Nguyen & De Baets, "Improved deep embedding learning based on stochastic
 local sampling", Neurocomputing 2020, Figure 2. The values come from autograd of the library's losses.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ CLIP = 4.0  # colours run from -CLIP to CLIP, beyond they stay the same
 # Where φa−φp, φp−φn and φn−φa reach HIGH: bottom right, top, bottom left. Side 6, centre 0: a step of 1 in
 # one difference is a step of √3/2 on the page, in each of the three directions.
 CORNERS = np.array([[3, -np.sqrt(3)], [0, 2 * np.sqrt(3)], [-3, -np.sqrt(3)]])  # (3, 2)
+TICKS = [-4, -2, 0, 2, 4]  # of the colour scale
 POINTS = {"a": ("anchor", ANCHOR), "p": ("positive", POSITIVE), "n": ("negative", NEGATIVE)}
 NOTE = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 DIFFERENCES = (r"$\varphi_a-\varphi_p$", r"$\varphi_p-\varphi_n$", r"$\varphi_n-\varphi_a$")
@@ -109,21 +111,58 @@ def ternary_gradients(loss: str, resolution: int = 401, **options: Any) -> Pictu
     one_of("loss", loss, losses.names())
     _, values = ternary_values(loss, resolution, **options)
     idle = (values == 0).all(-1)  # exactly no gradient on any of the three
-    figure = Picture(12.2, 4.4, _alt(loss, values))
     name = loss.upper() if loss == "sst" else loss.replace("_", " ").capitalize()
-    figure.suptitle(f"{name} loss" + "".join(f", {k} = {v}" for k, v in options.items()), fontsize=13)
-    panels = figure.subplots(1, 3)
-    for axes, (point, (role, _)), value in zip(
-        panels, POINTS.items(), np.moveaxis(values, -1, 0), strict=True
-    ):
-        image = _draw_map(axes, value, idle)
-        axes.set_title(rf"$-\,\partial\ell/\partial\varphi_{point}$: how the {role} moves", pad=16)
-    bar = figure.colorbar(image, ax=panels, extend="both", shrink=0.72, pad=0.02, aspect=16)
-    bar.set_ticks([-4, -2, 0, 2, 4])
-    bar.set_label("negative gradient\n(− moves down the line, + up)")
-    strongest = f"values reach ±{np.nanmax(np.abs(values)):.1f}"
-    bar.ax.set_xlabel(strongest + "\ndotted: no gradient" * bool(idle.any()), fontsize=9.5, labelpad=14)
+    heading = f"{name} loss" + "".join(f", {k} = {v}" for k, v in options.items())
+    figure = _three_maps(values, idle, heading)
+    figure.alt = _alt(loss, values)
+    figure.again = partial(_maps_on_page, values, idle, heading)
     return figure
+
+
+def _three_maps(values: np.ndarray, idle: np.ndarray, heading: str) -> Picture:
+    """The maps side by side, the colour scale at the right."""
+    figure = Picture(12.2, 4.4)
+    figure.suptitle(heading, fontsize=13)
+    panels = figure.subplots(1, 3)
+    for axes, point, value in zip(panels, POINTS, np.moveaxis(values, -1, 0), strict=True):
+        image = _draw_map(axes, value, idle)
+        axes.set_title(_title(point, ": "), pad=16)
+    bar = figure.colorbar(image, ax=panels, extend="both", shrink=0.72, pad=0.02, aspect=16)
+    bar.set_ticks(TICKS)
+    bar.set_label("negative gradient\n(− moves down the line, + up)")
+    bar.ax.set_xlabel(_below_scale(values, idle), fontsize=9.5, labelpad=14)
+    return figure
+
+
+def _maps_on_page(values: np.ndarray, idle: np.ndarray, heading: str, width: float) -> Picture:
+    """The maps in two columns, or one below the other, and the colour scale in the place of a fourth."""
+    columns = 2 if width > 5 else 1
+    side = min(width / columns, 3.3)
+    scale = side if columns == 2 else 1.1
+    rows = 2 if columns == 2 else 4
+    figure = Picture(width, side * (3 // columns) + scale + 0.5)
+    figure.suptitle(heading, fontsize=13)
+    ratios = [side] * (rows - 1) + [scale]
+    *panels, last = np.ravel(figure.subplots(rows, columns, height_ratios=ratios))
+    for axes, point, value in zip(panels, POINTS, np.moveaxis(values, -1, 0), strict=True):
+        image = _draw_map(axes, value, idle)
+        axes.set_title(_title(point, "\n"), pad=8)
+    last.axis("off")
+    bar = figure.colorbar(image, cax=last.inset_axes((0.08, 0.55, 0.84, 0.09 if columns == 2 else 0.3)),
+                          extend="both", orientation="horizontal")  # fmt: skip
+    bar.set_ticks(TICKS)
+    bar.set_label(
+        "negative gradient\n(− moves down the line, + up)\n" + _below_scale(values, idle), fontsize=9.5
+    )
+    return figure
+
+
+def _title(point: str, between: str) -> str:
+    return rf"$-\,\partial\ell/\partial\varphi_{point}${between}how the {POINTS[point][0]} moves"
+
+
+def _below_scale(values: np.ndarray, idle: np.ndarray) -> str:
+    return f"values reach ±{np.nanmax(np.abs(values)):.1f}" + "\ndotted: no gradient" * bool(idle.any())
 
 
 def _draw_map(axes: Axes, value: np.ndarray, idle: np.ndarray):
@@ -238,7 +277,7 @@ def difference_plane(
         image = _draw_plane(axes, plane, value.reshape(resolution, resolution).numpy(), matrix, limit)
         axes.set_title(title)
     bar = figure.colorbar(image, ax=panels, extend="both", shrink=0.8, pad=0.02, aspect=16)
-    bar.set_label(rf"$-\,\partial\ell/\partial\varphi_{point}$")
+    bar.set_label(rf"$-\,\partial\ell/\partial\varphi_{point}$", fontsize=11)
     return figure
 
 
@@ -255,7 +294,7 @@ def _draw_plane(axes: Axes, plane: np.ndarray, value: np.ndarray, matrix: np.nda
         axes.axline((0, 0), tuple(direction), color="#333333", linewidth=0.7, linestyle=(0, (4, 3)))
         end = 0.88 * limit * direction / np.abs(direction).max()
         axes.annotate("", end, 0.86 * end, arrowprops={"arrowstyle": "-|>", "color": "#333333"})
-        _label(axes, 0.74 * end, name, bbox=NOTE)
+        _label(axes, 0.74 * end, name, bbox=NOTE, fontsize=11)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     if not np.allclose(matrix, np.eye(2)):
         axes.set(xticks=[], yticks=[])
