@@ -53,6 +53,7 @@ def test_the_core_route_is_there():
         "04",
         "05",
         "06",
+        "07",
         "08",
         "09",
         "10",
