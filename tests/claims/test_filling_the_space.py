@@ -41,28 +41,35 @@ def told_by_a_t_test(one: dict[int, float], other: dict[int, float]) -> int:
     return 1 if np.mean(x) > np.mean(y) else -1
 
 
-def check_the_table(shown: str) -> set[str]:
-    """Compare every line of the table with the rows of the benchmark; the signs that it shows."""
+VARIANTS = ("with DAS", "with DAS, detached")
+
+
+def check(table: str, read: str) -> set[str]:
+    """Compare what the two cells show with the rows of the benchmark; the signs that the table has."""
     signs = set()
     finals = {(run.method, run.variant) for run in measured.runs()}
-    lines = re.findall(r"^\| `(\w+)` \| (with DAS.*?) \|.*\| (.*?) \|$", shown, re.MULTILINE)
-    assert len(lines) == 10
-    for method, variant, sign in lines:
+    lines = re.findall(r"^\| `(\w+)` \| (with DAS.*?) \|.*\| (.*?) \|$", table, re.MULTILINE)
+    shown = {(method, variant): sign for method, variant, sign in lines}
+    for method in ("multi_similarity", "margin", "contrastive", "semihard", "triplet"):
         on_sphere = measured.tuned(method, "on the sphere") is not None
         without = "on the sphere" if on_sphere else measured.RECIPE
-        if not {(method, variant), (method, without)} <= finals:
-            assert sign == "not yet measured"
-            continue
-        sides = [measured.of(method, about).recalls() for about in (variant, without)]
-        shared = len(sides[0].keys() & sides[1].keys())
-        told = {1: "**+**", -1: "**−**", 0: "0, cannot be told"}[told_by_a_t_test(*sides)]
-        assert sign == (f"{told} ({shared} seeds)" if shared > 1 else f"not yet told by {shared} seed")
-        signs.add(sign.split(" (")[0])
+        for variant in VARIANTS:
+            known = {(method, variant), (method, without)} <= finals
+            assert ((method, variant) in shown) == known
+            missing = re.search(rf"Not yet measured:.*`{method}` {variant}[;.]", read) is not None
+            assert missing != known
+            if known:
+                sides = [measured.of(method, about).recalls() for about in (variant, without)]
+                shared = len(sides[0].keys() & sides[1].keys())
+                told = {1: "**+**", -1: "**−**", 0: "0, cannot be told"}[told_by_a_t_test(*sides)]
+                wanted = f"{told} ({shared} seeds)" if shared > 1 else f"not yet told by {shared} seed"
+                assert shown[method, variant] == wanted
+                signs.add(wanted.split(" (")[0])
     return signs
 
 
 def test_the_table_says_of_each_loss_what_a_paired_t_test_finds_in_the_committed_rows(said):
-    check_the_table(said("benchmark"))
+    check(said("benchmark"), said("benchmark-read"))
 
 
 @pytest.fixture
@@ -82,12 +89,12 @@ def invented(monkeypatch):
 
 def test_with_rows_it_shows_plus_minus_zero_and_what_is_missing(invented, run_cells, said_by):
     space = run_cells("07", "imports", *OF_BENCHMARK)
-    signs = check_the_table(said_by("07", "benchmark", space))
-    assert signs == {"**+**", "**−**", "0, cannot be told", "not yet told by 1 seed"}
     told = said_by("07", "benchmark-read", space)
+    signs = check(said_by("07", "benchmark", space), told)
+    assert signs == {"**+**", "**−**", "0, cannot be told", "not yet told by 1 seed"}
     assert "**1** went up (`multi_similarity` with DAS)" in told
     assert "**1** went down (`margin` with DAS)" in told
-    assert "Not yet measured: `triplet`." in told
+    assert "; `triplet` with DAS; `triplet` with DAS, detached." in told
 
 
 def test_the_explanation_of_the_paper_is_the_one_that_the_statements_give():
@@ -116,9 +123,11 @@ def test_wider_ranges_keep_fewer_and_the_farther_from_the_origin_the_farther_a_s
 
 
 @pytest.mark.parametrize("at", [(1.9, 0.95), (1.7, 1.0), (2.0, 0.9), (1.8, 1.1)])
-def test_shifts_by_whole_differences_stay_in_this_class_though_they_go_far(at):
+def test_shifts_by_whole_differences_stay_nearly_all_in_this_class_though_they_go_far(at):
     explorer = NewPointsExplorer(1.0, 1.0, 1.0, at=at)
-    assert explorer.inside == len(explorer.made) and explorer.reach > 1
+    assert explorer.inside >= 0.85 * len(explorer.made) and explorer.reach > 1
+    shown = NewPointsExplorer(**STATES["whole differences"])
+    assert shown.inside == len(shown.made)
 
 
 @pytest.mark.parametrize("seed", range(3))
