@@ -138,6 +138,7 @@ def best_rate(side: str) -> float:
 
 
 def main() -> None:
+    """Make the recording anew."""
     torch.set_num_threads(1)
     with FILE.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
