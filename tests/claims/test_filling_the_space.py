@@ -153,17 +153,21 @@ def test_detached_copies_leave_a_remainder_where_the_loss_chooses_its_tuples(run
 
 
 @pytest.mark.anew
-@pytest.mark.parametrize("seed", [0, 1])
-def test_with_detached_copies_the_mean_embedding_runs_away(run_cells, cell, seed):
-    """At least twice as long as without DAS, where three seeds gave about three times."""
-    space = run_cells("07", "imports", seed=seed) | {
-        "sides": ["without DAS", "with DAS", "with DAS, detached"]
-    }
-    exec(cell("07", "drift").partition("\n\n\ndrifts")[0], space)
-    ends = {side: space["watch"](side)[:, -5:].mean(1) for side in space["sides"]}
-    assert ends["with DAS, detached"][0] > 2 * ends["without DAS"][0]
-    assert ends["with DAS"][0] < 1.5 * ends["without DAS"][0]
-    assert max(spread for _, spread in ends.values()) < 0.25 * ends["with DAS, detached"][0]
+def test_with_detached_copies_the_mean_embedding_runs_away(run_cells, cell):
+    """Means over two seeds; in brackets those over four, and the lowest or highest of the four.
+
+    The mean embedding ends at (5.6, 6.5) without DAS, at (6.2, 6.5) with it, and at (23, 19) detached; the
+    spread stays below (0.9).
+    """
+    ends = []
+    for seed in (0, 1):
+        space = run_cells("07", "imports", seed=seed)
+        exec(cell("07", "drift").partition("\n\n\ndrifts")[0], space)
+        sides = ("without DAS", "with DAS", "with DAS, detached")
+        ends.append([space["watch"](side)[:, -5:].mean(1) for side in sides])
+    (without, _), (with_das, _), (detached, _) = np.mean(ends, 0)
+    assert detached > 2 * without and with_das < 1.5 * without
+    assert np.array(ends)[..., 1].max() < 0.1 * detached
 
 
 # --- a learning rate in disguise
@@ -206,10 +210,10 @@ def test_each_sentence_about_rates_is_what_a_paired_t_test_finds(space, said):
 
 @pytest.mark.anew
 def test_a_recorded_training_is_made_again_by_the_program_that_made_it():
-    """Processors differ in the last digit, and a training in what follows: 0.03 is three deviations."""
+    """Processors differ in the last digit, and a training in what follows: as far as another seed does."""
     again = das_by_rate.measure("exact copies", 3e-4, 0)
     recorded = das_by_rate.recalls("exact copies", 3e-4)[0]
-    assert again.recall == pytest.approx(recorded, abs=0.03)
+    assert again.recall == pytest.approx(recorded, abs=0.06)
 
 
 @pytest.mark.parametrize("seed", range(3))
