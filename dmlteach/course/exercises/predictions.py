@@ -100,6 +100,17 @@ PROXIES = (
     ),
 )
 
+FILLING_THE_SPACE = (
+    Prediction(
+        id="guess.exact_copies",
+        title="Copies in which nothing is new",
+        question="share of DAS's gain at the learning rate 0.0003 that exact copies have, in percent",
+        parts={"share": "exact copies"},
+        unit="%",
+        most=1000,
+    ),
+)
+
 TRAINING = (
     PredictedChoice(
         id="guess.slowest",

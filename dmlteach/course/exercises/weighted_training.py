@@ -36,16 +36,17 @@ def weighted_loss(z: Tensor, labels: Tensor, weight: Weight) -> Tensor:
     return ((w * cosine).sum(1) - (positive * cosine).sum(1) / positive.sum(1)).mean()
 
 
-def train(loss: Callable[[Tensor, Tensor], Tensor], seed: int = 0) -> Model:
+def train(loss: Callable[[Tensor, Tensor], Tensor], seed: int = 0, rate: float = RATE) -> Model:
     """A small network after 50 steps of P×K batches on 120 characters.
 
     Args:
         loss: of embeddings and labels.
         seed: of weights and batches.
+        rate: learning rate.
     """
     pixels, classes = training_drawings(CLASSES)
     network = models.create("omniglot_cnn", DIM, seed=seed).train()
-    optimizer = torch.optim.Adam(network.parameters(), RATE)
+    optimizer = torch.optim.Adam(network.parameters(), rate)
     sampler = samplers.create("class_balanced", classes, BATCH, seed=seed, images_per_class=PER_CLASS)
     steps = 0
     while steps < STEPS:

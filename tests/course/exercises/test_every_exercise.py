@@ -14,6 +14,7 @@ from dmlteach.course.exercises import (
     answers,
     batches,
     comparing,
+    filling_the_space,
     looking,
     pairs_and_triplets,
     proxies,
@@ -287,6 +288,31 @@ WRONG = {
         (lambda d, k: list(range(k))[::-1], "differs"),
         (lambda d, k: proxies.greedy_places(d, k).sort().values, "differs"),
     ],
+    "space.dfs": [
+        (filling_the_space._others_at_zero, "not 0"),
+        (filling_the_space._own_largest, "largest in each embedding"),
+        (filling_the_space._first_channels, "first K channels"),
+        (lambda z, counts, s: filling_the_space.scaled(z, counts, s).detach(), "lost its connection"),
+        (lambda z, counts, s: s, "numbers of shape"),
+    ],
+    "space.leaves": [
+        (1.3, "half way"),
+        (1.6, "lies on the point of B"),
+        (1.0, "too small"),
+        ("2", "a number is"),
+    ],
+    "space.balance": [
+        ((0, 6, -2), "These are gradients"),
+        ((0, 0, 0), "still pulls and pushes"),
+        ((0, 2, -4), "left out the whole distance"),
+        (0, "3 numbers are asked for"),
+    ],
+    "space.cause": [
+        ({"b": "nothing new"}, "1 of them is missing"),
+        ({"a", "b", "c"}, "same mixture of causes"),
+        ("d", "tuning one side"),
+    ],
+    "space.own": [(1, "as text"), (["pictures"], "as text")],
     "training.bottleneck": [
         (("read", None, "backward"), "what another part built"),
         ((None, "read", "loss"), "Look again at A and B"),
@@ -616,3 +642,35 @@ def test_the_signs_of_the_choices_are_those_of_the_loss():
     }
     below = {letter for letter, value in values.items() if value < -1e-9}
     assert below == {letter for letter, option in proxies.SIGN.options.items() if option.right}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_scaling_of_the_exercise_is_that_of_das(channels, monkeypatch):
+    from dmlteach.objective import DAS
+
+    generator = torch.Generator().manual_seed(1)
+    z, labels = torch.randn(9, 5, generator=generator), torch.arange(9) % 3
+    das = DAS(3, 5, copies=1, channels=channels, scale_range=(0.5, 2.0), shift=0.0)
+    das.frequency.copy_(torch.stack([torch.randperm(5, generator=generator) for _ in range(3)]))
+    draws = torch.rand(9, channels, generator=generator)
+    monkeypatch.setattr(das, "remember", lambda *given: None)
+    monkeypatch.setattr(torch, "rand", lambda *shape, **more: draws if len(shape) == 2 else draws[:, 0])
+    made = das(z, labels)[0][9:]
+    torch.testing.assert_close(made, filling_the_space.scaled(z, das.frequency[labels], 0.5 + 1.5 * draws))
+
+
+def test_the_label_of_the_exercise_stops_where_looking_at_every_scale_finds_it():
+    own, strangers = (
+        torch.tensor(points, dtype=torch.float64)
+        for points in ((filling_the_space.ANCHOR, filling_the_space.CLASSMATE), filling_the_space.STRANGERS)
+    )
+    scales = torch.arange(1, 1.7, 1e-4, dtype=torch.float64)
+    made = torch.stack([2 * scales, torch.ones_like(scales)], 1)
+    wrong = torch.cdist(made, strangers).amin(1) < torch.cdist(made, own).amin(1)
+    first = scales[int(wrong.int().argmax())]
+    assert float(first) == pytest.approx(exercises.get("space.leaves").value(), abs=2e-4)
+    assert bool(wrong[scales > first].all())
+
+
+def test_the_forces_of_the_exercise_sum_to_zero_only_where_all_three_answer():
+    assert filling_the_space._forces() == pytest.approx((0, -6, 2))
