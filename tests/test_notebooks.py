@@ -53,6 +53,7 @@ def test_the_core_route_is_there():
         "04",
         "05",
         "06",
+        "07",
         "08",
         "09",
         "10",
@@ -90,7 +91,8 @@ def test_the_profile_is_used_or_said_to_make_no_difference(path):
 @every_chapter
 def test_chapter_says_what_it_is_for_and_ends_with_what_is_open_and_its_sources(path):
     text = text_of(path)
-    assert source(cells(path)[0]).startswith(f"# {path.stem[:2]} · ")
+    number = {"07_z_ensembles": "08"}.get(path.stem, path.stem[:2])  # until files are named by subject
+    assert source(cells(path)[0]).startswith(f"# {number} · ")
     assert "## Conventions" in text and "still open" in text
     parts = [text.rindex(part) for part in ("## Exercises", "## Summary", "hat you can do now", "## Sources")]
     assert parts == sorted(parts)

@@ -119,10 +119,14 @@ def test_a_mouse_drags_the_pair_and_a_click_on_a_line_places_it(from_disk):
     page.mouse.down()
     page.mouse.move(centre(page, 2)[0], y, steps=6)
     page.mouse.up()
-    page.wait_for_function("document.querySelector('[data-key=learner0]').getAttribute('aria-valuenow') < -0.55")
+    page.wait_for_function(
+        "document.querySelector('[data-key=learner0]').getAttribute('aria-valuenow') < -0.55"
+    )
     assert abs(value(page, 0) - value(page, 2)) <= 0.01
     page.mouse.click(*[a + b for a, b in zip(centre(page, 1), (-60, 4), strict=True)])
-    page.wait_for_function("document.querySelector('[data-key=learner1]').getAttribute('aria-valuenow') < 0.3")
+    page.wait_for_function(
+        "document.querySelector('[data-key=learner1]').getAttribute('aria-valuenow') < 0.3"
+    )
     assert value(page, 2) == -0.6
 
 

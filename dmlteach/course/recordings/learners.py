@@ -20,11 +20,12 @@ class Learners(NamedTuple):
     """Right and wrong answers of short trainings, each in several seeds; query by query.
 
     Attributes:
-        hits: by network: (S, 1 + learners, Q) bool, whether the nearest other drawing is of the query's
-            character; first by all learners together, then by each alone (none where there is but one).
+        hits: by network: (S, 1 + learners, Q) bool, a slice for each of its seeds, whether the nearest other
+            drawing is of the query's character; first by all learners together, then by each alone (none
+            where there is but one).
         weighted: the same of all together as the library weighs them in retrieval, (S, Q); where that is
             another weighting than equal lengths.
-        seeds: S of them.
+        seeds: by network, S of them.
         rows: (Q,) of the test part, the drawings that are query and gallery.
         num_classes: that are searched.
         steps, batch_size: of each training.
@@ -33,22 +34,24 @@ class Learners(NamedTuple):
 
     hits: dict[str, Tensor]
     weighted: dict[str, Tensor]
-    seeds: list[int]
+    seeds: dict[str, list[int]]
     rows: Tensor
     num_classes: int
     steps: int
     batch_size: int
     rates: dict[str, float]
 
-    def recall(self, network: str, learner: int = 0) -> dict[int, float]:
+    def recall(self, network: str, learner: int = 0, weighted: bool = False) -> dict[int, float]:
         """Recall@1 by seed.
 
         Args:
             network: one of `hits`.
             learner: 0 for all together, else which one.
+            weighted: all together as the library weighs them; one of `weighted`.
         """
-        means = self.hits[network][:, learner].double().mean(1).tolist()
-        return dict(zip(self.seeds, means, strict=True))
+        answers = self.weighted[network] if weighted else self.hits[network][:, learner]
+        means = answers.double().mean(1).tolist()
+        return dict(zip(self.seeds[network], means, strict=True))
 
 
 def searched() -> tuple[Tensor, Tensor]:
@@ -71,7 +74,8 @@ def learners() -> Learners:
             bits = np.unpackbits(values, axis=-1, count=len(rows))
             found[kind][network] = torch.from_numpy(bits).bool()
     return Learners(
-        **found, seeds=kept["seeds"].tolist(), rows=rows, num_classes=CHARACTERS, steps=int(kept["steps"]),
+        **found, seeds={key.removeprefix("seeds/"): v.tolist() for key, v in kept.items() if "seeds/" in key},
+        rows=rows, num_classes=CHARACTERS, steps=int(kept["steps"]),
         batch_size=int(kept["batch_size"]),
         rates={key.removeprefix("rate/"): float(v) for key, v in kept.items() if key.startswith("rate/")},
     )  # fmt: skip

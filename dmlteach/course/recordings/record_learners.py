@@ -6,6 +6,7 @@ in the benchmark; the controls take it over.
 """
 
 import argparse
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from dmlteach.distances import normalize
 from dmlteach.embeddings import embed
 from dmlteach.metrics import first_match_ranks
 from dmlteach.models import Model
+from dmlteach.models.bier import BIERHead
 from dmlteach.train import TrainConfig, fit
 
 EPOCHS, STEPS, BATCH, DIM = 3, 50, 64, 128  # steps of an epoch
@@ -58,9 +60,7 @@ NETWORKS = {
     "one_deviance": Network(_ALONE),
     "three_deviance": Network(_ALONE, (24, 40, 64)),
     "hdc": Network(_with(SQUARED, loss_options={"margin": MARGIN})),
-    "uncascaded": Network(
-        _with(SQUARED, loss_options={"margin": MARGIN, "hard_ratios": (1.0,) * PARTS})
-    ),
+    "uncascaded": Network(_with(SQUARED, loss_options={"margin": MARGIN, "hard_ratios": (1.0,) * PARTS})),
     "one_contrastive": Network(_PAIRS),
     "three_contrastive": Network(_PAIRS, (42, 43, 43)),
 }
@@ -90,10 +90,8 @@ def train(config: dict[str, Any], seed: int, dim: int = DIM, steps: int = STEPS)
     loss = losses.HDC((dim,), (1.0,), margin=MARGIN) if config["method"] == "contrastive" else None
     with tempfile.TemporaryDirectory() as folder:
         given = COMMON | config | {"batches_per_epoch": steps, "embedding_dim": dim, "seed": seed}
-        try:
+        with contextlib.suppress(TrainedError):
             fit(TrainConfig(**given, output=f"{folder}/run"), after_epoch=watch, loss=loss)
-        except TrainedError:
-            pass
     return trained[0].eval()
 
 
@@ -131,13 +129,14 @@ def record(name: str, seed: int, steps: int = STEPS) -> dict[str, Tensor]:
         parts = []
         for m, size in enumerate(network.sizes):
             parts += parts_of(train(network.config, 1000 + PARTS * seed + m, size, steps), rows)
+        head = None
     else:
         model = train(network.config, seed, steps=steps)
-        parts = parts_of(model, rows)
+        parts, head = parts_of(model, rows), model.head
     each = [hits(part, labels) for part in parts] if len(parts) > 1 else []
     found = {"hits": torch.stack([hits(torch.cat(parts, 1), labels), *each])}
-    if name in ("bier", "unboosted", "abier"):
-        scaled = [part * scale for part, scale in zip(parts, model.head.scales(), strict=True)]
+    if isinstance(head, BIERHead) and each:
+        scaled = [part * scale for part, scale in zip(parts, head.scales(), strict=True)]
         found["weighted"] = hits(torch.cat(scaled, 1), labels)
     return found
 
@@ -153,19 +152,19 @@ def untrained(seed: int) -> Tensor:
     return hits(normalize(z), labels)[None]
 
 
-def pack(work: Path, seeds: int, file: Path) -> None:
+def pack(work: Path, file: Path) -> None:
     """Write the recording of what lies in the working folder.
 
     Args:
-        work: where each network of each seed lies.
-        seeds: how many are complete.
+        work: where each network of each seed lies; some may have more seeds than others.
         file: to write.
     """
-    kept: dict[str, np.ndarray] = {
-        "seeds": np.arange(seeds), "steps": np.array(EPOCHS * STEPS), "batch_size": np.array(BATCH),
-    }  # fmt: skip
+    kept = {"steps": np.array(EPOCHS * STEPS), "batch_size": np.array(BATCH)}
     for name in ("untrained", *NETWORKS):
-        found = [torch.load(work / f"{name}-{seed}.pt") for seed in range(seeds)]
+        files = {int(path.stem.rpartition("-")[2]): path for path in work.glob(f"{name}-*.pt")}
+        seeds = sorted(files)
+        found = [torch.load(files[seed]) for seed in seeds]
+        kept[f"seeds/{name}"] = np.array(seeds)
         for key in found[0]:
             kept[f"{key}/{name}"] = np.packbits(torch.stack([one[key] for one in found]).numpy(), axis=-1)
         if name in NETWORKS:
@@ -190,7 +189,7 @@ def main() -> None:
                 found = {"hits": untrained(seed)} if name == "untrained" else record(name, seed)
                 torch.save(found, file)
                 print(seed, name, *(f"{v:.3f}" for v in found["hits"].double().mean(1).tolist()), flush=True)
-        pack(given.work, seed + 1, given.output)
+    pack(given.work, given.output)
 
 
 if __name__ == "__main__":

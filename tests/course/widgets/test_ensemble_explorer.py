@@ -66,13 +66,17 @@ def test_a_pair_reaches_the_third_learner_only_if_it_is_hard_for_the_two_before(
 
 def test_boosting_leaves_a_right_pair_of_one_class_much_of_its_weight_and_one_of_two_classes_none():
     right, wrong = (float(EnsembleExplorer("bier", "same", [c, 0, 0]).weights[1]) for c in (1, -1))
-    assert right == pytest.approx(1 / (1 + 2.718281828**1)) and wrong == pytest.approx(1 / (1 + 2.718281828**-3))
+    assert right == pytest.approx(1 / (1 + 2.718281828**1)) and wrong == pytest.approx(
+        1 / (1 + 2.718281828**-3)
+    )
     assert float(EnsembleExplorer("bier_25", "other", [-1, 0, 0]).weights[1]) < 1e-20
 
 
 def test_what_counts_in_boosting_is_the_ensemble_so_far_and_not_the_learner_before():
     settled, together = (EnsembleExplorer(**STATES[name]).weights for name in ("settled", "wrong together"))
-    assert float(settled[1]) == float(together[1]) < 1e-6 and float(settled[2]) < 1e-6 < 0.99 < float(together[2])
+    assert float(settled[1]) == float(together[1]) < 1e-6 and float(settled[2]) < 1e-6 < 0.99 < float(
+        together[2]
+    )
 
 
 def test_each_family_has_words_and_each_kind_nine_other_pairs():

@@ -44,8 +44,8 @@ STATES: dict[str, dict[str, Any]] = {
     "wrong together": {"family": "bier_25", "kind": "other", "cosines": [0.2, 0.8, 0.8]},
 }
 TELLTALES = {
-    "hdc": "Each learner hands on the hardest half, then fifth, of all pairs of a kind, as it sees them; what "
-    "a later learner makes of a pair does not count.",
+    "hdc": "Each learner hands on the hardest half, then fifth, of all pairs of a kind, as it sees them; "
+    "what a later learner makes of a pair does not count.",
     "hdc_own": "Here, as in the authors' code, each learner takes the pairs that are hardest for itself, "
     "whatever the others make of them.",
     "bier": "The weight is the slope of the loss of all learners before, taken together.",
@@ -76,9 +76,7 @@ class EnsembleExplorer(Explorable):
     numbers = traitlets.Bool(False).tag(sync=True)
     recorded = traitlets.Dict().tag(sync=True)  # pairs, families and states, for the front-end
 
-    def __init__(
-        self, family: str = "hdc", kind: str = "same", cosines: Any = None, numbers: bool = False
-    ):
+    def __init__(self, family: str = "hdc", kind: str = "same", cosines: Any = None, numbers: bool = False):
         one_of("family", family, FAMILIES)
         one_of("kind", kind, KINDS)
         given = _three(START["cosines"] if cosines is None else cosines)
@@ -86,7 +84,7 @@ class EnsembleExplorer(Explorable):
 
     @property
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Cosines of all pairs in each learner, (3, P), the pair itself first; which are of one class, (P,)."""
+        """Cosines of all pairs in each learner, (3, P), this one first; which are of one class, (P,)."""
         same, other = OTHERS["same"], OTHERS["other"]
         rows = torch.tensor([self.cosines, *same, *other], dtype=torch.float64)
         is_positive = torch.tensor([self.kind == "same", *([True] * len(same)), *([False] * len(other))])
