@@ -703,7 +703,7 @@ def test_the_choices_on_the_reversal_are_what_a_step_of_the_library_does(seed):
         return moved
 
     before, penalty = product(), adversarial_penalty(x, learners, [g])
-    assert float(penalty) == pytest.approx(-before, rel=1e-5)  # e
+    assert float(penalty.detach()) == pytest.approx(-before, rel=1e-5)  # e
     weights = list(g.parameters())
     gradients = torch.autograd.grad(penalty, [*learners, *weights])
     assert after_a_step(weights, gradients[2:]) > before  # a, not b
