@@ -65,6 +65,17 @@ def test_each_difference_from_a_control_is_what_a_paired_t_test_finds(space, sai
     assert seen == 11
 
 
+def test_with_one_loss_the_methods_end_above_both_controls_and_with_the_other_below(space):
+    recall = space["record"].recall
+    for method in ("bier", "abier"):
+        for control in ("one_deviance", "three_deviance"):
+            assert told_by_a_t_test(recall(method), recall(control)) == 1, (method, control)
+    for control in ("one_contrastive", "three_contrastive"):
+        assert told_by_a_t_test(recall("hdc"), recall(control)) == -1, control
+    for loss in ("deviance", "contrastive"):  # three weak ones are not told from a strong one of their size
+        assert told_by_a_t_test(recall(f"three_{loss}"), recall(f"one_{loss}")) == 0, loss
+
+
 def test_the_controls_are_trained_at_the_rate_of_their_ensemble(space):
     rates = space["record"].rates
     assert rates["unboosted"] == rates["one_deviance"] == rates["three_deviance"] == rates["bier"]
