@@ -24,6 +24,7 @@ FIGURES = {
     "dml-results_explorer": "from dmlteach.course.widgets import ResultsExplorer\nResultsExplorer()",
     "dml-proxy_explorer": "from dmlteach.course.widgets import ProxyExplorer\nProxyExplorer()",
     "dml-new_points_explorer": ("from dmlteach.course.widgets import NewPointsExplorer\nNewPointsExplorer()"),
+    "dml-ensemble_explorer": "from dmlteach.course.widgets import EnsembleExplorer\nEnsembleExplorer()",
     "dml-weight_explorer": "from dmlteach.course.widgets import WeightExplorer\nWeightExplorer('sst')",
     "dml-temperature_explorer": (
         "from dmlteach.course.widgets import TemperatureExplorer\nTemperatureExplorer()"
@@ -44,6 +45,7 @@ CONTROLS = {
     "dml-results_explorer": ("[data-view=tuning]", "Enter"),
     "dml-proxy_explorer": ("input[type=range]", "ArrowRight"),
     "dml-new_points_explorer": ("input[type=range]", "ArrowRight"),
+    "dml-ensemble_explorer": ("[data-key=learner0]", "ArrowLeft"),
     "dml-weight_explorer": ("input[type=range]", "ArrowRight"),
     "dml-temperature_explorer": ("input[type=range]", "ArrowRight"),
     "dml-retrieval_browser": ("input[type=checkbox]", "Space"),

@@ -47,7 +47,7 @@ def _interval_cases(generator: Generator) -> list[tuple]:
 
 INTERVAL = Function(
     id="comparing.interval",
-    number="10.1",
+    number="11.1",
     title="An interval from three seeds",
     question=(
         "Write a function of `values`, one Recall@1 for each seed, that returns both ends of the 95 % "
@@ -109,7 +109,7 @@ INTERVAL = Function(
 
 LEFT_OUT = Choice(
     id="comparing.left_out",
-    number="10.2",
+    number="11.2",
     title="What does this table leave out?",
     question=(
         "A table, made up for this exercise, reads: “Recall@1 on CUB-200-2011, 512 dimensions. Margin "
@@ -200,7 +200,7 @@ PAIRS = {
 
 FLAW = Choice(
     id="comparing.flaw",
-    number="10.3",
+    number="11.3",
     title="Find the flaw",
     question=(
         "Pairs of rows from published tables, Recall@1 on CUB in percent. In which of them does the "
@@ -260,7 +260,7 @@ def _largest() -> tuple[float, float]:
 
 BACKBONE = Number(
     id="comparing.backbone",
-    number="10.4",
+    number="11.4",
     title="The method's share, and the backbone's",
     question=(
         'In the rows of `published.results("cub200")` whose source begins with `DBML README`, N-Pair and '
@@ -346,7 +346,7 @@ def _difference_cases(generator: Generator) -> list[tuple]:
 
 DIFFERENCE = Function(
     id="comparing.paired_difference",
-    number="10.5",
+    number="11.5",
     title="A difference, seed by seed",
     question=(
         "Write a function of `a` and `b`, two dictionaries from seed to Recall@1, that returns three "
@@ -354,7 +354,7 @@ DIFFERENCE = Function(
         "its 95 % interval. The seeds need not stand in the same order."
     ),
     hints=(
-        "Take the difference first, for each seed; then you have one list of numbers, as in Exercise 10.1.",
+        "Take the difference first, for each seed; then you have one list of numbers, as in Exercise 11.1.",
         "`a.keys() & b.keys()` are the seeds of both.",
     ),
     solution=(
@@ -391,7 +391,7 @@ DIFFERENCE = Function(
 
 OWN_PROBLEM = Reflection(
     id="comparing.own_problem",
-    number="10.6",
+    number="11.6",
     title="Choose for your own problem",
     question=(
         "Take the problem of your own that you wrote down in the first chapter, or a new one: which two "

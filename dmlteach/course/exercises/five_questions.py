@@ -238,7 +238,7 @@ ENSEMBLE = _both(
             "it is smaller than the three, and loses for that reason alone.",
         ),
     },
-    Place("Which method is best?", "which_method_is_best", "results-explorer"),
+    Place("Ensembles", "ensembles", "what-the-benchmark-found"),
     ensembles_against,
 )
 

@@ -70,7 +70,7 @@ def command(plan: Mapping[str, Any], output: str = "runs/a-or-b") -> str:
     """A plan as the command that runs it.
 
     Args:
-        plan: as Exercise 10.7 asks for it.
+        plan: as Exercise 11.7 asks for it.
         output: folder of the sweep.
     """
     budget = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in plan["budget"].items())
@@ -161,7 +161,7 @@ def _check_smallest(smallest: Any, seeds: int) -> None:
 
 PLAN = Artefact(
     id="comparing.plan",
-    number="10.7",
+    number="11.7",
     title="Plan it",
     question=(
         "Is A better than B? Write the plan before you run anything, as a dictionary: `a` and `b`, two "
@@ -316,10 +316,10 @@ def _sentence(error: Exception) -> str:
 
 VERDICT = Artefact(
     id="comparing.verdict",
-    number="10.8",
+    number="11.8",
     title="Judge it",
     question=(
-        "Run your plan (its command stands in the reply to Exercise 10.7), or take the recorded sweep. "
+        "Run your plan (its command stands in the reply to Exercise 11.7), or take the recorded sweep. "
         "Then give a dictionary: `plan`; `sweep`, the folder; `difference`, the mean of A − B over the "
         "seeds in points; "
         '`interval`, both ends of its 95 % interval; and `verdict` on A against B: `"better"`, `"worse"` or '

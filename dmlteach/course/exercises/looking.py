@@ -22,7 +22,7 @@ def two_maps(embeddings: Tensor, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
 
 WHICH = Choice(
     id="looking.which_is_better",
-    number="09.1",
+    number="10.1",
     title="Which is the better network?",
     question=(
         "Back to maps A and B of the question, but now suppose that they *do* come from two networks. "
@@ -43,7 +43,7 @@ WHICH = Choice(
 
 NUMBER_THAT_TELLS = Choice(
     id="looking.number_that_tells",
-    number="09.2",
+    number="10.2",
     title="The number that would tell",
     question="And which number would tell which of the two networks is better?",
     hints=(
@@ -115,7 +115,7 @@ def _share(a: Tensor, b: Tensor, k: int) -> float:
 
 KEPT = Function(
     id="looking.kept_neighbours",
-    number="09.3",
+    number="10.3",
     title="How much does a map keep?",
     question=(
         "Write a function of `embeddings` (M, D), `page` (M, 2) and `k` that returns the share of each "
@@ -187,7 +187,7 @@ def _finders(lists: Tensor) -> Tensor:
 
 HUB = Function(
     id="looking.cost_of_a_hub",
-    number="09.4",
+    number="10.4",
     title="What does a hub cost?",
     question=(
         "Write a function of `lists` (M, k), each drawing's nearest others, and `labels` (M,): take "
@@ -227,7 +227,7 @@ HUB = Function(
 
 WORST = Reflection(
     id="looking.worst_query",
-    number="09.5",
+    number="10.5",
     title="Explain a mistake",
     question=(
         "Choose one of the worst queries above. Describe in one sentence what the network seems to "
@@ -291,7 +291,7 @@ def _both(distances: Tensor, labels: Tensor, with_query: bool = False) -> tuple[
 
 TIES = Function(
     id="looking.ties",
-    number="09.6",
+    number="10.6",
     title="Both orders of a tie",
     question=(
         "Write a function of `distances` (M, M), the distances between all drawings, and `labels` (M,) that "
@@ -345,7 +345,7 @@ TIES = Function(
 
 FAIR = Choice(
     id="looking.fair_comparison",
-    number="09.7",
+    number="10.7",
     title="Which numbers can be compared?",
     question="Networks A and B. Which of these reports let you say which of the two serves you better?",
     hints=(

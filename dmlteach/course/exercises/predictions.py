@@ -111,6 +111,19 @@ FILLING_THE_SPACE = (
     ),
 )
 
+ENSEMBLES = (
+    PredictedChoice(
+        id="guess.three_weak",
+        title="Three weak against one strong",
+        question="Recall@1 of three weak embeddings side by side, beside one of the same size",
+        options={
+            "a": "higher",
+            "b": "cannot be told by a few seeds",
+            "c": "lower",
+        },
+    ),
+)
+
 TRAINING = (
     PredictedChoice(
         id="guess.slowest",

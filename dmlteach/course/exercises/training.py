@@ -50,7 +50,7 @@ def inspect_bottlenecks(answer: Any) -> Reply:
 
 BOTTLENECK = Artefact(
     id="training.bottleneck",
-    number="08.1",
+    number="09.1",
     title="Name the bottleneck",
     question=(
         "The table above shows three training steps. One is as it should be; in each of the others "
@@ -115,7 +115,7 @@ def inspect_runs(answer: Any) -> Reply:
 
 RESUMED = Artefact(
     id="training.resumed",
-    number="08.2",
+    number="09.2",
     title="Break and resume",
     question=(
         "Do it yourself: start a run with `save_every=0.2`, interrupt it (in a notebook with the stop "
@@ -161,7 +161,7 @@ def two_runs(folder: Path) -> Path:
 
 LONGER = Choice(
     id="training.longer",
-    number="08.3",
+    number="09.3",
     title="Two epochs more",
     question=(
         'The configuration of `runs / "undisturbed"` said `epochs=3`. A friend wants two more epochs '
@@ -242,7 +242,7 @@ def _before_training(settings: Mapping[str, Any]) -> dict[str, float]:
 
 HALF_BATCH = Artefact(
     id="training.half_batch",
-    number="08.4",
+    number="09.4",
     title="Batch size against learning rate",
     question=(
         "Predict first: the small run with batches of 20 instead of 40, at the same learning rate. "
@@ -288,7 +288,7 @@ def _equal_shares(n: int, processes: int) -> float:
 
 PAIRS = Function(
     id="training.pairs_compared",
-    number="08.5",
+    number="09.5",
     title="Which pairs are left?",
     question=(
         "A batch of `n` pictures is dealt out to `processes` like cards, so that their shares differ by at "
@@ -334,7 +334,7 @@ PAIRS = Function(
 
 AVERAGED = Choice(
     id="training.averaged",
-    number="08.6",
+    number="09.6",
     title="Who may average?",
     question=(
         "Two processes, each with half of the batch: each computes its loss on its half, and the gradients "

@@ -8,6 +8,7 @@ need("anywidget", "course")
 from dmlteach.course.widgets.batch_explorer import BatchExplorer
 from dmlteach.course.widgets.draw_character import DrawCharacter
 from dmlteach.course.widgets.embedding_lab import EmbeddingLab
+from dmlteach.course.widgets.ensemble_explorer import EnsembleExplorer
 from dmlteach.course.widgets.new_points_explorer import NewPointsExplorer
 from dmlteach.course.widgets.playground import TripletPlayground
 from dmlteach.course.widgets.proxy_explorer import ProxyExplorer
@@ -23,6 +24,7 @@ __all__ = [
     "BatchExplorer",
     "DrawCharacter",
     "EmbeddingLab",
+    "EnsembleExplorer",
     "NewPointsExplorer",
     "ProxyExplorer",
     "ResultsExplorer",

@@ -14,6 +14,7 @@ from dmlteach.course.exercises import (
     answers,
     batches,
     comparing,
+    ensembles,
     filling_the_space,
     looking,
     pairs_and_triplets,
@@ -82,6 +83,11 @@ def exp_before_log(s, labels, alpha, margin):
     own = labels[:, None] == torch.arange(s.shape[1])
     pull = torch.log1p(((-alpha * (s - margin)).exp() * own).sum(0))
     return pull[own.any(0)].mean() + torch.log1p(((alpha * (s + margin)).exp() * ~own).sum(0)).mean()
+
+
+def learner_itself_included(cosines, positive, alpha, beta, cost):
+    x = alpha * (cosines - beta) * torch.where(positive, 1.0, -cost)
+    return torch.sigmoid(-x.cumsum(0) / torch.arange(1, len(x) + 1)[:, None])
 
 
 PLANNED = {"a": "sst", "b": "triplet", "seeds": [0, 1, 2, 3], "budget": {"epochs": 2}, "smallest": 20.0}
@@ -313,6 +319,39 @@ WRONG = {
         ("d", "tuning one side"),
     ],
     "space.own": [(1, "as text"), (["pictures"], "as text")],
+    "ensembles.cascade": [
+        ((1, 3), "it was not given all eight"),
+        ((3, 7), "hardest for depth 3 itself"),
+        ((6, 8), "decided by the losses at depth 2"),
+        ((2, 8), "hardest for depth 1"),
+        ((5, 7), "something else"),
+        (4, "2 numbers are asked for"),
+    ],
+    "ensembles.boosting": [
+        (lambda *case: ensembles._weights_by("previous alone", *case), "the learner before alone"),
+        (lambda *case: ensembles._weights_by("plain mean", *case), "later ones count more"),
+        (lambda *case: ensembles._weights_by("sign", *case), "the other way"),
+        (learner_itself_included, "differs"),
+        (lambda cosines, *more: cosines[0], "weights of shape"),
+    ],
+    "ensembles.reversal": [
+        ("b", "if R had no minus"),
+        ({"a": "g foretells", "e": "the identity"}, "1 of them is missing"),
+        ({"a", "c", "d", "e"}, "would become alike"),
+    ],
+    "ensembles.side_by_side": [
+        (1 / 3, "if all spread alike"),
+        (lambda: ensembles.share_of_the_widest(0.5), "not squared ones"),
+        (lambda: 100 * ensembles.share_of_the_widest(), "not in percent"),
+        (0.5, "too small"),
+    ],
+    "ensembles.average": [
+        ((1 / 3, 0), "nothing in common"),
+        ((0.7333, 0), "The common part stays"),
+        ((0.6, 0.7333), "in the other order"),
+        (0.6, "2 numbers are asked for"),
+    ],
+    "ensembles.own": [(3, "as text"), (["yes"], "as text")],
     "training.bottleneck": [
         (("read", None, "backward"), "what another part built"),
         ((None, "read", "loss"), "Look again at A and B"),
@@ -674,3 +713,58 @@ def test_the_label_of_the_exercise_stops_where_looking_at_every_scale_finds_it()
 
 def test_the_forces_of_the_exercise_sum_to_zero_only_where_all_three_answer():
     assert filling_the_space._forces() == pytest.approx((0, -6, 2))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_weights_of_the_exercise_are_those_of_bier(seed):
+    from dmlteach.losses.bier import boosting_weights, pair_logits
+
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(6, 12, dtype=torch.float64, generator=generator)
+    labels = torch.randint(2, (6,), generator=generator)
+    by_library = torch.stack(boosting_weights(pair_logits(z, labels, (3, 4, 5), 2.0, 0.5, 2.0), labels))
+    cosines = torch.stack(
+        [torch.nn.functional.cosine_similarity(p[:, None], p, -1) for p in z.split((3, 4, 5), 1)]
+    )
+    same = (labels[:, None] == labels).flatten()
+    torch.testing.assert_close(
+        ensembles.boosted(cosines.flatten(1), same, 2.0, 0.5, 2.0), by_library.flatten(1)
+    )
+
+
+def test_the_cascade_of_the_exercise_is_that_of_hdc():
+    from dmlteach.losses.hdc import hard_sets
+
+    kept = hard_sets(torch.tensor(ensembles.DEPTHS), torch.ones(8, dtype=torch.bool), (1.0, 0.5, 0.25))
+    assert tuple((kept[2].nonzero()[:, 0] + 1).tolist()) == ensembles.cascade()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_choices_on_the_reversal_are_what_a_step_of_the_library_does(seed):
+    from dmlteach.models.diversity import adversarial_penalty
+
+    torch.manual_seed(seed)
+    x, learners = torch.randn(20, 6), [torch.randn(n, 6, requires_grad=True) for n in (3, 4)]
+    g = torch.nn.Linear(4, 3)
+
+    def product():
+        r, other = (x @ matrix.T for matrix in learners)
+        return float((r * g(other)).square().mean().detach())
+
+    def after_a_step(values, gradients):
+        with torch.no_grad():
+            for v, d in zip(values, gradients, strict=True):
+                v -= 1e-4 * d
+            moved = product()
+            for v, d in zip(values, gradients, strict=True):
+                v += 1e-4 * d
+        return moved
+
+    before, penalty = product(), adversarial_penalty(x, learners, [g])
+    assert float(penalty.detach()) == pytest.approx(-before, rel=1e-5)  # e
+    weights = list(g.parameters())
+    gradients = torch.autograd.grad(penalty, [*learners, *weights])
+    assert after_a_step(weights, gradients[2:]) > before  # a, not b
+    assert after_a_step(learners, gradients[:2]) < before  # c
+    assert after_a_step(learners, [-d for d in gradients[:2]]) > before  # not d
+    assert {k for k, option in ensembles.REVERSAL.options.items() if option.right} == {"a", "c", "e"}
