@@ -53,6 +53,11 @@ def build(checkout: Path) -> Path:
     path = checkout / "notebooks" / CHAPTER
     with (checkout / "notebooks" / execute.ORDER).open("a", encoding="utf-8") as order:
         order.write(f"{path.stem}\n")
+    index = checkout / "docs" / "index.md"
+    last = "notebooks/which_method_is_best\n"
+    index.write_text(
+        index.read_text("utf-8").replace(last, f"{last}notebooks/{path.stem}\n"), encoding="utf-8"
+    )
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     execute.execute(path, checkout / "build" / "notebooks" / CHAPTER, {})
     return pages.render(checkout).parent
