@@ -121,8 +121,10 @@ def _place(figure: Figure, panels: list[Any], width: float) -> None:
         for axes, cell in cells.items():
             row, column = divmod(places.index(cell), columns)
             axes.set_subplotspec(grid[row, column])
-            if column == 0 and _has_numbers_beside(axes) and not axes.get_ylabel():
-                axes.set_ylabel(labels[cell[0]])
+            if column == 0 and _has_numbers_beside(axes):
+                axes.set_ylabel(axes.get_ylabel() or labels[cell[0]])
+                if len(axes.get_shared_y_axes().get_siblings(axes)) > 1:
+                    axes.tick_params(labelleft=True)  # they stood beside another panel's
     figure.set_size_inches(width, height * grid.nrows)
 
 

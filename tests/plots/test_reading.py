@@ -107,6 +107,18 @@ def test_panels_stand_below_each_other_on_a_phone_in_the_order_in_which_they_are
     assert boxes["panel 0"].x0 == pytest.approx(boxes["panel 1"].x0)
 
 
+def test_panels_with_one_scale_tell_its_numbers_below_each_other_too():
+    with context():
+        figure = Picture(7, 2, "two panels")
+        for axes in figure.subplots(1, 2, sharey=True):
+            axes.plot([0, 1], [2, 5])
+    for width, told in ((COLUMN, [True, False]), (PHONE, [True, True])):
+        shown = figure.for_page(width)
+        shown.draw_without_rendering()
+        beside = [any(text.get_visible() for text in axes.get_yticklabels()) for axes in shown.axes]
+        assert beside == told
+
+
 def test_a_figure_that_fits_is_shown_as_it_is_and_one_that_does_not_stays_as_it_was():
     figure = two_panels()
     before = figure.png()
