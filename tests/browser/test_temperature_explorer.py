@@ -133,8 +133,8 @@ def test_a_positive_that_is_pushed_and_a_higher_loss_are_said(from_disk):
     pushed = int((TemperatureExplorer("supcon", 0.05, "trained").weights[:3] > 0).sum())
     status(page, f"{pushed} of 3 positives {'are' if pushed > 1 else 'is'} pushed away")
     page.get_by_role("button", name="the better network, the higher loss").click()
-    least = min(shares.losses_of("supcon", "untrained"))
-    status(page, f"the untrained network has less at 0.032, {least:.2f}")
+    loss = {name: shares.losses_of("supcon", name)[1] for name in ("trained", "untrained")}
+    status(page, f"The loss is {loss['trained']:.2f}, and {loss['untrained']:.2f} in the untrained network.")
 
 
 def test_loss_and_temperature_are_changed_by_keyboard_and_reset(from_disk):

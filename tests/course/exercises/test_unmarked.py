@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from scipy import stats
 
 from dmlteach import course
 from dmlteach.course import exercises
@@ -210,6 +211,7 @@ def test_the_numbers_of_the_explanations_have_the_direction_that_the_right_choic
     """Each against what the package has recorded, by another way than the sentence."""
     from dmlteach.course import measured
     from dmlteach.course.recordings import replay
+    from dmlteach.course.recordings.learners import learners
     from dmlteach.course.widgets.weight_explorer import curves
 
     record = curves.load()
@@ -231,12 +233,18 @@ def test_the_numbers_of_the_explanations_have_the_direction_that_the_right_choic
     assert runs["hardest"].recall[-1] < runs["hardest"].recall[0] < runs["triplet"].recall[-1]
     proxy, triplet = (measured.of(name).recall()[0] for name in ("proxy_nca", "triplet"))
     assert proxy > triplet and f"{proxy:.1%}" in five_questions.proxies_see()
-    single = {r.method: r.recall()[0] for r in measured.ranking() if r.method not in five_questions.ENSEMBLES}
-    best = max(measured.of(name).recall()[0] for name in five_questions.ENSEMBLES)
-    above = sum(value > best for value in single.values())
-    assert (
-        f"{above} of {len(single)} methods" in five_questions.ensembles_against() and above > len(single) / 2
-    )
+    assert runs["triplet"].recall[-1] < runs["active"].recall[-1]
+    record, said = learners(), five_questions.ensembles_against()
+    for one, other, is_told in (
+        ("three_deviance", "one_deviance", False),
+        ("bier", "one_deviance", True),
+        ("bier", "unboosted", False),
+    ):
+        first, second = record.recall(one), record.recall(other)
+        low, high = stats.ttest_rel([*first.values()], [*second.values()]).confidence_interval(0.95)
+        words = f"{50 * (low + high):+.1f} ± {50 * (high - low):.1f} points by {len(first)} seeds"
+        assert words in said and (low <= 0 <= high) != is_told
+        assert (f"{words}, which cannot be told" in said) != is_told
 
 
 def test_an_import_brings_both_answers(tmp_path):

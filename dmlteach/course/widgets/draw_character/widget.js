@@ -80,8 +80,8 @@ class DrawCharacter extends Pad {
   // - the controls
 
   question() {
-    return `Predict first: of the ${this.examples.length} drawings above, how many will the network name at first sight? ` +
-      "It has never seen any of these 659 characters.";
+    return `Predict first: for how many of the ${this.examples.length} drawings above will the nearest be the right character? ` +
+      "The network searches 659 characters, and was trained on none of them.";
   }
 
   toolbar() {

@@ -139,7 +139,7 @@ class ProxyExplorer extends Explorable {
   }
 
   question() {
-    if (this.state.scene === "two") return "Predict first: where must the proxy of A stand so that all six points of A are nearer to it than to another? Then drag it.";
+    if (this.state.scene === "two") return "Predict first: of the six points of A, how many at most can be nearer to its proxy than to another? Then drag it round the circle.";
     return `Predict first: half of what turns the proxy of A comes from how many of the ${this.points.degrees.length} points, at scale 32? Then move the scale.`;
   }
 

@@ -165,8 +165,9 @@ class TemperatureExplorer extends Explorable {
     const told = [`${label}, at ${temperature}, ${NETWORKS[embedding]}: as if ${text(effectiveNumber(shares), 0)} of 60 negatives shared the push; ` +
       `the nearest has ${percent(Math.max(...shares))}.`];
     if (pushed) told.push(`${pushed} of 3 positives ${pushed > 1 ? "are" : "is"} pushed away.`);
-    const least = Math.min(...loss.untrained), where = this.recorded.temperatures[loss.untrained.indexOf(least)];
-    if (embedding === "trained" && here > least) told.push(`The loss is ${text(here)}: the untrained network has less at ${where}, ${text(least)}.`);
+    const least = Math.min(...loss.untrained), where = this.recorded.temperatures[loss.untrained.indexOf(least)], beside = loss.untrained[this.place];
+    if (embedding === "trained" && here > beside) told.push(`The loss is ${text(here)}, and ${text(beside)} in the untrained network.`);
+    else if (embedding === "trained" && here > least) told.push(`The loss is ${text(here)}: the untrained network has less at ${where}, ${text(least)}.`);
     return told.join(" ");
   }
 }

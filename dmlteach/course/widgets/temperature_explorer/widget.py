@@ -29,7 +29,7 @@ def _shown(member: str, temperature: float, embedding: str) -> dict[str, Any]:
 STATES = {
     "nearly the hardest alone": _shown("supcon", 0.01, "trained"),
     "a positive is pushed away": _shown("supcon", 0.05, "trained"),
-    "the better network, the higher loss": _shown("supcon", 2.0, "trained"),
+    "the better network, the higher loss": _shown("supcon", 0.0125, "trained"),
 }
 
 
