@@ -61,6 +61,7 @@ def in_the_repository() -> set[str]:
     """What belongs into the wheel, by its name there."""
     package = [p for p in (CHECKOUT / "dmlteach").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     pages = [*(CHECKOUT / "notebooks").glob("*.ipynb"), *(CHECKOUT / "notebooks" / "reports").glob("*.ipynb")]
+    pages.append(CHECKOUT / "notebooks" / "order.txt")
     pages += [p for p in (CHECKOUT / "docs").glob("*.md") if p.name != "index.md"]
     pages += (CHECKOUT / "figures").glob("*.png")
     names = {p.relative_to(CHECKOUT).as_posix() for p in package}

@@ -15,7 +15,13 @@ PACKED = (
 )  # the build of the package puts them there; a checkout has no such folder
 FOLDER = "dmlteach-course"
 MANIFEST = ".dmlteach-course.json"  # in the copy: SHA-256 of each file as it was copied
-PARTS = ("notebooks/*.ipynb", "notebooks/reports/*.ipynb", "docs/*.md", "figures/*.png")
+PARTS = (
+    "notebooks/*.ipynb",
+    "notebooks/order.txt",
+    "notebooks/reports/*.ipynb",
+    "docs/*.md",
+    "figures/*.png",
+)
 SITE_ONLY = "docs/index.md"
 
 

@@ -180,7 +180,7 @@ def test_each_chapter_has_a_form_for_each_answer_that_is_no_code(site, offline, 
     assert [f.get_attribute("aria-label") for f in forms.all()] == [f"Answer to {e.heading}" for e in judged]
     assert offline.locator("article li > p > strong:text-is('a')").count() == 0  # choices are in the forms
     choices = [e for e in judged if isinstance(e, Choice)]
-    options = offline.locator(".dml-option > strong").all_inner_texts()
+    options = offline.locator("form[aria-label^='Answer to Exercise'] .dml-option > strong").all_inner_texts()
     assert options == [letter for e in choices for letter in e.options]
     in_notebook = offline.locator("em", has_text="This one is answered in the notebook")
     assert in_notebook.count() == len(chapter.exercises) - len(judged)

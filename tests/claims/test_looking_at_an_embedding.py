@@ -61,7 +61,7 @@ def test_near_on_the_map_means_something_and_far_depends_on_the_start(mean_over_
         pages = [tsne(z, perplexity=30, seed=start, initialization="random") for start in (1, 2)]
         kept = [kept_neighbours(z.numpy(), page, k=10) for page in pages]
         space = run_cells(
-            "09",
+            "looking_at_an_embedding",
             "distance",
             few_labels=labels,
             few=z,

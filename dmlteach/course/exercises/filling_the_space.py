@@ -56,7 +56,7 @@ def _batches(generator: Generator) -> list[tuple]:
 DFS = Function(
     id="space.dfs",
     number="07.1",
-    title="Discriminative feature scaling in three lines",
+    title="Feature scaling in three lines",
     question=(
         "Write a function of `z` (N, D), `counts` (N, D) and `s` (N, K). Row i of `counts` says how often "
         "each channel was among the largest ones in the class of embedding i. Multiply the K most frequent "
