@@ -134,7 +134,7 @@ def test_loss_margin_and_points_are_chosen_by_menus(from_disk):
     status(page, "margin 0.2")
     page.select_option("[data-key=scene]", "two")
     status(page, "of 16 points")
-    assert "all six points of A" in page.inner_text(".dml-question")
+    assert "of the six points of A" in page.inner_text(".dml-question")
 
 
 def centre(page, c: int) -> tuple[float, float]:
