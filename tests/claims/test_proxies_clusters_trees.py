@@ -216,7 +216,7 @@ def test_exchanges_mend_the_greedy_choice_of_the_example(space):
 
 def test_the_loss_is_zero_with_the_classes_that_are_groups_and_not_with_a_wrong_label(said):
     numbers = re.search(
-        r"the loss \(γ = 0\) is ([\d.]+): .* left group it is ([\d.]+)\.", said("location-read")
+        r"the loss \(γ = 0\) is ([\d.]+): .* left group the loss is ([\d.]+)\.", said("location-read")
     )
     assert float(numbers[1]) == 0 < float(numbers[2])
 
