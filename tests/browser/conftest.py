@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock  # comes with torch
@@ -93,3 +94,20 @@ def from_disk(browser, tmp_path) -> Iterator:
         context.close()
     assert errors == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.fixture
+def fits(from_disk) -> Callable[[Callable[[], Any], str], None]:
+    """An explorable is at most 700 pixels high in the column of the site, and no wider than a phone."""
+
+    def check(figure: Callable[[], Any], root: str) -> None:
+        page = from_disk(
+            figure(), size=(752, 800)
+        )  # as wide as that column from the start: nothing is redrawn
+        page.wait_for_selector(f"{root} svg")
+        assert page.evaluate(f"document.querySelector('{root}').getBoundingClientRect().height") <= 700
+        page = from_disk(figure(), size=(390, 780), has_touch=True, is_mobile=True)
+        page.wait_for_selector(f"{root} svg")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    return check

@@ -143,11 +143,5 @@ def test_a_finger_drags_the_anchor_and_does_not_scroll(from_disk):
 
 
 @pytest.mark.parametrize("state", [{}, STATES["as for products"], STATES["far from the origin"]])
-def test_it_fits_a_screen_and_a_phone(from_disk, state):
-    page = from_disk(NewPointsExplorer(**state), size=(1280, 800))
-    page.evaluate("document.body.style.maxWidth = '736px'")
-    page.wait_for_selector(f"{ROOT} svg")
-    assert page.evaluate(f"document.querySelector('{ROOT}').getBoundingClientRect().height") <= 700
-    page = from_disk(NewPointsExplorer(**state), size=(390, 780), has_touch=True, is_mobile=True)
-    page.wait_for_selector(f"{ROOT} svg")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_it_fits_a_screen_and_a_phone(fits, state):
+    fits(lambda: NewPointsExplorer(**state), ROOT)

@@ -172,11 +172,5 @@ def test_a_finger_drags_a_proxy_and_does_not_scroll(from_disk):
 
 
 @pytest.mark.parametrize("state", [{}, {"loss": "arcface", "margin": 0.5}, STATES["two modes"]])
-def test_it_fits_a_screen_and_a_phone(from_disk, state):
-    page = from_disk(ProxyExplorer(**state), size=(1280, 800))
-    page.evaluate("document.body.style.maxWidth = '736px'")
-    page.wait_for_selector(f"{ROOT} svg")
-    assert page.evaluate(f"document.querySelector('{ROOT}').getBoundingClientRect().height") <= 700
-    page = from_disk(ProxyExplorer(**state), size=(390, 780), has_touch=True, is_mobile=True)
-    page.wait_for_selector(f"{ROOT} svg")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_it_fits_a_screen_and_a_phone(fits, state):
+    fits(lambda: ProxyExplorer(**state), ROOT)

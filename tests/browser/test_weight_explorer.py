@@ -78,10 +78,5 @@ def test_loss_option_and_embedding_are_changed_by_mouse_and_by_keyboard(from_dis
 
 
 @pytest.mark.parametrize("state", [{}, {"guess": "triplet"}, {"family": "margin", "embedding": "uniform"}])
-def test_it_fits_a_screen_and_a_phone(from_disk, state):
-    page = from_disk(WeightExplorer(**state), size=(752, 800))  # as wide as the column of the site
-    page.wait_for_selector(f"{ROOT} svg")
-    assert page.evaluate(f"document.querySelector('{ROOT}').getBoundingClientRect().height") <= 700
-    page = from_disk(WeightExplorer(**state), size=(390, 780), has_touch=True, is_mobile=True)
-    page.wait_for_selector(f"{ROOT} svg")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_it_fits_a_screen_and_a_phone(fits, state):
+    fits(lambda: WeightExplorer(**state), ROOT)
