@@ -30,6 +30,15 @@ def found(page) -> list[int]:
     return [int(row) for row in rows]
 
 
+def wait_for_found(page, strokes) -> None:
+    """Until the page has answered the last movement as the kernel does."""
+    page.wait_for_function(
+        "wanted => [...document.querySelectorAll('tr[data-character]')].map(row => row.dataset.character)"
+        ".join() === wanted.join()",
+        arg=[neighbor.character for neighbor in Search().nearest(strokes)],
+    )
+
+
 def draw(page, points: list[tuple[float, float]]) -> None:
     """A stroke with the mouse, in shares of the pad."""
     page.locator(".dml-pad").scroll_into_view_if_needed()
@@ -83,15 +92,16 @@ def test_a_drawing_by_mouse_is_answered_as_in_the_kernel_and_undone_stroke_by_st
     page.wait_for_function(
         "() => /^Your drawing, 2 strokes/.test(document.querySelector('.dml-status').textContent)"
     )
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     path = page.get_attribute(".dml-pad .dml-drawn", "d")
     strokes = [
         [[float(v) for v in point.split()] for point in stroke.split("L")] for stroke in path.split("M")[1:]
     ]
     assert len(strokes) == 2 and all(len(stroke) > 5 for stroke in strokes)
-    assert found(page) == [n.character for n in Search().nearest(strokes)]
+    wait_for_found(page, strokes)
     page.click("button:text-is('Undo')")
     page.wait_for_function("() => /1 stroke:/.test(document.querySelector('.dml-status').textContent)")
-    assert found(page) == [n.character for n in Search().nearest(strokes[:1])]
+    wait_for_found(page, strokes[:1])
     page.click("button:text-is('Clear')")
     page.wait_for_function(
         "() => document.querySelector('.dml-status').textContent === 'Nothing is drawn yet.'"
