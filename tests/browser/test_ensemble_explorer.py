@@ -9,6 +9,7 @@ from dmlteach.course.widgets import EnsembleExplorer
 from dmlteach.course.widgets.ensemble_explorer.handing import FAMILIES, handed_on
 from dmlteach.course.widgets.ensemble_explorer.widget import STATES, packed
 from tests.browser.test_touch import PHONE, swipe
+from tests.browser.told import status
 from tests.course.widgets.test_ensemble_explorer import pairs_of, random_batch
 
 ROOT = ".dml-ensemble_explorer"
@@ -16,14 +17,6 @@ EVALUATE = """async ([source, given, states]) => {
     const module = await import("data:text/javascript;base64," + source);
     return states.map(([cosines, positive]) => module.handedOn(given, cosines, positive));
 }"""
-
-
-def status(page, words: str) -> None:
-    page.wait_for_function(
-        "words => document.querySelector('.dml-status').textContent.replaceAll('\\u00a0', ' ')"
-        ".includes(words)",
-        arg=words,
-    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -9,6 +9,7 @@ from dmlteach.course.widgets import NewPointsExplorer
 from dmlteach.course.widgets.new_points_explorer.making import nearest, new_points, reach
 from dmlteach.course.widgets.new_points_explorer.widget import STATES
 from tests.browser.test_touch import PHONE, swipe
+from tests.browser.told import status
 
 ROOT = ".dml-new_points_explorer"
 EVALUATE = """async ([source, states]) => {
@@ -16,14 +17,6 @@ EVALUATE = """async ([source, states]) => {
     return states.map(({ points, own, channels, low, high, shift }) =>
         module.making(points, own, channels, low, high, shift));
 }"""
-
-
-def status(page, words: str) -> None:
-    page.wait_for_function(
-        "words => document.querySelector('.dml-status').textContent.replaceAll('\\u00a0', ' ')"
-        ".includes(words)",
-        arg=words,
-    )
 
 
 def random_states(number: int = 200) -> list[dict]:

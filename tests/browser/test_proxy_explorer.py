@@ -10,6 +10,7 @@ from dmlteach.course.widgets.proxy_explorer.listening import FAMILIES
 from dmlteach.course.widgets.proxy_explorer.widget import STATES
 from dmlteach.distances import cosine_to
 from tests.browser.test_touch import PHONE, swipe
+from tests.browser.told import status
 
 ROOT = ".dml-proxy_explorer"
 EVALUATE = """async ([source, loss, states]) => {
@@ -17,14 +18,6 @@ EVALUATE = """async ([source, loss, states]) => {
     return states.map(({ s, labels, scale, margin }) => module.listening(loss, s, labels, scale, margin));
 }"""
 STATES_PER_LOSS = 200
-
-
-def status(page, words: str) -> None:
-    page.wait_for_function(
-        "words => document.querySelector('.dml-status').textContent.replaceAll('\\u00a0', ' ')"
-        ".includes(words)",
-        arg=words,
-    )
 
 
 def random_states() -> list[dict]:

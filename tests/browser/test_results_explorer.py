@@ -4,6 +4,7 @@ import pytest
 
 from dmlteach.course.widgets import ResultsExplorer
 from dmlteach.course.widgets.results_explorer import rows
+from tests.browser.told import status
 
 ROOT = ".dml-results_explorer"
 ENTRIES = f"{ROOT} [data-entry]"
@@ -31,12 +32,6 @@ def assert_shows(page, view: str, **filters) -> None:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '\\"') + '"'
-
-
-def status(page, words: str) -> None:
-    page.wait_for_function(
-        "words => document.querySelector('.dml-status').textContent.includes(words)", arg=words
-    )
 
 
 def press(page, name: str) -> None:

@@ -12,6 +12,7 @@ from dmlteach.course.widgets.temperature_explorer.widget import STATES
 from dmlteach.distances import normalize
 from dmlteach.losses import nca_loss, supcon_loss
 from dmlteach.losses.n_pair import n_pair_terms
+from tests.browser.told import status
 
 ROOT = ".dml-temperature_explorer"
 EVALUATE = """async ([source, states, members]) => {
@@ -90,14 +91,6 @@ def test_the_pages_weights_are_the_kernels(page, member):
     for (embedding, anchor, temperature), given in zip(places, found, strict=True):
         expected = shares.weights_of(member, temperature, shares.row_of(embedding, anchor))
         np.testing.assert_allclose(given, expected.numpy(), rtol=1e-9, atol=1e-12)
-
-
-def status(page, words: str) -> None:
-    page.wait_for_function(
-        "words => document.querySelector('.dml-status').textContent.replaceAll('\\u00a0', ' "
-        "').includes(words)",
-        arg=words,
-    )
 
 
 def test_the_prediction_is_answered_by_two_actions(from_disk):

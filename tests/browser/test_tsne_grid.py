@@ -8,6 +8,7 @@ import pytest
 
 from dmlteach.course.widgets import TSNEGrid
 from dmlteach.course.widgets.tsne_grid.maps import LEVELS, NETWORK, Setting, load_maps, settings
+from tests.browser.told import status
 
 PERPLEXITY_B = "[data-key='b perplexity']"
 
@@ -25,12 +26,6 @@ def assert_shows(page, panel: str, i: int) -> None:
     page.wait_for_selector(f"[aria-label='panel {panel.upper()}'] canvas[data-row='{i}']")
     assert shown(page, panel, "kept") == f"{load_maps().kept[i]:.0%}"
     assert shown(page, panel, "recall") == f"{load_maps().recall[i]:.3f}"
-
-
-def status(page, words: str) -> None:
-    page.wait_for_function(
-        "words => document.querySelector('.dml-status').textContent.includes(words)", arg=words
-    )
 
 
 def test_the_answer_is_one_button_away_and_nothing_is_requested(from_disk):

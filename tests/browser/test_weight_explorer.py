@@ -6,16 +6,9 @@ import pytest
 from dmlteach.course.widgets import WeightExplorer
 from dmlteach.course.widgets.weight_explorer import curves
 from dmlteach.course.widgets.weight_explorer.widget import RIDDLES, STATES, TELLTALES
+from tests.browser.told import status
 
 ROOT = ".dml-weight_explorer"
-
-
-def status(page, words: str) -> None:
-    page.wait_for_function(
-        "words => document.querySelector('.dml-status').textContent.replaceAll('\\u00a0', ' "
-        "').includes(words)",
-        arg=words,
-    )
 
 
 def heights(page, kind: str) -> np.ndarray:

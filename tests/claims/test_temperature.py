@@ -17,6 +17,7 @@ from dmlteach.course.widgets.temperature_explorer import shares
 from dmlteach.course.widgets.weight_explorer import curves
 from dmlteach.distances import normalize
 from dmlteach.embeddings import embed
+from tests.claims import paired
 
 SEEDS = (1, 2, 3)
 SMALL, BETWEEN, LARGE = 0.003, 0.05, 1.0  # temperatures: the ends of those in the chapter, and one between
@@ -314,14 +315,7 @@ def test_what_is_said_of_two_losses_is_what_a_paired_t_test_finds(said):
     lines = re.findall(r"- \*.*?\*(.*)", said("finals-read"))
     assert len(lines) == 3
     for line in lines:
-        one, other = re.findall(r"`(\w+)`", line)
-        a, b = measured.of(one).recalls(), measured.of(other).recalls()
-        seeds = sorted(a.keys() & b.keys())
-        x, y = [a[i] for i in seeds], [b[i] for i in seeds]
-        told = stats.ttest_rel(x, y).pvalue < 0.05
-        assert told == ("cannot be told apart" not in line), line
-        if told:
-            assert ("above" in line) == (np.mean(x) > np.mean(y)), line
+        paired.check(line)
 
 
 # --- one vector per class

@@ -9,13 +9,13 @@ import torch
 from scipy import stats
 
 from dmlteach import TrainConfig, data, fit, losses, models
-from dmlteach.course import measured
 from dmlteach.course.exercises import weighted_training, weighting
 from dmlteach.course.pair_weights import pair_weights
 from dmlteach.course.widgets.weight_explorer import curves
 from dmlteach.distances import normalize
 from dmlteach.embeddings import embed
 from dmlteach.losses.margin import negative_probabilities
+from tests.claims import paired
 
 SEEDS = (0, 1, 2)
 SAME = curves.labels_of_batch()[:, None] == curves.labels_of_batch()
@@ -205,14 +205,7 @@ def test_what_is_said_of_two_losses_is_what_a_paired_t_test_finds(said, space):
     pairs = re.findall(r"- \*.*?\*(.*)", text)
     assert len(pairs) >= 3
     for line in pairs:
-        one, other = re.findall(r"`(\w+)`", line)
-        a, b = measured.of(one).recalls(), measured.of(other).recalls()
-        seeds = sorted(a.keys() & b.keys())
-        x, y = [a[i] for i in seeds], [b[i] for i in seeds]
-        told = stats.ttest_rel(x, y).pvalue < 0.05
-        assert told == ("cannot be told apart" not in line), line
-        if told:
-            assert ("above" in line) == (np.mean(x) > np.mean(y)), line
+        paired.check(line)
 
 
 # --- exercises

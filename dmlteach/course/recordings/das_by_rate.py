@@ -5,6 +5,7 @@ Made by `python -m dmlteach.course.recordings.das_by_rate` in some minutes; noth
 
 import csv
 from collections.abc import Callable
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,14 +87,15 @@ def measure(side: str, rate: float, seed: int) -> Row:
     return Row(side, rate, seed, recall, untrained, weighted_training.classes(PART))
 
 
-def rows() -> list[Row]:
+@cache
+def rows() -> tuple[Row, ...]:
     """The recorded trainings."""
     with FILE.open(encoding="utf-8", newline="") as file:
-        return [
+        return tuple(
             Row(r["side"], float(r["rate"]), int(r["seed"]), float(r["recall"]), float(r["untrained"]),
                 int(r["num_classes"]))
             for r in csv.DictReader(file)
-        ]  # fmt: skip
+        )  # fmt: skip
 
 
 def recalls(side: str, rate: float) -> dict[int, float]:

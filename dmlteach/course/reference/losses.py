@@ -123,8 +123,6 @@ def chapters(name: str, checkout: Path) -> list[tuple[Path, str]]:
     )
     found = []
     for path in notebooks(checkout).values():
-        if path.parent.name != "notebooks":
-            continue
         cells = ["".join(cell["source"]) for cell in read_json(path, "Restore the chapter from git")["cells"]]
         if used.search("\n".join(cells)):
             title = next((cell.splitlines()[0] for cell in cells if cell.startswith("# ")), f"# {path.stem}")
