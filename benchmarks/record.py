@@ -17,8 +17,8 @@ import torch
 
 from benchmarks import birds, birds_page, course_rows, grid, pictures, repeated, sweep_files, tuned_page
 from benchmarks.tuning import Rows
+from dmlteach.course import measured, statements
 from dmlteach.course import recordings as pretrained
-from dmlteach.course import statements
 from dmlteach.course.reports import commands
 from dmlteach.data.omniglot import CHARACTERS
 
@@ -97,6 +97,29 @@ def shipped() -> Iterator[str]:
         )
 
 
+def one_name() -> Iterator[str]:
+    """What the untrained network has over seeds, and trainings of these pages that go by one name."""
+    finals, longer = measured.runs(), measured.runs(stage="long")
+    untrained = [run.untrained for run in finals if run.untrained is not None]
+    seeds, over = len({run.seed for run in finals}), f"{min(untrained):.1%} to {max(untrained):.1%}"
+    yield f"Among {CLASSES['omniglot']} test classes the untrained network has Recall@1 {over}, by its seed"
+    yield f"({seeds} were used), and by whether a method searches by distance or by direction. Beside a"
+    yield "training stands the number of its own seed."
+    yield ""
+    short, long_steps = finals[0].steps, longer[0].steps
+    steps = f"shipped, 1,200 steps | finals, {short} steps, tuned | {long_steps:,} steps, tuned"
+    yield f"| loss | batches | {steps} |"
+    yield "|---|---|---|---|---|"
+    for name in pretrained.SHIPPED:
+        recipe = pretrained.card(name)["recipe"]
+        if isinstance(recipe, dict):  # not of random weights
+            mean, half = measured.in_batches_of(name, recipe["sampler"]).recall()
+            long = [f"{r.recall:.1%}" for r in longer if (r.method, r.sampler) == (name, recipe["sampler"])]
+            shipped_one = f"{pretrained.card(name)['recall@1']:.1%}"
+            tuned = f"{100 * mean:.1f} ± {100 * half:.1f} %"
+            yield f"| {name} | {recipe['sampler']} | {shipped_one} | {tuned} | {(long or ['not run'])[0]} |"
+
+
 def runs(dataset: str) -> Iterator[str]:
     """Recorded runs on a data set."""
     chosen = [run for run in _read(RUNS, []) if run["dataset"] == dataset]
@@ -113,18 +136,21 @@ def runs(dataset: str) -> Iterator[str]:
         yield f"| `{run['command']}` | {cost} | {run['recall@1']:.1%} | {run['map@r']:.1%} |"
 
 
+LISTS = {
+    "shipped": shipped, "one_name": one_name, "statements": statements.told, "trials": tuned_page.trials,
+}  # fmt: skip
+
+
 def section(name: str) -> str:
-    """Text of a section: a figure, statements, a table file's, shipped networks, or runs on a data set."""
+    """Text of a section: a figure, lines made here, a table file's, or runs on a data set."""
     if name in pictures.PICTURES:
         return pictures.link(name)
-    if name == "statements":
-        return "\n".join(statements.told())
-    if name == "trials":
-        return "\n".join(tuned_page.trials())
     if name in TABLES:
         text = (HOME / TABLES[name]).read_text()
         return re.sub(r"^## ", "### ", re.sub(r"^# .*\n", "", text), flags=re.MULTILINE).strip()
-    return "\n".join(shipped() if name == "shipped" else runs(name))
+    if name in LISTS:
+        return "\n".join(LISTS[name]())
+    return "\n".join(runs(name))
 
 
 def written(page: str) -> str:
