@@ -11,7 +11,7 @@ import pytest
 
 from dmlteach import course
 from dmlteach.course import execute
-from dmlteach.course.exercises import CHAPTERS, UNMARKED, Chapter
+from dmlteach.course.exercises import CHAPTERS, Chapter
 from dmlteach.course.exercises.kinds import Reflection
 from dmlteach.course.exercises.unmarked import Closing, Opening, PredictedChoice, Prediction
 
@@ -57,10 +57,8 @@ def test_each_question_that_is_not_marked_has_a_cell_that_keeps_an_answer(chapte
     asked = [code for code in cells(chapter, "code") if (code.splitlines() or [""])[-1].startswith("check(")]
     waiting = {code.splitlines()[-1]: code for code in asked if not WAITING.search(code)}
     name = {Opening: "first", Closing: "second"}
-    assert list(waiting) == [
-        f'check("{q.id}", {name.get(type(q), "guess")})' for q in UNMARKED[chapter.title]
-    ]
-    for question, code in zip(UNMARKED[chapter.title], waiting.values(), strict=True):
+    assert list(waiting) == [f'check("{q.id}", {name.get(type(q), "guess")})' for q in chapter.unmarked]
+    for question, code in zip(chapter.unmarked, waiting.values(), strict=True):
         several = len(question.parts) if isinstance(question, Prediction) else 1
         assert f" = {', '.join(['...'] * several)}" in code.splitlines()[-2]
 
@@ -70,7 +68,7 @@ def test_the_questions_of_opening_and_closing_are_asked_in_their_words(chapter):
     asked = [" ".join(text.split()) for text in cells(chapter, "markdown")]
     wanted = [
         " ".join(f"**{q.heading}.** {q.text}".split())
-        for q in UNMARKED[chapter.title]
+        for q in chapter.unmarked
         if isinstance(q, Opening | Closing)
     ]
     assert [text for text in asked if text.startswith("**Question ")] == wanted
@@ -79,7 +77,7 @@ def test_the_questions_of_opening_and_closing_are_asked_in_their_words(chapter):
 @every_chapter
 def test_each_prediction_stands_beside_what_was_measured(chapter):
     code = cells(chapter, "code")
-    for question in UNMARKED[chapter.title]:
+    for question in chapter.unmarked:
         if isinstance(question, Prediction | PredictedChoice):
             (asked,) = [i for i, text in enumerate(code) if f'check("{question.id}"' in text]
             (shown,) = [i for i, text in enumerate(code) if f'guessed("{question.id}"' in text]
