@@ -232,7 +232,7 @@ WORST = Reflection(
     question=(
         "Choose one of the worst queries above. Describe in one sentence what the network seems to "
         "look at, and in one more a drawing that would prove you wrong. Could you find such a drawing "
-        "in the test set? Write both sentences in quotes; they are not marked."
+        "in the test set? Write both sentences; they are not marked."
     ),
     hints=("What do the query and the drawings it found share that its own character does not have?",),
     solution=(

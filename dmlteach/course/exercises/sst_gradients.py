@@ -292,7 +292,7 @@ BOUND = Reflection(
     title="A bound, by hand (bonus)",
     question=(
         "Show that an active triplet moves the *anchor* against SST only if ‖p − n‖² < m/3. Write your "
-        "proof as text, in quotes; it is not marked. In words is enough."
+        "proof as text; it is not marked. In words is enough."
     ),
     hints=(
         "Write v = p − n and w = p − a. Along which vector does each loss move the anchor?",
