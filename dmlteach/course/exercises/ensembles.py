@@ -347,9 +347,10 @@ AVERAGE = Number(
     number="08.5",
     title="How much averaging takes away",
     question=(
-        "The distances that learners measure have errors of variance **1**, and the errors of each two "
+        "The distances that learners measure have errors of variance **1**, and the errors of any two "
         "learners have the correlation **0.6**. What is the variance of the mean of **three** learners' "
-        "errors? And of ever more learners? Give both, in this order, to two decimals."
+        "errors? And to what does it come down with ever more learners? Give both, in this order, to two "
+        "decimals."
     ),
     hints=(
         "The variance of a sum is the sum of all variances and of all covariances, each pair counted twice.",

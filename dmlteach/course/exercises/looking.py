@@ -45,7 +45,7 @@ NUMBER_THAT_TELLS = Choice(
     id="looking.number_that_tells",
     number="10.2",
     title="The number that would tell",
-    question="And which number would tell which of the two networks is better?",
+    question="Two networks, and a map of each. Which number would tell which network is better?",
     hints=(
         "Two of the numbers measure the drawing of the map, one measures the drawing and the network "
         "together.",

@@ -179,8 +179,8 @@ STABLE = Choice(
     number="02.4",
     title="Is it stable?",
     question=(
-        "A negative lies a hair beside the place where SST does not push it. What happens as training "
-        "goes on?"
+        "A negative lies a hair beside the place of the last exercise, where SST does not push it. Which way "
+        "does it go in the steps that follow?"
     ),
     hints=(
         "Look at the sign of the push a little to the right of that place.",

@@ -333,7 +333,10 @@ TRAINING_STEP = Choice(
     id="before.training_step",
     number="00.9",
     title="One training step",
-    question="Why is `optimizer.zero_grad()` there?",
+    question=(
+        "Each step of a training calls `optimizer.zero_grad()`, `loss.backward()` and `optimizer.step()`. "
+        "What is the first of the three for?"
+    ),
     hints=("What does `backward` do with what is in `.grad` already?", "It adds."),
     solution='answer = {"a": "backward adds to what is in .grad"}',
     options={

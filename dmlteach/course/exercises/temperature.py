@@ -314,8 +314,8 @@ LONGER = Choice(
     number="05.5",
     title="Three times as long",
     question=(
-        "All embeddings of a batch are multiplied by 3 before they are given to a loss. For which losses is "
-        "that another temperature? Name all, with a reason each."
+        "All embeddings of a batch are multiplied by 3 before they are given to a loss. For which losses "
+        "does that do what another temperature would do? Name all, with a reason each."
     ),
     hints=(
         "Which of them divide an embedding by its length first?",
