@@ -3,6 +3,7 @@
 import dis
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType
 from typing import NamedTuple
@@ -84,6 +85,25 @@ def test_each_prediction_stands_beside_what_was_measured(chapter):
             assert asked < shown
             marked = [i for i, text in enumerate(code) if f'mark_guess(axes, "{question.id}"' in text]
             assert set(marked) <= {shown - 1, shown - 2}  # a page looks for the last figure before it
+
+
+@every_chapter
+def test_a_prediction_to_make_now_has_a_field_right_below(chapter):
+    asked = json.loads(notebook(chapter).read_text(encoding="utf-8"))["cells"]
+    for cell, below in pairwise(asked):
+        if cell["cell_type"] == "markdown" and "prediction to make" in "".join(cell["source"]):
+            assert 'check("guess.' in "".join(below["source"])
+
+
+@every_chapter
+def test_what_a_page_asks_is_worded_for_a_reader_without_a_cell(chapter):
+    for exercise in (*chapter.exercises, *chapter.unmarked):
+        if exercise.for_page() is not None:
+            assert not re.search(
+                r"in quotes|the cell|\brun\b.*\b(cell|check)\b|`\{|dictionary", exercise.text
+            )
+    (how,) = [text for text in cells(chapter, "markdown") if "`solution(" in text]
+    assert "In a notebook, replace the `...`" in how and "On the site, answer in the form" in how
 
 
 class Names(NamedTuple):
