@@ -69,7 +69,8 @@ def overview(images: Tensor | None = None, seed: int = 2, for_phone: bool = Fals
     for axes, shown in zip(panels, (z, z, z[rows], z[rows], after), strict=True):
         _fit(axes, shown)
     figure.alt = (
-        "Local sampling with the SST loss, one epoch in five steps, with an arrow back to the first. 1: the network places every image as a point. 2: k-means divides the points into "
+        "Local sampling with the SST loss, one epoch in five steps, with an arrow back to the first. 1: the "
+        "network places every image as a point. 2: k-means divides the points into "
         f"{NEIGHBOURHOODS} neighbourhoods, each a batch. 3: inside one, an anchor is joined by solid lines "
         "to its targets, the nearest points of its class, and by dashed lines to impostors of other "
         "classes. 4: arrows show where the loss moves each point: classes together, others apart. 5: the "
@@ -201,7 +202,7 @@ def _fit(axes: Axes, z: Tensor) -> None:
 
 def _scaled(axes: Axes, size: float) -> float:
     """Area of a mark: `size` where a panel is 2.25 inches wide, less in a smaller one."""
-    return size * axes.get_position().width * axes.figure.get_figwidth() / 2.25
+    return size * axes.get_window_extent().width / axes.figure.dpi / 2.25
 
 
 def _dots(axes: Axes, z: Tensor, labels: Tensor, size: float = 24, alpha: float = 1.0) -> None:
