@@ -43,9 +43,15 @@ def loss_table() -> str:
 
 
 def picture(name: str) -> str:
-    """A figure with the text that was written beside it when it was drawn."""
+    """A figure with the text that was written beside it when it was drawn, and another one for phones."""
     text = HERE / "figures" / f"{name}.alt.txt"
-    return f"![{text.read_text(encoding='utf-8').strip()}](figures/{name}.png)" if text.exists() else ""
+    if not text.exists():
+        return ""
+    alt = text.read_text(encoding="utf-8").strip()
+    return "\n".join(
+        f"```{{image}} figures/{file}.png\n:class: {shown}\n:alt: {alt}\n```\n"
+        for file, shown in ((name, "for-a-column"), (f"{name}_on_a_phone", "for-a-phone"))
+    )
 
 
 myst_substitutions = {"losses": loss_table(), "overview": picture("overview")}

@@ -62,10 +62,11 @@ class Entry:
 # --- what is drawn
 
 
-def draw_overview() -> Picture:
+def draw_overview(for_phone: bool = False) -> Picture:
     """The idea of the method, with four drawings of Omniglot's training characters."""
     drawings = data.load("omniglot", "train")
-    return overview.overview(torch.stack([drawings[row][0] for row in (0, 2411, 6020, 9130)]))
+    shown = torch.stack([drawings[row][0] for row in (0, 2411, 6020, 9130)])
+    return overview.overview(shown, for_phone=for_phone)
 
 
 def draw_search() -> Picture:
@@ -176,6 +177,9 @@ FIGURES: dict[str, Entry] = {
         (*NETWORKS, "course/widgets/draw_character/traced.json"),
     ),
     "overview": Entry(draw_overview, ("course.plots.overview",), ("data/omniglot.npz",)),
+    "overview_on_a_phone": Entry(
+        partial(draw_overview, True), ("course.plots.overview",), ("data/omniglot.npz",), svg=False
+    ),
     "gradients_triplet": Entry(partial(draw_gradients, "triplet"), ("course.plots.ternary",)),
     "gradients_sst": Entry(partial(draw_gradients, "sst"), ("course.plots.ternary",)),
     "retrieval_omniglot": Entry(draw_retrieval_omniglot, ("plots.retrieval", "embeddings"), NETWORKS),

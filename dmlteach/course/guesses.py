@@ -18,6 +18,8 @@ from dmlteach.course.exercises.replies import Shown
 from dmlteach.course.exercises.unmarked import PredictedChoice, Prediction, with_unit
 from dmlteach.errors import DMLTeachError
 from dmlteach.options import one_of
+from dmlteach.plots.reading import COLUMN, PHONE
+from dmlteach.plots.style import Picture, context
 
 COLOUR = "#8250df"  # 5 : 1 on white, 3.5 : 1 on the dark page; of no role in any figure
 
@@ -128,7 +130,7 @@ class Guessed(Shown):
 
 
 def guessed(
-    id: str, measured: Mapping[str, float] | str, figure: Figure | None = None, digits: int = 0
+    id: str, measured: Mapping[str, float] | str, figure: Picture | None = None, digits: int = 0
 ) -> Guessed:
     """What the reader predicted beside what was measured; shows nothing where there is no prediction.
 
@@ -157,9 +159,18 @@ def guessed(
         "unit": question.unit,
         "measured": [float(rounded[name]) + 0.0 for name in question.parts],  # −0 becomes 0
         "digits": digits,
-        **(_places(figure, question) if figure is not None else {}),
+        **(_drawings(figure, question) if figure is not None else {}),
     }
     return Guessed(content, _guess(id))
+
+
+def _drawings(figure: Picture, question: Prediction) -> dict[str, Any]:
+    """The marks in each drawing that a page may show: for a column of text, and for a phone."""
+    if not any(mark.id == question.id for mark in _marks(figure)):
+        return {}
+    with context():
+        drawings = dict.fromkeys(figure.for_page(width) for width in (COLUMN, PHONE))  # one, if it fits both
+    return {"drawings": [_places(drawing, question) for drawing in drawings]}
 
 
 def _places(figure: Figure, question: Prediction) -> dict[str, Any]:
@@ -182,7 +193,7 @@ def _places(figure: Figure, question: Prediction) -> dict[str, Any]:
             ],
             "span": [round(float(other[0] + f * (other[1] - other[0])), 5) for f in span],
         })  # fmt: skip
-    return {"shape": round(float(width / height), 4), "marks": marks} if marks else {}
+    return {"shape": round(float(width / height), 4), "marks": marks}
 
 
 def _about_numbers(content: Mapping[str, Any], guess: list[float]) -> list[str]:

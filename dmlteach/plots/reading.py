@@ -18,7 +18,7 @@ from matplotlib.transforms import IdentityTransform
 from PIL import Image
 
 from dmlteach.plots.inline import address
-from dmlteach.plots.letters import folded
+from dmlteach.plots.letters import folded, width_of
 
 F = TypeVar("F", bound=Figure)
 
@@ -135,6 +135,8 @@ def _has_numbers_beside(axes: Axes) -> bool:
 def _fold(figure: Figure, panels: list[Any]) -> None:
     """Break or turn texts, and legends, that reach into each other, the next panel or the margin."""
     width = figure.get_figwidth()
+    for legend in [*figure.legends]:
+        _in_fewer_columns(figure, legend)
     cell = width / panels[0].get_gridspec().ncols
     has_scale = len(figure.axes) > len(panels)
     reach = 1.05 if has_scale and panels[0].get_gridspec().ncols == 1 else 1.4  # not over a scale of colors
@@ -178,6 +180,22 @@ def _narrow(axes: Axes, legend: Any, width: float) -> None:
     )  # fmt: skip
 
 
+def _in_fewer_columns(figure: Figure, legend: Any) -> None:
+    """A legend outside the panels, in as many columns as the page has room for."""
+    names = [text.get_text() for text in legend.get_texts()]
+    size = legend.get_texts()[0].get_fontsize()
+    sample = 5 * size / 72  # inches before a name, and after it
+    columns = int(figure.get_figwidth() / (sample + max(width_of(name, size) for name in names)))
+    if columns < legend._ncols:
+        drawn = dict(zip(names, legend.legend_handles, strict=True))
+        for axes in figure.axes:  # what a sample stands for, with its marker and bars
+            handles, labels = axes.get_legend_handles_labels()
+            drawn |= {label: one for label, one in zip(labels, handles, strict=True) if label in drawn}
+        legend.remove()
+        place: Any = f"outside {legend._outside_loc} center"
+        figure.legend(list(drawn.values()), names, fontsize=size, ncols=max(1, columns), loc=place)
+
+
 def _inner_height(axes: Any) -> float:
     """Height inside the axes, in inches, as laid out last."""
     return axes.get_position().height * axes.figure.get_figheight()
@@ -188,7 +206,8 @@ def _stretch(figure: Figure, wanted: dict[Any, float]) -> None:
     figure.draw_without_rendering()
     width, height = figure.get_size_inches()
     title = figure._suptitle  # type: ignore[attr-defined]
-    above = title.get_window_extent().height / figure.dpi if title else 0
+    around = [title] * bool(title) + figure.legends
+    above = sum(one.get_window_extent().height for one in around) / figure.dpi
     rows = next(iter(wanted)).get_gridspec().nrows
     lacking = []
     for axes, before in wanted.items():

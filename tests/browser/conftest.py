@@ -118,7 +118,7 @@ def write_chapter(tmp_path_factory) -> Callable[..., str]:
             '<!doctype html><html lang="en"><meta charset="utf-8"><title>a chapter</title>'
             '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="exercises.css">'
             f"<style>{COLOURS}{style}</style><script src=exercises.js></script>"
-            f"<body><main><h1>A chapter</h1>{body}{in_page.overview()}</main></body></html>",
+            f"<body data-theme=auto><main><h1>A chapter</h1>{body}{in_page.overview()}</main></body></html>",
             encoding="utf-8",
         )
         return page.as_uri()

@@ -169,8 +169,7 @@ def test_the_takeaway_is_reached_by_keyboard_alone(from_disk, planned):
         arg=f"{dropped} neighbourhoods without a triplet dropped",
     )
 
-    tab_to("summary")
-    page.keyboard.press("Tab")
+    tab_to("details:last-child > summary")
     page.keyboard.press("Enter")
     assert page.locator("details[open] p", has_text="a neighbourhood goes on finding them").is_visible()
     page.keyboard.press("Escape")
@@ -248,3 +247,8 @@ def test_it_fits_a_phone_and_reacts_to_touch(browser, tmp_path, planned):
         )
         assert min(sizes) >= least, json.dumps(sizes)
     phone.close()
+
+
+@pytest.mark.parametrize("sampler", ["random", "class_balanced", "local"])
+def test_it_fits_a_screen_and_a_phone(fits, sampler):
+    fits(lambda: BatchExplorer(sampler=sampler), ROOT)

@@ -92,6 +92,24 @@ def test_printed_from_a_dark_page_a_figure_is_dark_on_white(chapter):
     assert page.locator(".cell_output img").evaluate("i => getComputedStyle(i).filter") == "none"
 
 
+@pytest.mark.parametrize(
+    ("window", "shown"), [(WIDE, "overview.png"), (PHONE, "overview_on_a_phone.png")], ids=["wide", "phone"]
+)
+def test_the_first_page_has_one_overview_of_two_and_it_is_not_shrunk(site, browser, window, shown):
+    context = browser.new_context(offline=True, viewport=window, color_scheme="dark")
+    page = context.new_page()
+    page.goto((site / "index.html").as_uri())
+    images = [
+        image for image in page.locator("article img").all() if "overview" in image.get_attribute("src")
+    ]
+    (visible,) = [image for image in images if image.is_visible()]
+    assert len(images) == 2 and visible.get_attribute("src").endswith(shown)
+    width = visible.evaluate("image => image.naturalWidth") * 96 / 160  # files have 160 dots an inch
+    assert visible.bounding_box()["width"] >= 0.95 * width
+    assert "screen" in visible.evaluate("image => getComputedStyle(image).mixBlendMode")
+    context.close()
+
+
 def test_figures_that_come_as_files_turn_dark_too(site, browser):
     context = browser.new_context(offline=True, viewport=WIDE, color_scheme="dark")
     page = context.new_page()

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -10,13 +11,20 @@ from dmlteach.course import exercises
 from dmlteach.course.exercises import progress
 from dmlteach.course.guesses import guessed, mark_guess
 from dmlteach.plots.inline import image_tag
+from dmlteach.plots.reading import COLUMN, PHONE, as_html
 from dmlteach.plots.style import Picture, context
 from tests.browser.forms import asked, form_of, kept, reply_of
 from tests.browser.test_access import serious_faults
 
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 GUESS, CHOICE = "guess.active_triplets", "guess.rates"
 FIRST, SECOND = "opening.proxies", "closing.proxies"
 LONG_CODE = "guess = ...\n\n# a long one"
+FIRST_BEGINS = """wanted => {
+    const [image, rule] = ["img.dml-figure", ".dml-rule"].map(
+        (name) => document.querySelector(name).getBoundingClientRect());
+    return Math.abs((rule.left - image.left) / image.width - wanted) < 0.01;
+}"""
 
 
 def drawn() -> Picture:
@@ -31,9 +39,9 @@ def drawn() -> Picture:
     return picture
 
 
-def stacked() -> Picture:
-    """Another image of the same, of another shape, which no line is for."""
-    picture = Picture(3, 5, "the same, stacked")
+def another() -> Picture:
+    """An image of another shape, which no line is for, between the figure and what is said of it."""
+    picture = Picture(3, 5, "another figure")
     picture.subplots()
     return picture
 
@@ -46,14 +54,15 @@ def chapter(write_chapter, tmp_path_factory) -> str:
         picture = drawn()
         beside = guessed(GUESS, {"before": 0.28, "after": 0.018}, picture, digits=1).rich()["text/html"]
         other = guessed(CHOICE, "a").rich()["text/html"]
-    wide, narrow = (image_tag(p.png(), p.alt) for p in (picture, stacked()))
+    with context():
+        shown = as_html(picture.for_page(COLUMN), picture.for_page(PHONE), picture.alt, False)
+    other_image = image_tag(another().png(), another().alt)
     first, second, numbers, letter = (asked(id, LONG_CODE) for id in (FIRST, SECOND, GUESS, CHOICE))
     return write_chapter(
-        f'{first}{numbers}{letter}<h2>Measured</h2><div class="cell wide">{wide}</div>'
-        f'<div class="cell narrow">{narrow}</div><div class="cell">{beside}</div>'
+        f'{first}{numbers}{letter}<h2>Measured</h2><div class="cell cell_output">{shown}</div>'
+        f'<div class="cell">{other_image}</div><div class="cell">{beside}</div>'
         f'<div class="cell">{other}</div>{second}',
-        ".narrow { display: none } @media (max-width: 500px) "
-        "{ .wide { display: none } .narrow { display: block } }",
+        " @media (prefers-color-scheme: dark) { body { --color-background-primary: #131416 } }",
     )
 
 
@@ -74,11 +83,26 @@ def beside(page) -> list[str]:
     return [p.inner_text() for p in page.locator(".dml-guess:visible p").all()]
 
 
-def heights(page) -> list[float]:
-    """Where the lines lie, in fractions of the image from its top."""
-    image = page.locator(".wide img").bounding_box()
+def beginnings(page) -> np.ndarray:
+    """Where each line begins, in fractions of the image from its left and its top."""
+    image = page.locator("img.dml-figure").bounding_box()
     boxes = [rule.bounding_box() for rule in page.locator(".dml-rule").all()]
-    return [(box["y"] + 1 - image["y"]) / image["height"] for box in boxes]
+    return np.array([
+        ((box["x"] - image["x"]) / image["width"], (box["y"] + 1 - image["y"]) / image["height"])
+        for box in boxes
+    ])  # fmt: skip
+
+
+def expected(inches: float) -> np.ndarray:
+    """Where lines at 60 % and 20 % begin in the drawing for a page so wide."""
+    with context():
+        drawing = drawn().for_page(inches)
+    drawing.draw_without_rendering()
+    box = drawing.axes[0].get_position()
+    return np.array([
+        (box.x0 + start * box.width, 1 - (box.y0 + share * box.height))
+        for start, share in ((0, 0.6), (0.7, 0.2))
+    ])  # fmt: skip
 
 
 def test_without_a_guess_the_page_says_nothing_about_one(reader):
@@ -88,7 +112,7 @@ def test_without_a_guess_the_page_says_nothing_about_one(reader):
 
 
 def test_a_guess_stands_under_the_figure_and_as_a_line_in_it_and_a_reload_keeps_it(reader):
-    page = reader(viewport={"width": 1280, "height": 900})
+    page = reader(viewport=WIDE)
     said = guess(page, "60 %", "20")
     assert "Triplets that still teach: kept" in said and "before the training: 60 %" in said
     for _ in range(2):
@@ -99,11 +123,7 @@ def test_a_guess_stands_under_the_figure_and_as_a_line_in_it_and_a_reload_keeps_
         assert page.locator(".dml-rule-label").all_inner_texts() == ["my guess: 60 %", "my guess: 20 %"]
         page.reload()
         page.wait_for_selector(".dml-rule")
-    picture = drawn()
-    picture.draw_without_rendering()
-    box = picture.axes[0].get_position()
-    wanted = [1 - (box.y0 + share * box.height) for share in (0.6, 0.2)]
-    assert heights(page) == pytest.approx(wanted, abs=0.006)
+    assert beginnings(page) == pytest.approx(expected(COLUMN), abs=0.006)
     assert form_of(page, GUESS).get_by_role("textbox").first.input_value() == "60"
     assert reply_of(page, GUESS) == said
     assert json.loads(kept(page)[GUESS]["answer"]) == [60, 20] and kept(page)[GUESS]["tries"] == 1
@@ -112,9 +132,9 @@ def test_a_guess_stands_under_the_figure_and_as_a_line_in_it_and_a_reload_keeps_
 def test_another_guess_moves_the_line_and_a_guess_off_the_scale_is_not_kept(reader):
     page = reader()
     guess(page, "60", "20")
-    high = heights(page)[0]
+    high = beginnings(page)[0, 1]
     guess(page, "30", "20")
-    assert heights(page)[0] > high + 0.1 and page.locator(".dml-rule").count() == 2
+    assert beginnings(page)[0, 1] > high + 0.1 and page.locator(".dml-rule").count() == 2
     said = guess(page, "140", "20")
     assert "140 % cannot be" in said and "Your earlier answer is still kept." in said
     assert form_of(page, GUESS).locator(".dml-state").inner_text() == ""
@@ -122,15 +142,36 @@ def test_another_guess_moves_the_line_and_a_guess_off_the_scale_is_not_kept(read
     assert json.loads(kept(page)[GUESS]["answer"]) == [30, 20]
 
 
-def test_on_a_phone_the_stacked_figure_has_no_line_and_the_sentence_stays(reader):
-    page = reader(viewport={"width": 390, "height": 844})
+def test_on_a_phone_the_lines_lie_where_its_own_drawing_has_the_guess(reader):
+    page = reader(viewport=NARROW)
     guess(page, "60", "20")
-    assert len(beside(page)) == 2 and page.locator(".dml-rule").count() == 0
+    assert len(beside(page)) == 2 and page.locator(".dml-rule").count() == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.set_viewport_size({"width": 1000, "height": 844})
-    page.wait_for_selector(".dml-rule")
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_selector(".dml-rule", state="detached")
+    on_phone, in_column = expected(PHONE), expected(COLUMN)
+    assert np.abs(on_phone - in_column).max() > 0.05  # or the test could not tell them apart
+    for window, wanted in ((NARROW, on_phone), (WIDE, in_column), (NARROW, on_phone)):
+        page.set_viewport_size(window)
+        page.wait_for_function(FIRST_BEGINS, arg=float(wanted[0, 0]))  # the browser takes the other drawing
+        assert beginnings(page) == pytest.approx(wanted, abs=0.01)
+
+
+@pytest.mark.parametrize("window", [WIDE, NARROW], ids=["wide", "phone"])
+def test_labels_of_guesses_lie_in_the_figure_and_apart(reader, window):
+    page = reader(viewport=window)
+    guess(page, "60", "58")
+    image = page.locator("img.dml-figure").bounding_box()
+    left, right = (label.bounding_box() for label in page.locator(".dml-rule-label").all())
+    assert image["x"] <= left["x"] and right["x"] + right["width"] <= image["x"] + image["width"]
+    assert left["x"] + left["width"] < right["x"]
+
+
+def test_by_night_a_label_has_the_paper_of_the_page(reader):
+    page = reader(color_scheme="dark")
+    guess(page, "60", "20")
+    colors = page.locator(".dml-rule-label").first.evaluate(
+        "label => [getComputedStyle(label).backgroundColor, getComputedStyle(document.body).backgroundColor]"
+    )
+    assert colors[0] == colors[1] == "rgb(19, 20, 22)"
 
 
 def test_a_choice_is_guessed_by_the_keyboard_alone(reader):
@@ -205,7 +246,7 @@ def test_the_opening_tells_nothing_and_the_closing_shows_both_answers(reader):
 @pytest.mark.parametrize("look", ["light", "dark", "forced"])
 def test_axe_finds_nothing_serious_where_guesses_are_shown(reader, look):
     page = reader(
-        viewport={"width": 390, "height": 844},
+        viewport=NARROW,
         has_touch=True,
         is_mobile=True,
         color_scheme="dark" if look == "dark" else "light",

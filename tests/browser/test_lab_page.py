@@ -90,6 +90,40 @@ def test_a_link_repeats_a_training_and_another_seed_does_not(opened):
     assert page.evaluate("location.hash") == "#loss=sst&seed=1&numbers=true"
 
 
+def test_each_named_state_asks_its_own_question_and_waits_for_play(opened):
+    page = opened("#numbers=true")
+    step_to(page, 1)
+    asked = [page.inner_text(".dml-question")]
+    states = page.locator("[aria-label='show me'] button").all()
+    for state in states:
+        state.click()
+        page.wait_for_function(
+            "before => document.querySelector('.dml-question').textContent !== before", arg=asked[-1]
+        )
+        page.wait_for_selector("[data-lab] [data-key=step][data-value='0']")
+        asked.append(page.inner_text(".dml-question"))
+        assert page.is_visible("button:text-is('Play')")  # not Pause
+    assert len(set(asked)) == 6 and all(text.startswith("Predict first") for text in asked)
+    assert all(text.count("?") == 1 and len(text) < 200 for text in asked[1:])
+    page.select_option("label:has-text('loss') select", "contrastive")  # none of them any more
+    page.wait_for_function(
+        "first => document.querySelector('.dml-question').textContent === first", arg=asked[0]
+    )
+
+
+def test_play_rests_where_a_named_state_shows_what_it_is_there_for_and_goes_on(opened):
+    page = opened("#negatives=hardest&rate=0.03&seed=2&numbers=true")  # a link, and another seed
+    assert "hardest negatives" in page.inner_text(".dml-question")
+    page.click("button:text-is('Play')")
+    page.wait_for_function("document.querySelector('.dml-status').textContent.startsWith('Step 400. Rec')")
+    page.click("button:text-is('Play')")
+    page.wait_for_function("document.querySelector('[data-lab] [data-key=step]').dataset.value > 400")
+
+
+def test_the_lab_says_what_a_tuple_is(opened):
+    assert "A tuple is what the loss compares" in opened().inner_text(".dml-legend")
+
+
 def test_a_changed_setting_starts_anew_and_stands_in_the_address(opened):
     page = opened("#numbers=true")
     step_to(page, 2)
@@ -177,6 +211,7 @@ def test_it_is_at_most_700_px_high_with_its_controls_beside_the_picture(opened, 
     opened()
     if state:  # the longest sentences are told when it rests
         page.click(f"button:text-is('{state}')")
+        page.click("button:text-is('Play')")
         page.wait_for_function(
             "words => document.querySelector('.dml-status').textContent.includes(words)",
             arg=finding,

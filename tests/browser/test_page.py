@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from dmlteach.course.widgets import TripletPlayground
 from dmlteach.course.widgets.page import playground_page
 from dmlteach.losses import sst_loss
 
@@ -105,3 +106,8 @@ def test_the_saved_picture_is_the_drawing(opened, view, tmp_path):
     )
     assert {"a", "p", "n", "Triplet playground"} <= set(found["texts"]), json.dumps(found)
     assert found["painted"] > 10
+
+
+@pytest.mark.parametrize("view", ["line", "plane"])
+def test_in_a_chapter_it_fits_a_screen_and_a_phone(fits, view):
+    fits(lambda: TripletPlayground(view=view), ".dml-playground")

@@ -182,3 +182,17 @@ def test_it_fits_a_phone_and_answers_to_touch(browser, tmp_path):
     page.tap("button:text-is('pair 2: two starts')")
     page.wait_for_selector(f"canvas[data-row='{row(perplexity=30, seed=1)}']")
     context.close()
+
+
+@pytest.mark.parametrize("guess", ["", "a", "neither"])
+def test_it_fits_a_screen_and_a_phone(fits, guess):
+    fits(lambda: TSNEGrid(guess=guess), ".dml-tsne_grid")
+
+
+def test_how_to_read_it_is_folded_beside_numbers_and_takeaway(from_disk):
+    page = from_disk(TSNEGrid())
+    folded = page.locator(".dml-tsne_grid > details")
+    assert folded.locator("summary").all_inner_texts() == ["How to read it", "Show numbers", "Takeaway"]
+    assert len({round(one.bounding_box()["y"]) for one in folded.all()}) == 1
+    folded.first.locator("summary").click()
+    assert "Each dot is one of 2,000 drawings" in folded.first.inner_text()

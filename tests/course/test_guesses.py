@@ -97,8 +97,10 @@ def test_the_line_is_drawn_where_the_page_is_told_that_it_would_be():
     exercises.check(ACTIVE, (60, 20))
     rows = rows_of_the_line(figure())
     height = len(pixels(figure()))
-    [[low, start], [high, end]] = told["marks"][0]["at"]
-    assert (low, high) == (0, 100) and told["shape"] == pytest.approx(6.4 / 3.4, abs=1e-3)
+    column, phone = told["drawings"]
+    [[low, start], [high, end]] = column["marks"][0]["at"]
+    assert (low, high) == (0, 100) and column["shape"] == pytest.approx(6.4 / 3.4, abs=1e-3)
+    assert phone["shape"] < column["shape"] and phone["marks"][0]["label"] == column["marks"][0]["label"]
     place = start + (60 - low) / (high - low) * (end - start)
     assert rows.mean() / height == pytest.approx(place, abs=0.006)
 
@@ -122,8 +124,8 @@ def test_a_figure_with_marks_but_no_guess_is_the_same_image_as_one_without():
 
 def test_a_figure_tells_only_the_marks_of_the_prediction_that_is_asked():
     picture = figure(called="untrained", span=(0.1, 0.4))
-    assert "marks" not in guessed(LUCK, {"luck": 1.0}, picture).content
-    (mark,) = guessed(ACTIVE, MEASURED, picture).content["marks"]
+    assert "drawings" not in guessed(LUCK, {"luck": 1.0}, picture).content
+    (mark,) = guessed(ACTIVE, MEASURED, picture).content["drawings"][0]["marks"]
     assert mark["label"] == "my guess, untrained" and mark["axis"] == "y" and mark["part"] == 0
     left, right = mark["span"]
     assert 0 < left < right < 0.6

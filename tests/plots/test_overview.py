@@ -10,15 +10,28 @@ from dmlteach.course.plots.overview import (
     train,
 )
 from dmlteach.losses import sst_loss
+from tests.seen import WINDOWS, faults, letters
+
+IMAGES = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
 
 
 @pytest.fixture(scope="module")
 def figure():
-    return overview(torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
+    return overview(IMAGES)
 
 
 def test_five_steps_in_order(figure):
     assert [axes.get_title()[0] for axes in figure.axes[1:]] == list("12345")
+
+
+@pytest.mark.parametrize("images", [IMAGES, None], ids=["with images", "without"])
+@pytest.mark.parametrize("window", ["column", "phone"])
+def test_its_letters_can_be_read_in_the_window_it_is_drawn_for(window, images):
+    figure = overview(images, for_phone=window == "phone")
+    shown = letters(figure)
+    assert not faults(shown, WINDOWS[window])
+    words = " ".join(line["words"] for line in shown["lines"])
+    assert all(step in words for step in ("Embed", "Group", "Choose", "Pull", "Move", "next epoch"))
 
 
 def test_the_points_move_to_where_neighbours_share_their_class(figure):

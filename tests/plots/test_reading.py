@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from dmlteach.course.plots import ternary, weights
@@ -117,6 +118,25 @@ def test_panels_with_one_scale_tell_its_numbers_below_each_other_too():
         shown.draw_without_rendering()
         beside = [any(text.get_visible() for text in axes.get_yticklabels()) for axes in shown.axes]
         assert beside == told
+
+
+def test_a_legend_outside_the_panels_has_fewer_columns_on_a_phone_and_keeps_its_samples():
+    names = [f"a method with a long name, {i}" for i in range(4)]
+    with context():
+        figure = Picture(7, 3, "four lines")
+        axes = figure.subplots()
+        for i, name in enumerate(names):
+            axes.errorbar([0, 1], [i, i], [0.1, 0.1], marker="o", label=name)
+        figure.legend(loc="outside lower center", ncols=2)
+        phone = figure.for_page(PHONE)
+    assert not faults(letters(phone), WINDOWS["phone"])
+    assert [len(one.legends) for one in (figure, phone)] == [1, 1]
+    (legend,) = phone.legends
+    assert [text.get_text() for text in legend.get_texts()] == names
+    left = {round(text.get_window_extent().x0) for text in legend.get_texts()}
+    assert len(left) == 1  # one column
+    assert legend.get_window_extent().y1 <= phone.axes[0].get_tightbbox().y0
+    assert [line.get_marker() for line in legend.findobj(Line2D)].count("o") == 4
 
 
 def test_a_figure_that_fits_is_shown_as_it_is_and_one_that_does_not_stays_as_it_was():

@@ -3,8 +3,6 @@
 Everything shown is computed by the library on points of the plane: k-means, targets, SST's gradients.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -14,6 +12,7 @@ from torch import Tensor
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.losses import nearest_targets, sst_loss
 from dmlteach.neighbors import kmeans, nearest
+from dmlteach.plots.letters import folded
 from dmlteach.plots.style import (
     ANCHOR,
     CYCLE,
@@ -29,23 +28,26 @@ from dmlteach.plots.style import (
 )
 
 CLASSES, EACH, NEIGHBOURHOODS, TARGETS, EPOCHS = 7, 9, 4, 3, 40
-PANEL, GAP, BOTTOM = 2.25, 0.42, 1.28  # inches
+PANEL, GAP, BOTTOM, INCOMING = 1.17, 0.24, 1.42, 0.72  # inches, where the steps stand beside each other
+PHONE_PANEL, PHONE_GAP, PHONE_WORDS = 1.55, 0.3, 1.85  # where they stand below each other
+AGAIN, NOTE = "next epoch: embed again", "#4d4d4d"
 STEPS = (
-    ("1  Embed", "The network places every image\n(colour and shape: its class)."),
-    ("2  Group", "k-means finds neighbourhoods;\neach becomes one batch."),
-    ("3  Choose", "An anchor's targets (solid) share\nits class, impostors (dashed) do not."),
-    ("4  Pull and push", "SST pulls anchor and target together\nand pushes the impostor away."),
-    ("5  Move", "After some epochs, neighbours\nshare their class."),
+    ("1  Embed", "The network places every image (colour and shape: its class)."),
+    ("2  Group", "k-means finds neighbourhoods; each becomes one batch."),
+    ("3  Choose", "An anchor's targets (solid) share its class, impostors (dashed) do not."),
+    ("4  Pull, push", "SST pulls anchor and target together and pushes the impostor away."),
+    ("5  Move", "After some epochs, neighbours share their class."),
 )
 
 
 @styled
-def overview(images: Tensor | None = None, seed: int = 2) -> Picture:
+def overview(images: Tensor | None = None, seed: int = 2, for_phone: bool = False) -> Picture:
     """Draw one epoch of local sampling with the SST loss in five steps.
 
     Args:
         images: (M, C, H, W), a few of which are shown on their way into the network; None shows none.
         seed: of the points' first positions.
+        for_phone: the steps stand below each other, each with its words beside it.
 
     Returns:
         The figure; its alt text tells how many nearest neighbours share their class before and after.
@@ -58,16 +60,7 @@ def overview(images: Tensor | None = None, seed: int = 2) -> Picture:
     rows = (batch_of == batch).nonzero()[:, 0]
     after = train(z, labels, epochs=EPOCHS)
 
-    left = 1.35 if images is not None else 0.15
-    figure, paper = page(left + 5 * PANEL + 4 * GAP + 0.15, BOTTOM + PANEL + 0.5)
-    panels = [_panel(figure, left + i * (PANEL + GAP), *STEPS[i]) for i in range(5)]
-    if images is not None:
-        _incoming(paper, images)
-    for i in range(4):
-        x = left + (i + 1) * (PANEL + GAP) - GAP
-        _arrow(paper, (x + 0.06, BOTTOM + PANEL / 2), (x + GAP - 0.06, BOTTOM + PANEL / 2))
-    _return_arrow(paper, left + 4.5 * PANEL + 4 * GAP, left + 0.5 * PANEL)
-
+    figure, panels = (_below_each_other if for_phone else _beside_each_other)(images)
     _dots(panels[0], z, labels)
     _group(panels[1], z, labels, centres, batch_of, batch)
     _choose(panels[2], z[rows], labels[rows])
@@ -76,8 +69,8 @@ def overview(images: Tensor | None = None, seed: int = 2) -> Picture:
     for axes, shown in zip(panels, (z, z, z[rows], z[rows], after), strict=True):
         _fit(axes, shown)
     figure.alt = (
-        "Local sampling with the SST loss, one epoch in five steps from left to right, with an arrow back "
-        "to the first. 1: the network places every image as a point. 2: k-means divides the points into "
+        "Local sampling with the SST loss, one epoch in five steps, with an arrow back to the first. 1: the "
+        "network places every image as a point. 2: k-means divides the points into "
         f"{NEIGHBOURHOODS} neighbourhoods, each a batch. 3: inside one, an anchor is joined by solid lines "
         "to its targets, the nearest points of its class, and by dashed lines to impostors of other "
         "classes. 4: arrows show where the loss moves each point: classes together, others apart. 5: the "
@@ -134,17 +127,68 @@ def _recall(z: Tensor, labels: Tensor) -> float:
 # --- drawing
 
 
-def _panel(figure: Picture, x: float, title: str, caption: str) -> Axes:
-    """Axes of PANEL inches at x inches, with a title above and a sentence below."""
+def _beside_each_other(images: Tensor | None) -> tuple[Picture, list[Axes]]:
+    """A row of panels, each with a title above and a sentence below, and arrows between them."""
+    left = INCOMING if images is not None else 0.1
+    figure, paper = page(left + 5 * PANEL + 4 * GAP + 0.1, BOTTOM + PANEL + 0.35)
+    panels = [_panel(figure, left + i * (PANEL + GAP), BOTTOM, PANEL) for i in range(5)]
+    middle = BOTTOM + PANEL / 2
+    for axes, (title, caption) in zip(panels, STEPS, strict=True):
+        axes.set_title(title, fontsize=11)
+        told = folded(caption, PANEL + 0.16, 9)
+        axes.text(0, -0.06, told, transform=axes.transAxes, va="top", fontsize=9, linespacing=1.3)
+    if images is not None:
+        side, step = 0.26, 0.3
+        for i in range(4):
+            place(paper, images[i], 0.06, middle + (1 - i) * step + (step - side) / 2, side)
+        _arrow(paper, (0.36, middle), (left - 0.04, middle))
+        paper.text(0.04, middle - 2 * step - 0.06, "network", va="top", fontsize=9)
+    for i in range(4):
+        x = left + (i + 1) * (PANEL + GAP) - GAP
+        _arrow(paper, (x + 0.02, middle), (x + GAP - 0.02, middle))
+    first, last = left + 0.5 * PANEL, left + 4.5 * PANEL + 4 * GAP
+    high, low = 0.4, 0.1
+    paper.plot([last, last, first], [high, low, low], color=GREY, linewidth=1.6, solid_capstyle="butt")
+    _arrow(paper, (first, low - 0.01), (first, high))
+    paper.text((first + last) / 2, low + 0.05, AGAIN, ha="center", va="bottom", fontsize=9, color=NOTE)
+    return figure, panels
+
+
+def _below_each_other(images: Tensor | None) -> tuple[Picture, list[Axes]]:
+    """A column of panels, each with its title and sentence at the right, and arrows between them."""
+    edge, step = 0.28, PHONE_PANEL + PHONE_GAP
+    above = 0.95 if images is not None else 0.1
+    figure, paper = page(edge + PHONE_PANEL + PHONE_WORDS, 5 * step + above)
+    bottoms = [(4 - i) * step + PHONE_GAP / 2 for i in range(5)]
+    panels = [_panel(figure, edge, bottom, PHONE_PANEL) for bottom in bottoms]
+    middle, words = edge + PHONE_PANEL / 2, edge + PHONE_PANEL + 0.12
+    for bottom, (title, caption) in zip(bottoms, STEPS, strict=True):
+        top = bottom + PHONE_PANEL - 0.1
+        paper.text(words, top, title, va="top", fontsize=12, fontweight="bold")
+        told = folded(caption, PHONE_WORDS - 0.2, 9.5)
+        paper.text(words, top - 0.32, told, va="top", fontsize=9.5, linespacing=1.35)
+    for bottom in bottoms[:-1]:
+        _arrow(paper, (middle, bottom - 0.02), (middle, bottom - PHONE_GAP + 0.02))
+    first, last = (bottoms[i] + PHONE_PANEL / 2 for i in (0, -1))
+    paper.plot([edge, 0.1, 0.1], [last, last, first], color=GREY, linewidth=1.6, solid_capstyle="butt")
+    _arrow(paper, (0.09, first), (edge, first))
+    paper.text(words, bottoms[-1] + 0.1, AGAIN.replace(": ", ":\n"), va="bottom", fontsize=9.5, color=NOTE)
+    if images is not None:
+        top = bottoms[0] + PHONE_PANEL
+        for i in range(4):
+            place(paper, images[i], edge + i * PHONE_PANEL / 4, top + 0.45, 0.36)
+        _arrow(paper, (middle, top + 0.41), (middle, top + 0.04))
+        paper.text(middle + 0.12, top + 0.22, "network", va="center", fontsize=9.5)
+    return figure, panels
+
+
+def _panel(figure: Picture, x: float, y: float, side: float) -> Axes:
+    """Axes of so many inches, at a place in inches."""
     width, height = figure.get_size_inches()
-    axes = figure.add_axes((x / width, BOTTOM / height, PANEL / width, PANEL / height))
+    axes = figure.add_axes((x / width, y / height, side / width, side / height))
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, color=PALE)
-    axes.set_title(title, fontsize=12)
-    axes.text(
-        0.5, -0.06, caption, transform=axes.transAxes, ha="center", va="top", fontsize=9, linespacing=1.35
-    )
     return axes
 
 
@@ -156,11 +200,23 @@ def _fit(axes: Axes, z: Tensor) -> None:
     axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half))
 
 
+def _scaled(axes: Axes, size: float) -> float:
+    """Area of a mark: `size` where a panel is 2.25 inches wide, less in a smaller one."""
+    return size * axes.get_window_extent().width / axes.figure.dpi / 2.25
+
+
 def _dots(axes: Axes, z: Tensor, labels: Tensor, size: float = 24, alpha: float = 1.0) -> None:
     for label in range(CLASSES):
         x, y = z[labels == label].T.numpy()
         axes.scatter(
-            x, y, s=size, color=CYCLE[label], marker=MARKERS[label], alpha=alpha, linewidths=0, zorder=3
+            x,
+            y,
+            s=_scaled(axes, size),
+            color=CYCLE[label],
+            marker=MARKERS[label],
+            alpha=alpha,
+            linewidths=0,
+            zorder=3,
         )
 
 
@@ -191,7 +247,7 @@ def _choose(axes: Axes, z: Tensor, labels: Tensor) -> None:
     for row in targets[anchor].tolist():
         axes.plot(*z[[anchor, row]].T.numpy(), color=POSITIVE, linewidth=2.4, zorder=2)
     x, y = z[anchor].tolist()
-    axes.scatter(x, y, s=190, facecolor="white", edgecolor=ANCHOR, linewidths=2, zorder=2.5)
+    axes.scatter(x, y, s=_scaled(axes, 190), facecolor="white", edgecolor=ANCHOR, linewidths=2, zorder=2.5)
     _dots(axes, z, labels, size=34)
 
 
@@ -208,28 +264,9 @@ def _pull(axes: Axes, z: Tensor, labels: Tensor) -> None:
                 headlength=4.5, headaxislength=4.2, color="#333333", zorder=4)  # fmt: skip
 
 
-def _incoming(paper: Axes, images: Tensor) -> None:
-    """Four images and an arrow into the first panel."""
-    side, step = 0.46, 0.58
-    top = BOTTOM + PANEL / 2 + 1.5 * step + side / 2
-    for i in range(4):
-        place(paper, images[i], 0.2, top - side - i * step, side)
-    _arrow(paper, (0.76, BOTTOM + PANEL / 2), (1.29, BOTTOM + PANEL / 2))
-    paper.text(1.02, BOTTOM + PANEL / 2 + 0.1, "network", ha="center", va="bottom", fontsize=8.5)
-
-
 def _arrow(paper: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     paper.add_patch(
         FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=15, color=GREY, linewidth=2, shrinkA=0, shrinkB=0
+            start, end, arrowstyle="-|>", mutation_scale=11, color=GREY, linewidth=1.6, shrinkA=0, shrinkB=0
         )
     )
-
-
-def _return_arrow(paper: Axes, start: float, end: float) -> None:
-    """From below the last panel back to below the first."""
-    high, low = 0.55, 0.24
-    paper.plot([start, start, end], [high, low, low], color=GREY, linewidth=2, solid_capstyle="butt")
-    _arrow(paper, (end, low - 0.014), (end, high))
-    note: dict[str, Any] = {"fontsize": 9.5, "color": "#4d4d4d"}
-    paper.text((start + end) / 2, low + 0.05, "next epoch: embed again", ha="center", va="bottom", **note)

@@ -31,6 +31,7 @@ let counter = 0;
 /** A figure. A subclass says, as `static figure`, its name, label, start (the state it shares with the model),
  *  watched (further keys of the model) and takeaway; and it has the methods
  *  question() → text; toolbar() and controls() → nodes above and below the drawing, made once;
+ *  reading() → nodes of "How to read it", made once, where a figure needs many words;
  *  shape() → text: when it changes, the drawing is built anew; build() → its nodes, for `this.width`;
  *  buildTable() → nodes of "Show numbers"; sentence() → what the state shows, in words;
  *  refreshControls(); advance(calm) → false once Play has nothing more to show; onKey(event).
@@ -125,7 +126,8 @@ export class Explorable {
       onkeyup: (event) => event.stopPropagation(), onkeypress: (event) => event.stopPropagation(),
     },
     h("div", { class: "dml-row" }, ...this.toolbar()), this.questionLine, this.stage,
-    h("div", { class: "dml-row dml-controls" }, ...this.controls()), this.status, this.spoken, this.details,
+    h("div", { class: "dml-row dml-controls" }, ...this.controls()), this.status, this.spoken,
+    ...(this.reading ? [h("details", {}, h("summary", {}, "How to read it"), ...this.reading())] : []), this.details,
     h("details", {}, h("summary", {}, "Takeaway"), h("p", {}, takeaway)));
   }
 

@@ -28,12 +28,16 @@ function guessOf(content, record) {
   return fits && guess.every((x) => typeof x === "number") ? guess : null;
 }
 
-/** The image before a place that has the shape of the figure its marks are for; a stacked one has another. */
-function pictureBefore(place, shape) {
+/** The figure before a place, and which of its drawings the window shows; an image of another shape is passed over. */
+function pictureBefore(place, drawings) {
   const before = [...document.images].filter(
     (image) => image.compareDocumentPosition(place) & Node.DOCUMENT_POSITION_FOLLOWING);
-  return before.slice(-4).reverse().find((image) => image.offsetHeight > 0
-    && Math.abs(image.offsetWidth / image.offsetHeight / shape - 1) < 0.03);
+  for (const image of before.slice(-4).reverse().filter((one) => one.offsetHeight > 0)) {
+    const unlike = ({ shape }) => Math.abs(image.offsetWidth / image.offsetHeight / shape - 1);
+    const [drawing] = [...drawings].sort((one, other) => unlike(one) - unlike(other));
+    if (unlike(drawing) < 0.03) return { image, marks: drawing.marks };
+  }
+  return null;
 }
 
 const percent = (fraction) => `${(100 * fraction).toFixed(2)}%`;
@@ -58,12 +62,15 @@ function line(content, mark, guess) {
   return [rule, label];
 }
 
+const showAgain = () => showGuesses(records());
+
 /** Lines over the figure before a place, in place of those that were there. */
 function drawOver(place, content, guess) {
   for (const old of document.querySelectorAll(".dml-marks")) if (old.dataset.of === content.id) old.remove();
-  if (!guess || !content.marks) return;
-  const image = pictureBefore(place, content.shape);
-  if (!image) return;
+  const found = guess && content.drawings ? pictureBefore(place, content.drawings) : null;
+  if (!found) return;
+  const { image, marks } = found;
+  image.addEventListener("load", showAgain); // its other drawing, once the window is as wide or as narrow
   const inside = image.closest("picture") ?? image;
   let frame = inside.parentElement;
   if (!frame.classList.contains("dml-marked")) {
@@ -76,7 +83,7 @@ function drawOver(place, content, guess) {
   over.className = "dml-marks";
   over.dataset.of = content.id;
   over.setAttribute("aria-hidden", "true"); // the sentence under the figure says the same
-  over.append(...content.marks.flatMap((mark) => line(content, mark, guess[mark.part])));
+  over.append(...marks.flatMap((mark) => line(content, mark, guess[mark.part])));
   frame.append(over);
 }
 

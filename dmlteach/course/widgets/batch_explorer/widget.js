@@ -151,10 +151,10 @@ class BatchExplorer extends Explorable {
 
   build() {
     this.current = this.look();
-    const wide = this.width >= 700, gap = 20, side = Math.min(wide ? this.width * 0.44 : this.width, 400);
+    const wide = this.width >= 700, gap = 20, side = Math.min(wide ? this.width * 0.38 : this.width, 400);
     return [h("div", { class: "dml-panels", style: `gap:${gap}px` }, this.buildMap(side),
-      h("div", { style: `width:${wide ? this.width - side - gap : this.width}px` }, this.buildDrawings())),
-    this.buildCounts(), this.legend()];
+      h("div", { style: `width:${wide ? this.width - side - gap : this.width}px` }, this.buildDrawings(wide))),
+    this.buildCounts()];
   }
 
   choose(i) {
@@ -206,13 +206,13 @@ class BatchExplorer extends Explorable {
   }
 
   /** The drawings of the batch, those of one character in one frame. */
-  buildDrawings() {
+  buildDrawings(beside) {
     const { members } = this.current, groups = [];
     members.forEach(({ label }, i) => {
       if (groups.at(-1)?.label !== label) groups.push({ label, places: [] });
       groups.at(-1).places.push(i);
     });
-    const bar = h("div", { class: "dml-drawings", role: "group", style: `--sheet:url(${this.data.sheet})`,
+    const bar = h("div", { class: `dml-drawings${beside ? " dml-beside" : ""}`, role: "group", style: `--sheet:url(${this.data.sheet})`,
       "aria-label": "drawings of the batch, by character; arrow keys walk through them" });
     for (const { label, places } of groups) {
       const caption = places.length === 1 ? "alone" : count(places.length, "drawing");
@@ -255,16 +255,16 @@ class BatchExplorer extends Explorable {
       item("sst", percent(held.sst, 1), "active in SST"));
   }
 
-  legend() {
+  reading() {
     const characters = new Set(this.arrays.labels).size;
-    return h("p", { class: "dml-legend" },
+    return [h("p", {},
       `Drawings of ${characters} characters that the network was not trained on; batches and numbers by dmlteach's own ` +
       "samplers and losses. Two drawings of different characters are confusable if one is among the other's ten nearest in " +
       "the whole recording. Map: the two widest of the 32 recorded directions, so what is near here may be far in the " +
       "others; ● drawings of the batch, ◇ those alone; solid line: an anchor and its nearest positive; dashed line and ring: confusable. " +
       "Choose a drawing to see the lines of that anchor alone (a anchor, p its nearest positives, n confusable negatives); " +
       "choose it again for all. A triplet is active in the triplet loss inside the margin, 0.2, and in SST where its " +
-      "weight exceeds 0.01.");
+      "weight exceeds 0.01.")];
   }
 
   buildTable() {

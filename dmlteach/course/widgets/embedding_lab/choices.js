@@ -32,16 +32,21 @@ const START = {
   shuffled: false, seed: 0, beside: "nothing", shown: "unseen", pace: "fast", focus: 0, numbers: false,
 };
 const OF_TRAINING = ["loss", "negatives", "margin", "batches", "rate", "width", "turns", "shuffled", "seed"];
-// Each state that is shown, and after how many steps Play rests: there it shows what it is there for.
+// Each state that is shown: what it asks before Play, and after how many steps Play rests, where it can be seen.
 const NAMED = {
-  "turns and shifts": { steps: 2000, part: { beside: "still" } },
-  "collapse": { steps: 400, part: { negatives: "hardest", rate: 0.03 } },
-  "shuffled labels": { steps: 400, part: { shuffled: true, turns: false } },
-  "local batches": { steps: 600, part: { batches: "local", beside: "classes" } },
-  "softmax": { steps: 2000, part: { loss: "softmax", beside: "sst" } },
+  "turns and shifts": { steps: 2000, part: { beside: "still" },
+    ask: "the lab beside this one never turns or shifts a drawing; which of the two passes raw pixels on unseen characters?" },
+  "collapse": { steps: 400, part: { negatives: "hardest", rate: 0.03 },
+    ask: "with the hardest negatives alone, at thirty times the rate, where does the loss come to rest, and where do the points lie then?" },
+  "shuffled labels": { steps: 400, part: { shuffled: true, turns: false },
+    ask: "the labels are shuffled and mean nothing; does the loss fall all the same, and what becomes of unseen characters?" },
+  "local batches": { steps: 600, part: { batches: "local", beside: "classes" },
+    ask: "with batches of drawings that lie near each other, beside P × K batches, where do more tuples stay active, and does Recall@1 show it?" },
+  "softmax": { steps: 2000, part: { loss: "softmax", beside: "sst" },
+    ask: "a classifier whose last layer is left out, or SST, which compares triplets: which finds more unseen characters?" },
 };
-const ASK = "Predict first: comparing raw pixels finds a drawing of the same character for about three in four drawings. Will " +
-  "2,000 steps on twenty other characters beat that? What share of the tuples still gives a gradient by then?";
+const ASK = "comparing raw pixels finds a drawing of the same character for about three in four drawings; will " +
+  "2,000 steps on twenty other characters beat that, and what share of the tuples still gives a gradient by then?";
 const LESSON = "What is learned on some characters carries over to others if the drawings are varied enough: without turns and " +
   "shifts the network learns its twenty by heart and stays below raw pixels on the ten it never saw. A falling loss tells " +
   "nothing about them. And a plain classifier is as good here as losses over pairs and triplets.";

@@ -20,6 +20,12 @@ class EmbeddingLab extends Explorable {
     return this.state.beside === "nothing" ? [one] : [one, { ...one, ...BESIDE[this.state.beside].part }];
   }
 
+  /** The named state that is set, with any seed. */
+  get named() {
+    const differ = ({ part }) => [...OF_TRAINING, "beside"].some((key) => key !== "seed" && this.state[key] !== { ...START, ...part }[key]);
+    return Object.values(NAMED).find((named) => !differ(named));
+  }
+
   employ() {
     try {
       this.worker = new Worker(URL.createObjectURL(new Blob([WORKER_SOURCE], { type: "text/javascript" })));
@@ -39,7 +45,7 @@ class EmbeddingLab extends Explorable {
     if (!this.worker) this.employ();
     if (!this.worker) return;
     this.run = (this.run ?? 0) + 1;
-    Object.assign(this, { history: [], reports: null, before: null, early: null, rest: LAST, trained: JSON.stringify(this.settings) });
+    Object.assign(this, { history: [], reports: null, before: null, early: null, rest: this.named?.steps ?? LAST, trained: JSON.stringify(this.settings) });
     this.ask({ settings: this.settings, characters: this.characters });
   }
 
@@ -119,11 +125,10 @@ class EmbeddingLab extends Explorable {
     this.anew(structuredClone(this.first));
   }
 
-  show({ part, steps }) {
+  /** A named state is set, and asks; Play is the reader's. */
+  show({ part }) {
     this.stop();
     this.anew({ ...structuredClone(START), ...part, numbers: this.state.numbers, pace: this.state.pace });
-    this.rest = steps;
-    super.play();
   }
 
   /** Play rests where a named state shows what it is there for; the next Play goes on. */
@@ -174,7 +179,7 @@ class EmbeddingLab extends Explorable {
       ...Object.entries(NAMED).map(([label, named]) => button(label, () => this.show(named))))];
   }
 
-  question() { return ASK; }
+  question() { return `Predict first, then press Play: ${this.named?.ask ?? ASK}`; }
 
   controls() {
     this.playButton = button("Play", () => this.play());
@@ -232,7 +237,8 @@ class EmbeddingLab extends Explorable {
 
   legend() {
     return h("p", { class: "dml-legend" }, "Each point is a drawing, each colour and shape a character; click one to see its neighbors. " +
-      "Recall@1 is measured in all dimensions, on drawings as they are. Active tuples still give a gradient.");
+      "Recall@1 is measured in all dimensions, on drawings as they are. A tuple is what the loss compares, a pair or a triplet of drawings " +
+      "(or a drawing and a class); an active one still gives a gradient.");
   }
 
   buildTable() {

@@ -362,7 +362,8 @@ class Playground extends Explorable {
   }
 
   buildLine() {
-    const pad = 22, width = this.width, limit = this.limit, unit = (width - 2 * pad) / (2 * limit);
+    const maps = this.width >= 700 ? Math.min(0.54 * this.width, 500) : this.width; // wide enough, they stand beside the line
+    const pad = 22, width = maps < this.width ? this.width - maps - 12 : this.width, limit = this.limit, unit = (width - 2 * pad) / (2 * limit);
     const toX = (x) => pad + (x + limit) * unit;
     const fromPage = (x) => [Math.round(((x - pad) / unit - limit) * 100) / 100];
     const axis = 40, lane = 64, top = axis + 36, height = top + lane * this.losses.length;
@@ -377,7 +378,7 @@ class Playground extends Explorable {
     this.drawings.push((points) => points.forEach(([x], i) => set(drops[i], { d: `M${toX(x)} ${axis}V${height}` })));
     POINTS.forEach((_, i) => this.handle(svg, i, ([x]) => [toX(x), axis], fromPage, true));
     this.clickToPlace(svg, fromPage);
-    return [svg, this.buildMaps(), this.legend()];
+    return [h("div", { class: "dml-panels", style: "gap:12px" }, svg, this.buildMaps(maps)), this.legend()];
   }
 
   /** One loss under the number line: its arrows, and where n would get none. */
@@ -385,7 +386,7 @@ class Playground extends Explorable {
     const hatch = s("path", { fill: `url(#${this.id}hatch)`, class: "dml-region" });
     const title = s("text", { x: 4, y: y + 14, class: "dml-title" });
     const tick = s("path", { class: "dml-middle" });
-    svg.append(s("path", { class: "dml-rule", d: `M0 ${y}H${this.width}` }), hatch, tick);
+    svg.append(s("path", { class: "dml-rule", d: `M0 ${y}H${toX(0) * 2}` }), hatch, tick);
     const arrows = POINTS.map((point) => arrow(svg, loss, point));
     svg.append(title);
     this.drawings.push(([[a], [p], [n]], values) => {
@@ -416,10 +417,10 @@ class Playground extends Explorable {
     return `${LOSSES[loss].name}: loss ${text(value)}${still ? ", nothing moves" : ""}`;
   }
 
-  buildMaps() {
-    const gap = 10, cell = this.width / 3, size = Math.min(cell - 2 * gap, 230), roomy = size > 150;
+  buildMaps(width) {
+    const gap = 10, cell = width / 3, size = Math.min(cell - 2 * gap, 230), roomy = size > 150;
     const tall = size * Math.sqrt(0.75), head = 40, row = tall + head + 30;
-    const svg = s("svg", { width: this.width, height: row * this.losses.length, role: "group", "aria-label": "gradient maps" });
+    const svg = s("svg", { width, height: row * this.losses.length, role: "group", "aria-label": "gradient maps" });
     this.losses.forEach((loss, k) => POINTS.forEach((point, i) => {
       const x = cell * i + (cell - size) / 2, y = row * k + head;
       this.map(svg, loss, i, x, y, size, k === 0 && i === 0);

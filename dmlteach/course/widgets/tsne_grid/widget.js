@@ -102,10 +102,10 @@ class TSNEGrid extends Explorable {
   shape() { return ""; }
 
   build() {
-    const gap = 16, beside = this.width >= 560;
-    const side = Math.floor(Math.min(beside ? (this.width - gap) / 2 - 6 : this.width - 10, 450));
+    const gap = 16, beside = this.width >= 560, key = this.width >= 700 ? 120 : 0; // the key beside the maps, or below
+    const side = Math.floor(Math.min(beside ? (this.width - key - 2 * gap) / 2 - 6 : this.width - 10, 278 + 122 * !key));
     return [h("div", { class: "dml-panels dml-pair-of-maps", style: `gap:${gap}px` },
-      ...PANELS.map((panel) => this.panel(panel, side))), this.legend()];
+      ...PANELS.map((panel) => this.panel(panel, side)), this.legend(key))];
   }
 
   /** One map: its settings above, what was measured below. */
@@ -203,19 +203,23 @@ class TSNEGrid extends Explorable {
     }));
   }
 
-  legend() {
-    const { highlights, count } = this.recording;
+  legend(width) {
+    const { highlights } = this.recording;
     const entries = highlights.map(({ name, colour, picture }, i) => h("span", { class: "dml-key" },
       s("svg", { width: 14, height: 14, viewBox: "-6 -6 12 12", "aria-hidden": "true" },
         s("path", { d: SHAPES[i], fill: colour })),
       h("img", { src: picture, width: 28, height: 28, alt: "" }), name));
-    return h("div", { class: "dml-legend" }, h("p", { class: "dml-row" }, ...entries),
-      h("p", {}, `Each dot is one of ${count.toLocaleString("en")} drawings, 20 of each of ${count / 20} characters; ` +
+    return h("div", { class: "dml-legend dml-row", style: width ? `width:${width}px;align-content:center` : "" }, ...entries);
+  }
+
+  reading() {
+    const { count } = this.recording;
+    return [h("p", {}, `Each dot is one of ${count.toLocaleString("en")} drawings, 20 of each of ${count / 20} characters; ` +
         "five characters stand out. " +
         "Kept: share of a drawing's ten nearest in the embedding that are among its ten nearest on the map. " +
         "Recall@1 is among these characters; in the embedding of the untrained network it is " +
         `${text(this.recording.embedding.untrained, 3)}. ` +
-        "Iterations: after 250 in which attraction is exaggerated. The axes have no unit."));
+        "Iterations: after 250 in which attraction is exaggerated. The axes have no unit.")];
   }
 
   // - numbers and words
