@@ -106,8 +106,8 @@ def _bound(node: ast.AST) -> set[str]:
 
 
 def _changed(node: ast.AST) -> set[str]:
-    """Names whose objects a statement changes: by an index, an attribute, or a method that is known to."""
-    found = set()
+    """Names whose objects a statement changes: by an index, an attribute, a method that is known to, `global`."""
+    found = {name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names}
     for inner in ast.walk(node):
         if isinstance(inner, ast.Subscript | ast.Attribute) and isinstance(inner.ctx, ast.Store | ast.Del):
             found.add(_root(inner))

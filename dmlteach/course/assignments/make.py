@@ -23,8 +23,8 @@ bottom. As long as there is no answer, a cell says so and does no harm; where a 
 
 **To hand in**: save this notebook, and hand in the file `{file}` under this name. Its answers are run
 again, with the code above them that they use; what you have deleted cannot be marked. {numbers}"""
-OWN_NUMBERS = "The numbers in it are **yours**: others have other ones."
-FIRST_CELL = "from dmlteach.exercises import check, hint, use_variants\n\nuse_variants({})"
+OWN_NUMBERS = "Its numbers are **yours**: others have other ones, where it does not say *the same for all*."
+FIRST_CELL = "import torch\n\nfrom dmlteach.exercises import check, hint, use_variants\n\nuse_variants({})"
 
 
 def chapters(numbers: Sequence[str]) -> list[Chapter]:
@@ -114,7 +114,7 @@ def notebook(assignment: Assignment, name: str, student: str = "") -> NotebookNo
     given = as_in_chapter(name)
     for id in ids:
         exercise = assignment.asked(student, id)
-        same = "" if exercise.varies or not student else " *(The same for all.)*"
+        same = "" if exercise.varies or not student else "\n\n*(The same for all.)*"
         cells.append(new_markdown_cell(f"**{exercise.heading}.** {exercise.text}{same}"))
         if exercise.setup:
             cells.append(new_code_cell(exercise.setup))

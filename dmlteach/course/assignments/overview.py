@@ -104,8 +104,10 @@ def _by_exercise(
         rows.append([about, _bar(counts, number), *map(str, counts), median_minutes])
     head = ["exercise, and mistakes that were recognised", "right, not yet", RIGHT, NOT_YET, "no answer"]
     yield "<h2>By exercise</h2>"
-    yield _table([*head, "minutes"], rows, numbers=4)
-    if minutes:
+    if not minutes:
+        yield _table(head, [row[:-1] for row in rows], numbers=3)
+    else:
+        yield _table([*head, "minutes"], rows, numbers=4)
         yield (
             "<p>Minutes are the median over students who handed in their progress, too: the time since their "
             f"exercise before, where that is no more than {LONGEST_GAP}.</p>"
