@@ -134,7 +134,7 @@ def progress(
 
 def _print_progress() -> None:
     """A table by chapter, and the place of the file."""
-    from dmlteach.course.exercises import CHAPTERS, UNMARKED, progress
+    from dmlteach.course.exercises import CHAPTERS, progress
 
     records, note = progress.read()
     rows = []
@@ -145,10 +145,9 @@ def _print_progress() -> None:
             record = records.get(exercise.id)
             shown = [_state(record), str(record.tries), _help_taken(record)] if record else ["", "", ""]
             rows.append([exercise.number, f"  {exercise.title}", *shown])
-        if asked := UNMARKED.get(chapter.title):
-            kept = sum(records[q.id].done for q in asked if q.id in records)
-            words = f"{kept} of {len(asked)} kept"
-            rows.append(["", "  predictions and questions, not marked", words, "", ""])
+        kept = sum(records[q.id].done for q in chapter.unmarked if q.id in records)
+        words = f"{kept} of {len(chapter.unmarked)} kept"
+        rows.append(["", "  predictions and questions, not marked", words, "", ""])
     print_table(["", "exercise", "state", "tries", "help read"], rows)
     typer.echo(f"\nfile: {progress.file()}")
     if note:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from filelock import FileLock  # comes with torch
 
+from dmlteach.course.exercises import in_page
 from dmlteach.course.widgets.explorable import Explorable
 from tests.browser import small_course
 
@@ -21,6 +22,14 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+COLOURS = (  # of the site
+    ":root { color-scheme: light dark; --color-brand-primary: #0a4bff }"
+    "body { max-width: 44em; margin: auto }"
+    "@media (prefers-color-scheme: dark) { body { background: #131416; color: #cfd0d0 }"
+    ":root { --color-brand-primary: #3d94ff } }"
+)
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +103,52 @@ def from_disk(browser, tmp_path) -> Iterator:
         context.close()
     assert errors == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
+def write_chapter(tmp_path_factory) -> Callable[..., str]:
+    """Writes a page with the scripts of exercises to the disk; returns its address."""
+
+    def write(body: str, style: str = "") -> str:
+        folder = tmp_path_factory.mktemp("site")
+        for kind, text in in_page.files().items():
+            (folder / f"exercises.{kind}").write_text(text, encoding="utf-8")
+        page = folder / "chapter.html"
+        page.write_text(
+            '<!doctype html><html lang="en"><meta charset="utf-8"><title>a chapter</title>'
+            '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="exercises.css">'
+            f"<style>{COLOURS}{style}</style><script src=exercises.js></script>"
+            f"<body><main><h1>A chapter</h1>{body}{in_page.overview()}</main></body></html>",
+            encoding="utf-8",
+        )
+        return page.as_uri()
+
+    return write
+
+
+@pytest.fixture
+def reader(browser, chapter) -> Iterator:
+    """Opens the address `chapter`, which a module of tests gives, in a browser of its own without a network.
+
+    No script may fail and nothing may be requested from elsewhere, which it asserts at the end of the test.
+    """
+    contexts, errors = [], []
+
+    def open_chapter(**options):
+        contexts.append(browser.new_context(offline=True, **options))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        local = ("file:", "data:", "blob:")
+        page.on(
+            "request", lambda request: None if request.url.startswith(local) else errors.append(request.url)
+        )
+        page.goto(chapter)
+        return page
+
+    yield open_chapter
+    for context in contexts:
+        context.close()
+    assert errors == []
 
 
 @pytest.fixture

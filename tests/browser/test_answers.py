@@ -7,18 +7,12 @@ from typer.testing import CliRunner
 
 from dmlteach.cli import app
 from dmlteach.course import exercises
-from dmlteach.course.exercises import in_page, progress
+from dmlteach.course.exercises import progress
+from tests.browser.forms import KEY, asked, form_of, kept, reply_of
 from tests.browser.test_access import serious_faults
 
 CHOICE, NUMBER, PAIR = "triplet.collapse", "before.softmax", "before.gradient"
 TEXT, CODE = "start.own_problem", "triplet.hinge"
-KEY = "dmlteach.progress.v1"
-COLOURS = (
-    ":root { color-scheme: light dark; --color-brand-primary: #0a4bff }"
-    "body { max-width: 44em; margin: auto }"
-    "@media (prefers-color-scheme: dark) { body { background: #131416; color: #cfd0d0 }"
-    ":root { --color-brand-primary: #3d94ff } }"
-)
 
 
 def _folded(id: str) -> str:
@@ -29,68 +23,16 @@ def _folded(id: str) -> str:
     return page
 
 
-def _asked(id: str) -> str:
-    """An exercise as Sphinx renders it, without the colours of the code."""
-    exercise = exercises.get(id)
-    options = getattr(exercise, "options", {})
-    items = "".join(f"<li><p><strong>{k}</strong>: {o.text}</p></li>" for k, o in options.items())
-    listed = f'<ul class="simple">{items}</ul>' if items else ""
-    cell = f'<div class="cell tag_exercise"><pre>answer = ...\ncheck("{id}", answer)\n</pre></div>'
-    return f"<p>{exercise.heading}</p>{listed}{cell}{in_page.place(exercise)}{_folded(id)}"
-
-
 @pytest.fixture(scope="module")
-def chapter(tmp_path_factory) -> str:
-    """The address of a page on the disk with an exercise of each kind."""
-    folder = tmp_path_factory.mktemp("site")
-    files = in_page.files()
-    for kind, text in files.items():
-        (folder / f"exercises.{kind}").write_text(text, encoding="utf-8")
-    body = "".join(_asked(id) for id in (CHOICE, NUMBER, PAIR, TEXT, CODE))
-    page = folder / "chapter.html"
-    page.write_text(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>a chapter</title>'
-        '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="exercises.css">'
-        f"<style>{COLOURS}</style><script src=exercises.js></script>"
-        f"<body><main><h1>A chapter</h1>{body}{in_page.overview()}</main></body></html>",
-        encoding="utf-8",
-    )
-    return page.as_uri()
-
-
-@pytest.fixture
-def reader(browser, chapter):
-    """Opens the chapter in a browser of its own that has no network; no script may fail."""
-    contexts, errors = [], []
-
-    def open_chapter(context=None, **options):
-        if context is None:
-            context = browser.new_context(offline=True, **options)
-            contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "blob:")) else errors.append(r.url))
-        page.goto(chapter)
-        return page
-
-    yield open_chapter
-    for context in contexts:
-        context.close()
-    assert errors == []
-
-
-def form_of(page, id: str):
-    return page.get_by_role("form", name=exercises.get(id).heading)
+def chapter(write_chapter) -> str:
+    """A page with an exercise of each kind."""
+    return write_chapter("".join(asked(id) + _folded(id) for id in (CHOICE, NUMBER, PAIR, TEXT, CODE)))
 
 
 def checked(page, id: str) -> str:
     """Press the form's button; what is said."""
     form_of(page, id).get_by_role("button", name="Check").click()
-    return form_of(page, id).get_by_role("status").inner_text()
-
-
-def kept(page) -> dict:
-    return json.loads(page.evaluate(f"localStorage.getItem('{KEY}')") or '{"exercises": {}}')["exercises"]
+    return reply_of(page, id)
 
 
 def test_each_kind_is_answered_and_the_answer_is_there_after_a_reload(reader):
@@ -110,14 +52,68 @@ def test_each_kind_is_answered_and_the_answer_is_there_after_a_reload(reader):
     assert "An answer to compare yours with" in checked(page, TEXT)
     assert "Answered on this page: 2 of 4" in page.locator(".dml-kept").inner_text()
 
+    replies = [reply_of(page, id) for id in (NUMBER, CHOICE, TEXT)]
     page.reload()
+    assert [reply_of(page, id) for id in (NUMBER, CHOICE, TEXT)] == replies and reply_of(page, PAIR) == ""
     assert form_of(page, NUMBER).get_by_role("textbox").input_value() == "0.5"
-    assert form_of(page, NUMBER).locator(".dml-state").inner_text() == "✓ right"
     assert boxes.get_by_label("raise the margin to 1").is_checked()
     assert boxes.get_by_label("Your reason for a").input_value() == "more room"
     assert form_of(page, TEXT).get_by_role("textbox").input_value() == "My shop has\nmany products."
     record = kept(page)[NUMBER]
     assert (record["status"], record["tries"], record["hints"]) == ("right", 2, 0)
+
+
+def test_one_status_stands_at_an_exercise_and_a_right_answer_still_counts(reader):
+    page = reader()
+    field = form_of(page, NUMBER).get_by_role("textbox")
+    for given, status, counts in (("0.5", "right", False), ("7", "not yet", True), ("two", "not yet", True),
+                                  ("", "not answered yet", True), ("0.5", "right", False)):  # fmt: skip
+        field.fill(given)
+        said = checked(page, NUMBER)
+        assert f"Softmax: {status}" in said and ("An earlier answer of yours was right" in said) == counts
+        assert form_of(page, NUMBER).locator(".dml-state").inner_text() == ""
+    field.fill("7")
+    checked(page, NUMBER)
+    page.reload()
+    assert "Softmax: right" in reply_of(page, NUMBER) and "earlier" not in reply_of(page, NUMBER)
+
+
+def test_what_was_answered_elsewhere_has_its_status_at_the_button(reader, tmp_path, monkeypatch):
+    monkeypatch.setenv(progress.VARIABLE, str(tmp_path / "progress.json"))
+    exercises.check(NUMBER, 0.5)  # a notebook keeps that it was right, not what was answered
+    CliRunner().invoke(app, ["progress", "--export", str(tmp_path / "from_lab.json")])
+    page = reader()
+    page.get_by_label("Import a file").set_input_files(tmp_path / "from_lab.json")
+    page.wait_for_selector("text=Imported: 1 exercise changed")
+    assert form_of(page, NUMBER).locator(".dml-state").inner_text() == "✓ right"
+    form_of(page, NUMBER).get_by_role("textbox").fill("7")
+    assert "An earlier answer of yours was right" in checked(page, NUMBER)
+    assert form_of(page, NUMBER).locator(".dml-state").inner_text() == ""
+
+
+@pytest.mark.parametrize("answer", ["[]", "[1, 2]", '"0.5"', '{"0": 0.5}', "[null]", "7", "{"])
+def test_a_kept_answer_of_another_form_draws_no_reply(reader, answer):
+    page = reader()
+    record = {"status": "right", "tries": 1, "hints": 0, "solution": False, "when": "", "answer": answer}
+    page.evaluate("([key, text]) => localStorage.setItem(key, text)",
+                  [KEY, json.dumps({"version": 1, "exercises": {NUMBER: record}})])  # fmt: skip
+    page.reload()
+    assert reply_of(page, NUMBER) == "" and form_of(page, NUMBER).get_by_role("textbox").input_value() == ""
+    assert form_of(page, NUMBER).locator(".dml-state").inner_text() == "✓ right"
+
+
+def test_numbers_are_typed_as_people_write_them_and_echoed_so(reader):
+    page = reader()
+    form_of(page, NUMBER).get_by_role("textbox").fill("50 %")
+    said = checked(page, NUMBER)
+    assert "Softmax: right" in said and "“50 %” is read as 0.5." in said
+    form_of(page, NUMBER).get_by_role("textbox").fill("75,240,000")
+    assert "your answer = 75,240,000" in checked(page, NUMBER)
+    first, second = form_of(page, PAIR).get_by_role("textbox").all()
+    first.fill("−2")
+    second.fill("0 %")
+    assert "no percentage is asked for" in checked(page, PAIR)
+    assert [f.get_attribute("aria-invalid") for f in (first, second)] == ["false", "true"]
 
 
 def test_what_is_no_number_is_said_and_not_a_try(reader):

@@ -7,27 +7,16 @@ from typer.testing import CliRunner
 
 from dmlteach.cli import app
 from dmlteach.course import exercises
-from dmlteach.course.exercises import in_page, progress
+from dmlteach.course.exercises import progress
 from dmlteach.course.guesses import guessed, mark_guess
 from dmlteach.plots.inline import image_tag
 from dmlteach.plots.style import Picture, context
+from tests.browser.forms import asked, form_of, kept, reply_of
 from tests.browser.test_access import serious_faults
-from tests.browser.test_answers import COLOURS, form_of, kept
 
 GUESS, CHOICE = "guess.active_triplets", "guess.rates"
 FIRST, SECOND = "opening.proxies", "closing.proxies"
-SHAPE = 6.4 / 3.4
-
-
-def asked(id: str) -> str:
-    exercise = exercises.get(id)
-    options = getattr(exercise, "options", {}) if id in (FIRST, SECOND) else {}
-    items = "".join(f"<li><p><strong>{k}</strong>: {o.text}</p></li>" for k, o in options.items())
-    listed = f'<ul class="simple">{items}</ul>' if items else ""
-    cell = (
-        f'<div class="cell tag_exercise"><pre>guess = ...\n\n# a long one\ncheck("{id}", guess)\n</pre></div>'
-    )
-    return f"<p>{exercise.heading}</p>{listed}{cell}{in_page.place(exercise)}"
+LONG_CODE = "guess = ...\n\n# a long one"
 
 
 def drawn() -> Picture:
@@ -50,50 +39,22 @@ def stacked() -> Picture:
 
 
 @pytest.fixture(scope="module")
-def chapter(tmp_path_factory) -> str:
-    """The address of a page with two predictions, what answers them, and a question of each kind."""
-    folder = tmp_path_factory.mktemp("guesses")
+def chapter(write_chapter, tmp_path_factory) -> str:
+    """A page with two predictions, what answers them, and a question of each kind."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(progress.VARIABLE, str(folder / "nobody.json"))
+        patch.setenv(progress.VARIABLE, str(tmp_path_factory.mktemp("nobody") / "progress.json"))
         picture = drawn()
         beside = guessed(GUESS, {"before": 0.28, "after": 0.018}, picture, digits=1).rich()["text/html"]
         other = guessed(CHOICE, "a").rich()["text/html"]
-    for kind, text in in_page.files().items():
-        (folder / f"exercises.{kind}").write_text(text, encoding="utf-8")
     wide, narrow = (image_tag(p.png(), p.alt) for p in (picture, stacked()))
-    body = (
-        f"{asked(FIRST)}{asked(GUESS)}{asked(CHOICE)}<h2>Measured</h2>"
-        f'<div class="cell wide">{wide}</div><div class="cell narrow">{narrow}</div>'
-        f'<div class="cell">{beside}</div><div class="cell">{other}</div>{asked(SECOND)}{in_page.overview()}'
+    first, second, numbers, letter = (asked(id, LONG_CODE) for id in (FIRST, SECOND, GUESS, CHOICE))
+    return write_chapter(
+        f'{first}{numbers}{letter}<h2>Measured</h2><div class="cell wide">{wide}</div>'
+        f'<div class="cell narrow">{narrow}</div><div class="cell">{beside}</div>'
+        f'<div class="cell">{other}</div>{second}',
+        ".narrow { display: none } @media (max-width: 500px) "
+        "{ .wide { display: none } .narrow { display: block } }",
     )
-    page = folder / "chapter.html"
-    page.write_text(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>a chapter</title>'
-        '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="exercises.css">'
-        f"<style>{COLOURS} .narrow {{ display: none }} @media (max-width: 500px) "
-        "{ .wide { display: none } .narrow { display: block } }</style><script src=exercises.js></script>"
-        f"<body><main><h1>A chapter</h1>{body}</main></body></html>",
-        encoding="utf-8",
-    )
-    return page.as_uri()
-
-
-@pytest.fixture
-def reader(browser, chapter):
-    """Opens the chapter in a browser of its own that has no network; no script may fail."""
-    contexts, errors = [], []
-
-    def open_chapter(**options):
-        contexts.append(browser.new_context(offline=True, **options))
-        page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(chapter)
-        return page
-
-    yield open_chapter
-    for context_ in contexts:
-        context_.close()
-    assert errors == []
 
 
 def guess(page, before: str, after: str) -> str:
@@ -106,7 +67,7 @@ def guess(page, before: str, after: str) -> str:
 
 def kept_by(page, id: str) -> str:
     form_of(page, id).get_by_role("button", name="Keep my answer").click()
-    return form_of(page, id).get_by_role("status").inner_text()
+    return reply_of(page, id)
 
 
 def beside(page) -> list[str]:
@@ -144,7 +105,7 @@ def test_a_guess_stands_under_the_figure_and_as_a_line_in_it_and_a_reload_keeps_
     wanted = [1 - (box.y0 + share * box.height) for share in (0.6, 0.2)]
     assert heights(page) == pytest.approx(wanted, abs=0.006)
     assert form_of(page, GUESS).get_by_role("textbox").first.input_value() == "60"
-    assert form_of(page, GUESS).locator(".dml-state").inner_text() == "• kept"
+    assert reply_of(page, GUESS) == said
     assert json.loads(kept(page)[GUESS]["answer"]) == [60, 20] and kept(page)[GUESS]["tries"] == 1
 
 
@@ -154,7 +115,9 @@ def test_another_guess_moves_the_line_and_a_guess_off_the_scale_is_not_kept(read
     high = heights(page)[0]
     guess(page, "30", "20")
     assert heights(page)[0] > high + 0.1 and page.locator(".dml-rule").count() == 2
-    assert "140 % cannot be" in guess(page, "140", "20")
+    said = guess(page, "140", "20")
+    assert "140 % cannot be" in said and "Your earlier answer is still kept." in said
+    assert form_of(page, GUESS).locator(".dml-state").inner_text() == ""
     assert "cannot be read as a number" in guess(page, "many", "20")
     assert json.loads(kept(page)[GUESS]["answer"]) == [30, 20]
 

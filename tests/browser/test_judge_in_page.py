@@ -9,7 +9,7 @@ import random
 import pytest
 
 from dmlteach.course import exercises
-from dmlteach.course.exercises import in_page, progress
+from dmlteach.course.exercises import in_page, progress, written
 from dmlteach.course.exercises.kinds import Choice, Exercise, Number, Reflection
 from dmlteach.course.exercises.progress import BETTER, Record
 from dmlteach.course.exercises.replies import Reply, shown
@@ -20,7 +20,7 @@ ALL = [exercises.get(id) for id in exercises.names()]
 CHOICES = [e.id for e in ALL if isinstance(e, Choice)]
 NUMBERS = [e.id for e in ALL if isinstance(e, Number)]
 REFLECTIONS = [e.id for e in ALL if isinstance(e, Reflection)]
-UNMARKED = [question for asked in exercises.UNMARKED.values() for question in asked]
+UNMARKED = [question for chapter in exercises.CHAPTERS for question in chapter.unmarked]
 JUDGE = "([definition, answers]) => answers.map((a) => dmlteachAnswers.judge(definition, a))"
 
 
@@ -74,7 +74,7 @@ def fifty(exercise: Number) -> list:
     value = exercise.value()
     right = value if isinstance(value, tuple) else (value,)
     wrong = [v if isinstance(v, tuple) else (v,) for v in (f() for f, _ in exercise.mistakes)]
-    near = [tuple(x + f * exercise.tolerance for x in right) for f in (-2, -1.01, -0.99, 0.5, 0.99, 1.01, 2)]
+    near = [tuple(x + f * exercise.within for x in right) for f in (-2, -1.01, -0.99, 0.5, 0.99, 1.01, 2)]
     odd = [tuple(c * x for x in right) for c in (100, 0.01, -1)] + [right[::-1], (0.0,) * len(right)]
     found = [right, *wrong, *near, *odd]
     while len(found) < 50:
@@ -106,7 +106,7 @@ def test_a_reflection_gets_the_same_words_to_compare_with(scripted, id):
 
 
 @pytest.fixture
-def reader(tmp_path, monkeypatch):
+def newcomer(tmp_path, monkeypatch):
     """A reader who has done nothing."""
     monkeypatch.setenv(progress.VARIABLE, str(tmp_path / "progress.json"))
 
@@ -133,7 +133,7 @@ def test_every_guess_of_a_choice_is_answered_as_python_answers_it(scripted, ques
 
 
 @of_kind(Opening, Closing)
-def test_every_answer_that_opens_or_closes_is_answered_as_python_answers_it(scripted, question, reader):
+def test_every_answer_that_opens_or_closes_is_answered_as_python_answers_it(scripted, question, newcomer):
     letters = list(question.options)
     sets = [s for size in range(len(letters) + 1) for s in itertools.combinations(letters, size)]
     answers = [{letter: chance for letter in chosen} for chosen in sets for chance in ("", "since {} $&")]
@@ -153,7 +153,7 @@ def test_every_answer_that_opens_or_closes_is_answered_as_python_answers_it(scri
 
 
 @of_kind(Opening, Closing)
-def test_what_is_settled_is_the_same_in_the_page(scripted, question, reader):
+def test_what_is_settled_is_the_same_in_the_page(scripted, question, newcomer):
     settled = "([definition, records]) => dmlteachAnswers.isSettled(definition, records)"
     closing = question.closing if isinstance(question, Opening) else question.id
     definition = {"id": question.id, **question.for_page()}
@@ -164,7 +164,7 @@ def test_what_is_settled_is_the_same_in_the_page(scripted, question, reader):
 
 
 @of_kind(Prediction)
-def test_a_guess_stands_beside_what_is_measured_in_the_same_words(scripted, question, reader):
+def test_a_guess_stands_beside_what_is_measured_in_the_same_words(scripted, question, newcomer):
     chance = random.Random(question.id)
     scale = 100 if question.unit == "%" else 1
     for digits in (0, 1, 2) * 20:
@@ -182,7 +182,7 @@ def test_a_guess_stands_beside_what_is_measured_in_the_same_words(scripted, ques
 
 
 @of_kind(PredictedChoice)
-def test_a_guessed_choice_stands_beside_what_came_out_in_the_same_words(scripted, question, reader):
+def test_a_guessed_choice_stands_beside_what_came_out_in_the_same_words(scripted, question, newcomer):
     for guess, came_out in itertools.product(question.options, question.options):
         progress.keep_answer(question.id, json.dumps(guess))
         beside = guessed(question.id, came_out)
@@ -190,23 +190,80 @@ def test_a_guessed_choice_stands_beside_what_came_out_in_the_same_words(scripted
         assert found == beside.sentences and len(found) == 1
 
 
-def test_numbers_are_shown_with_the_same_digits(scripted):
+def test_numbers_are_shown_as_python_shows_them(scripted):
     chance = random.Random(0)
-    numbers = [chance.uniform(-1, 1) * 10 ** chance.randint(-12, 12) for _ in range(2000)]
+    numbers = [chance.uniform(-1, 1) * 10 ** chance.randint(-12, 18) for _ in range(2000)]
     numbers += [i / 2**k for i in range(-64, 64) for k in range(8)]  # ties among them
-    numbers += [2.0625, 0.00015625, 9999.5, 99995.0, 0.0001, 0.00009999, 1e22, 5e-324, 1e308, -0.0]
-    found = scripted.evaluate("(list) => list.map((x) => dmlteachAnswers.fourDigits(x))", numbers)
-    assert found == [f"{x:.4g}" for x in numbers]
+    numbers += [2.0625, 0.00015625, 9999.5, 99995.0, 12345.5, 12346.5, 75_240_000.0, 999_999_999_999_999.5]
+    numbers += [0.0001, 0.00009999, 1e15, 1e22, 5e-324, 1e308, -0.0]
+    found = scripted.evaluate("(list) => list.map((x) => dmlteachAnswers.shown(x))", numbers)
+    assert found == [shown(x) for x in numbers]
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [("0.25", 0.25), ("0,25", 0.25), (" −3 ", -3), ("1e-3", 0.001), (".5", 0.5), ("5.", 5), ("+2", 2),
-     ("19/1999", 19 / 1999), ("1 000", 1000), ("1,200", None), ("40 %", None), ("", None), ("1/0", None),
-     ("0/0", None), ("1/2/3", None), ("two", None), ("Infinity", None), ("0x10", None), ("1.2.3", None)],
-)  # fmt: skip
-def test_a_number_is_read_as_it_is_written_or_not_at_all(scripted, text, number):
-    assert scripted.evaluate("(text) => dmlteachAnswers.numberOf(text) ?? null", text) == number
+WRITTEN = [
+    "0.25", "0,25", " −3 ", "- 3", "1e-3", "2.5E6", ".5", "5.", "+2", "19/1999", "1 / 3", "1/0", "0/0",
+    "1/2/3", "1 000", "1\u202f234\u202f567.5", "7,500,000", "−7,500,000", "75,240,000.5", "7_500_000",
+    "1,200", "0,250", "1,200/2", "12,34", "75,24,000", "1,2000", "1 2", "1,000 000", "40 %", "40%", "−0,4 %",
+    "1/2 %", "1,200 %", "%", "40 % %", "", "two", "Infinity", "nan", "0x10", "1.2.3", "1e999", "٣", "log 63",
+    "12 points",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("percent", [None, 0.01, 1.0])
+def test_a_text_is_read_as_the_number_that_python_reads(scripted, percent):
+    chance = random.Random(2)
+    texts = WRITTEN + [
+        "".join(chance.choices("0123456789,. −%/e", k=chance.randint(1, 9))) for _ in range(3000)
+    ]
+    read = "([texts, percent]) => texts.map((text) => dmlteachAnswers.numberOf(text, percent) ?? null)"
+    found = scripted.evaluate(read, [texts, percent])
+    in_python = [written.number_of(text, percent) for text in texts]
+    assert found == [number and number._asdict() for number in in_python]
+
+
+def answered(scripted, exercise: Exercise, texts: list[str]) -> dict:
+    """The reply of the page to what is typed into the fields of an exercise."""
+    return scripted.evaluate(
+        """([definition, texts]) => {
+            try {
+                const { answer, doubts } = dmlteachAnswers.readNumbers(definition, texts);
+                const found = dmlteachAnswers.judge(definition, answer);
+                return { ...found, details: [...doubts, ...found.details] };
+            } catch (error) {
+                return { status: "not yet", words: error.message, expected: "", case: [], details: [] };
+            }
+        }""",
+        [json.loads(json.dumps(exercise.for_page())), texts],
+    )
+
+
+@pytest.mark.parametrize("id", NUMBERS)
+def test_a_typed_answer_is_answered_as_python_answers_it(scripted, id):
+    exercise = computed_once(exercises.get(id))
+    value = exercise.value()
+    forms = {
+        "plain": str,
+        "grouped": "{:,}".format,
+        "powers": "{:.3e}".format,
+        "percent": lambda x: f"{100 * x:.9g} %",
+        "words": lambda x: f"about {x}",
+    }
+    for form, typed in forms.items():
+        texts = [typed(x).replace("-", "−") for x in (value if isinstance(value, tuple) else (value,))]
+        reply = exercise.judge(tuple(texts) if isinstance(value, tuple) else texts[0])
+        assert answered(scripted, exercise, texts) == same_as_python(reply)
+        if form != "powers":
+            right = form in ("plain", "grouped") or (form == "percent" and exercise.percent == 0.01)
+            assert reply.status == ("right" if right else "not yet")
+
+
+@of_kind(Prediction)
+def test_a_typed_guess_is_answered_as_python_answers_it(scripted, question):
+    for text in (f"{question.most:,}", f"{question.least} {question.unit}", "40 %", "0,5", "1,000", "many"):
+        texts = [text] * len(question.parts)
+        reply = question.judge(tuple(texts))
+        assert answered(scripted, question, texts) == same_as_python(reply)
+        assert text != "many" or "cannot be read" in reply.words
 
 
 def test_two_records_become_one_as_python_makes_it(scripted):

@@ -34,7 +34,6 @@ from dmlteach.options import one_of
 
 __all__ = [
     "CHAPTERS",
-    "UNMARKED",
     "Chapter",
     "Reply",
     "check",
@@ -50,49 +49,50 @@ __all__ = [
 
 
 class Chapter(NamedTuple):
-    """A chapter and its exercises, in the order they are read; `name` is that of its notebook."""
+    """A chapter and what it asks, in the order it is read.
+
+    Attributes:
+        name: of its notebook.
+        number: as it is displayed, e.g. "02".
+        title: as it is displayed.
+        exercises: those that are marked.
+        unmarked: questions whose answers are kept and never marked; they have no numbers.
+    """
 
     name: str
     number: str
     title: str
     exercises: tuple[Exercise, ...]
+    unmarked: tuple[Unmarked, ...]
 
 
-_IN_ORDER: tuple[tuple[str, str, tuple[Exercise, ...]], ...] = (
-    ("start_here", "Start here", start_here.EXERCISES),
-    ("pairs_and_triplets", "Pairs and triplets", pairs_and_triplets.EXERCISES),
-    ("triplet_versus_sst_gradients", "Triplet versus SST gradients", sst_gradients.EXERCISES),
-    ("which_images_share_a_batch", "Which images share a batch", batches.EXERCISES),
-    ("weighting_pairs", "Weighting pairs", weighting.EXERCISES),
-    ("temperature", "Temperature", temperature.EXERCISES),
-    ("proxies_clusters_trees", "Proxies, clusters, trees", proxies.EXERCISES),
-    ("filling_the_space", "Filling the space", filling_the_space.EXERCISES),
-    ("ensembles", "Ensembles", ensembles.EXERCISES),
-    ("training_a_benchmark", "Training a benchmark", training.EXERCISES),
-    ("looking_at_an_embedding", "Looking at an embedding", looking.EXERCISES),
-    ("which_method_is_best", "Which method is best?", comparing.EXERCISES),
-)
-CHAPTERS = tuple(Chapter(name, f"{n:02}", title, asked) for n, (name, title, asked) in enumerate(_IN_ORDER))
+_opening, _closing = five_questions.OPENING, five_questions.CLOSING
+CHAPTERS = tuple(
+    Chapter(name, f"{number:02}", title, asked.EXERCISES, unmarked)
+    for number, (name, title, asked, unmarked) in enumerate([
+        ("start_here", "Start here", start_here, (*_opening, *predictions.START_HERE)),
+        ("pairs_and_triplets", "Pairs and triplets", pairs_and_triplets, predictions.PAIRS_AND_TRIPLETS),
+        (
+            "triplet_versus_sst_gradients",
+            "Triplet versus SST gradients",
+            sst_gradients,
+            predictions.SST_GRADIENTS,
+        ),
+        ("which_images_share_a_batch", "Which images share a batch", batches, predictions.BATCHES),
+        ("weighting_pairs", "Weighting pairs", weighting, predictions.WEIGHTING),
+        ("temperature", "Temperature", temperature, predictions.TEMPERATURE),
+        ("proxies_clusters_trees", "Proxies, clusters, trees", proxies, predictions.PROXIES),
+        ("filling_the_space", "Filling the space", filling_the_space, predictions.FILLING_THE_SPACE),
+        ("ensembles", "Ensembles", ensembles, predictions.ENSEMBLES),
+        ("training_a_benchmark", "Training a benchmark", training, predictions.TRAINING),
+        ("looking_at_an_embedding", "Looking at an embedding", looking, predictions.LOOKING),
+        ("which_method_is_best", "Which method is best?", comparing, (*predictions.COMPARING, *_closing)),
+    ])
+)  # fmt: skip
 _EXERCISES = {exercise.id: exercise for chapter in CHAPTERS for exercise in chapter.exercises}
+_QUESTIONS = {question.id: question for chapter in CHAPTERS for question in chapter.unmarked}
 _hints_shown: dict[str, int] = {}  # in this session
 _variants: dict[str, Exercise] = {}  # of an assignment whose numbers are the student's own
-
-# Questions of a chapter, by its title, whose answers are kept and never marked; they have no numbers.
-UNMARKED: dict[str, tuple[Unmarked, ...]] = {
-    "Start here": (*five_questions.OPENING, *predictions.START_HERE),
-    "Pairs and triplets": predictions.PAIRS_AND_TRIPLETS,
-    "Triplet versus SST gradients": predictions.SST_GRADIENTS,
-    "Which images share a batch": predictions.BATCHES,
-    "Weighting pairs": predictions.WEIGHTING,
-    "Temperature": predictions.TEMPERATURE,
-    "Proxies, clusters, trees": predictions.PROXIES,
-    "Filling the space": predictions.FILLING_THE_SPACE,
-    "Ensembles": predictions.ENSEMBLES,
-    "Training a benchmark": predictions.TRAINING,
-    "Looking at an embedding": predictions.LOOKING,
-    "Which method is best?": (*predictions.COMPARING, *five_questions.CLOSING),
-}
-_QUESTIONS = {question.id: question for asked in UNMARKED.values() for question in asked}
 
 
 def names() -> list[str]:
@@ -104,7 +104,7 @@ def get(id: str) -> Exercise:
     """The exercise with this id.
 
     Args:
-        id: one of `names()`, or of a question in `UNMARKED`.
+        id: one of `names()`, or of a question that is not marked.
 
     Raises:
         DMLTeachError: there is none.

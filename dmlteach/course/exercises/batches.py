@@ -33,7 +33,7 @@ EXPECTED = Number(
         f"A data set has {CLASSES:,} classes and {IMAGES:,} images, {IMAGES / CLASSES:.2f} of a class "
         "(the training part of Stanford Online Products; take all classes as equally large). How many "
         f"positives does an anchor find, on average, in a *random* batch of {BATCH}, and how many in a "
-        f"P×K batch with K = {IMAGES_PER_CLASS}? Give a pair of numbers."
+        f"P×K batch with K = {IMAGES_PER_CLASS}? Give a pair of numbers, to four decimals."
     ),
     hints=(
         "Each other place of the random batch is filled by one of the other images of the data set.",
@@ -50,7 +50,8 @@ EXPECTED = Number(
     ),
     value=lambda: (_random_positives(), IMAGES_PER_CLASS - 1.0),
     means="the mean number of positives of an anchor, in a random batch and in a P×K batch",
-    tolerance=2e-5,
+    decimals=4,
+    tolerance=1e-6,
     mistakes=(
         (
             lambda: (_random_positives(), float(IMAGES_PER_CLASS)),
@@ -182,7 +183,7 @@ ALONE = Number(
         "A class whose drawings are scattered over several groups leaves anchors without a positive. "
         f"Plan local batches of **{NEIGHBOURHOOD}** on the *untrained* embedding `moments[0]` "
         "(`seed=0`, epoch 0) and count, over all batches that the sampler gives: which share of the "
-        "anchors finds nobody of its class?"
+        "anchors finds nobody of its class? Give a fraction, to two decimals."
     ),
     hints=(
         '`samplers.create("local", labels, …, seed=0)` makes the sampler; `sampler.plan(0, Space(…, '
@@ -208,6 +209,8 @@ ALONE = Number(
     ),
     value=lambda: left_alone(0, NEIGHBOURHOOD),
     means="the share of anchors that find nobody of their class in their batch",
+    decimals=2,
+    percent=0.01,
     tolerance=5e-3,
     mistakes=(
         (reported, "That is the report's: it counts groups of a single class, too, which become no batch."),

@@ -266,8 +266,8 @@ BACKBONE = Number(
         'In the rows of `published.results("cub200")` whose source begins with `DBML README`, N-Pair and '
         "ProxyNCA stand with three backbones each, at 64 dimensions. How many points does ProxyNCA gain "
         "over N-Pair with the *same* backbone, in the mean over the three? And how many does ResNet50 "
-        "gain over GoogLeNet with the *same* method, in the mean over the two? Give a pair of numbers, "
-        "from Recall@1 in percent."
+        "gain over GoogLeNet with the *same* method, in the mean over the two? Give a pair of numbers, in "
+        "points of Recall@1, to one decimal."
     ),
     hints=(
         'Take the rows with `metric == "Recall@K"` and `k == 1`; six of them are asked for.',
@@ -292,7 +292,8 @@ BACKBONE = Number(
     ),
     value=shares,
     means="what the method makes with one network, and what the network makes with one method, in points",
-    tolerance=0.02,
+    decimals=1,
+    percent=1,
     mistakes=(
         (_crossed, "For the first number both rows of each difference must have the same backbone."),
         (_largest, "The first is the largest of three differences; take their mean."),
@@ -397,7 +398,7 @@ OWN_PROBLEM = Reflection(
         "Take the problem of your own that you wrote down in the first chapter, or a new one: which two "
         "methods would you compare for it, with which network, on which classes that nobody trains on, tuned "
         "how, with how many seeds; which difference would matter to you; and what would you do if it could "
-        "not be told? A few sentences, in quotes; they are not marked."
+        "not be told? Write a few sentences; they are not marked."
     ),
     hints=(
         "Begin at the end: which decision hangs on it? From it follows the smallest difference that matters.",

@@ -294,8 +294,8 @@ SIDE_BY_SIDE = Number(
         "The embeddings of the recorded softmax, triplet and SST networks are put side by side as they are. "
         "What share of the mean squared distance between two drawings then comes from the network that has "
         "most of it? `recordings(name).embeddings[-1]` is a network's embedding of the same drawings at the "
-        "end of its training; take all pairs of drawings, each with itself as well. Give two digits, as a "
-        "fraction."
+        "end of its training; take all pairs of drawings, each with itself as well. Give a fraction, to two "
+        "decimals."
     ),
     hints=(
         "Side by side, squared distances add up: first the mean squared distance in each network.",
@@ -318,7 +318,8 @@ SIDE_BY_SIDE = Number(
     setup="from dmlteach.course.recordings import recordings",
     value=share_of_the_widest,
     means="the share of the softmax network in the squared distances of all three",
-    tolerance=6e-3,
+    decimals=2,
+    percent=0.01,
     mistakes=(
         (lambda: 1 / 3, "A third each would be so if all spread alike: look at how far apart drawings are."),
         (
@@ -346,9 +347,10 @@ AVERAGE = Number(
     number="08.5",
     title="How much averaging takes away",
     question=(
-        "The distances that learners measure have errors of variance **1**, and the errors of each two "
+        "The distances that learners measure have errors of variance **1**, and the errors of any two "
         "learners have the correlation **0.6**. What is the variance of the mean of **three** learners' "
-        "errors? And of ever more learners? Give both, in this order."
+        "errors? And to what does it come down with ever more learners? Give both, in this order, to two "
+        "decimals."
     ),
     hints=(
         "The variance of a sum is the sum of all variances and of all covariances, each pair counted twice.",
@@ -362,6 +364,7 @@ AVERAGE = Number(
     ),
     value=lambda: (left(3, 0.6), left(math.inf, 0.6)),
     means="the variance of the mean of three, and of very many",
+    decimals=2,
     mistakes=(
         (lambda: (1 / 3, 0.0), "That is so for errors that have nothing in common."),
         (lambda: (0.4 / 3, 0.0), "The part that is common to all, ρ, is not averaged away."),

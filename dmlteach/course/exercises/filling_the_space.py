@@ -137,7 +137,8 @@ LEAVES = Number(
     question=(
         f"An anchor of class A lies at {ANCHOR}, a classmate at {CLASSMATE}; two points of class B lie at "
         f"{STRANGERS[0]} and {STRANGERS[1]}. DFS scales the first axis alone. From which scale s > 1 "
-        "on is the new point (2 s, 1) nearer to a point of B than to all points of A, the anchor included?"
+        "on is the new point (2 s, 1) nearer to a point of B than to all points of A, the anchor included? "
+        "Give it to two decimals."
     ),
     hints=(
         "As s grows the new point runs to the right, at the height 1. Which point of B comes near?",
@@ -155,7 +156,7 @@ LEAVES = Number(
     ),
     value=lambda: first_wrong((ANCHOR, CLASSMATE), STRANGERS),
     means="the scale from which on the new point is nearest to a point of B",
-    tolerance=0.004,
+    decimals=2,
     mistakes=(
         (
             lambda: first_wrong((ANCHOR,), STRANGERS),
@@ -201,8 +202,8 @@ BALANCE = Number(
     question=(
         "On a line lie an anchor at 0, a positive at 1 and a negative at 3; the loss is d²(a, p) − d²(a, n). "
         "A force is the negative gradient. Give the sum of the forces on the three points: when a "
-        "gradient flows to all three; when the negative is a detached copy; when the positive is one. Three "
-        "numbers, in this order."
+        "gradient flows to all three; when the negative is a detached copy; when the positive is one, and "
+        "not the negative. Three whole numbers, in this order."
     ),
     hints=(
         "Write the loss as (a − p)² − (a − n)² and differentiate it with respect to each of the three.",
@@ -302,7 +303,7 @@ OWN = Reflection(
         "Think of a problem of your own, or of the characters of this course. Which change of a *picture* "
         "surely keeps its class, and which change of an *embedding* would you trust to do so? "
         "Where would you rather spend an hour: on augmentation, on DAS, or on ten new pictures of each "
-        "class? A few sentences, in quotes; they are not marked."
+        "class? Write a few sentences; they are not marked."
     ),
     hints=(
         "A picture can be looked at after it was changed. Who looks at an embedding?",

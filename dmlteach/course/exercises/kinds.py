@@ -13,10 +13,11 @@ from torch import Tensor
 
 from dmlteach.course.exercises.answers import RaisedError, ask
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, TO_COMPARE, Reply
+from dmlteach.course.exercises.written import UnreadableError, read
 
 # What is said to numbers and to choices, here and on a page without a kernel.
 TOO_LARGE, TOO_SMALL = "It is too large.", "It is too small."
-IN_PERCENT = "Give it as a fraction, not in percent."
+IN_PERCENT = "This would be right in percent: write it as a fraction, or with a percent sign."
 NOT_ALL = "At least one of them is something else."
 THESE = "These, and no others."
 READ_EACH, NONE_CHOSEN = "Read what each of your choices does.", "Nothing is chosen."
@@ -217,7 +218,10 @@ class Number(Exercise):
     Attributes:
         value: computes the right one; a tuple if several are asked for.
         means: what it is, in words.
-        tolerance: absolute.
+        decimals: to how many the question asks to round; None where the number is exact.
+        tolerance: absolute, of a number that is not rounded.
+        percent: what 1 % is: 0.01 where a fraction is asked for, 1 where percent or points are; None where
+            a percent sign makes no sense.
         any_order: several numbers count in any order.
         mistakes: (a wrong value, what to say to whoever gave it).
         with_numbers: the same exercise about other numbers, which are drawn.
@@ -225,7 +229,9 @@ class Number(Exercise):
 
     value: Callable[[], float | tuple[float, ...]]
     means: str
+    decimals: int | None = None
     tolerance: float = 1e-3
+    percent: float | None = None
     any_order: bool = False
     mistakes: tuple[tuple[Callable[[], float | tuple[float, ...]], str], ...] = ()
     with_numbers: Callable[[Random], "Number"] | None = None
@@ -239,8 +245,20 @@ class Number(Exercise):
         """The same question about other numbers."""
         return self.with_numbers(Random(number)) if self.with_numbers else self
 
+    @property
+    def within(self) -> float:
+        """How far off is still right: the tolerance, and half of the last digit that is asked for."""
+        return self.tolerance + (0 if self.decimals is None else 0.5 * 10**-self.decimals)
+
     def judge(self, answer: Any) -> Reply:
-        """Right within the tolerance."""
+        """Right as far as it is asked for; texts are read as people write numbers."""
+        try:
+            numbers, doubts = read(answer, self.percent)
+        except UnreadableError as error:
+            return Reply(NOT_YET, str(error))
+        return replace(self._compare(numbers), details=doubts)
+
+    def _compare(self, answer: Any) -> Reply:
         right = tensor_of(self.value())
         given = tensor_of(answer)
         assert right is not None
@@ -260,7 +278,7 @@ class Number(Exercise):
                 return Reply(NOT_YET, words, self.means, case)
         if right.ndim == 0:
             words = TOO_LARGE if given > right else TOO_SMALL
-            if self._same(given / 100, right):
+            if self.percent == 0.01 and self._same(given / 100, right):
                 words = IN_PERCENT
         else:
             words = NOT_ALL
@@ -277,7 +295,8 @@ class Number(Exercise):
             "right": right.reshape(-1).tolist(),
             "right_words": self._right_words,
             "means": self.means,
-            "tolerance": self.tolerance,
+            "tolerance": self.within,
+            "percent": self.percent,
             "any_order": self.any_order,
             "mistakes": [
                 {"value": wrong.reshape(-1).tolist(), "words": words}
@@ -296,7 +315,7 @@ class Number(Exercise):
     def _same(self, given: Tensor, right: Tensor) -> bool:
         if self.any_order and given.ndim:
             given, right = given.sort().values, right.sort().values
-        return bool(((given - right).abs() <= self.tolerance).all())
+        return bool(((given - right).abs() <= self.within).all())
 
 
 @dataclass(frozen=True)
@@ -480,9 +499,11 @@ def tensor_of(value: Any) -> Tensor | None:
             if any(x is None for x in parts):
                 return None
             found = torch.stack([x for x in parts if x is not None]) if parts else torch.empty(0)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found = torch.tensor(float(value), dtype=torch.float64)  # with all its digits
         else:
             found = torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         return None
     return found if found.dtype == torch.bool else found.double()
 

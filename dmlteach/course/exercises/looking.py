@@ -45,7 +45,7 @@ NUMBER_THAT_TELLS = Choice(
     id="looking.number_that_tells",
     number="10.2",
     title="The number that would tell",
-    question="And which number would tell which of the two networks is better?",
+    question="Two networks, and a map of each. Which number would tell which network is better?",
     hints=(
         "Two of the numbers measure the drawing of the map, one measures the drawing and the network "
         "together.",
@@ -232,7 +232,7 @@ WORST = Reflection(
     question=(
         "Choose one of the worst queries above. Describe in one sentence what the network seems to "
         "look at, and in one more a drawing that would prove you wrong. Could you find such a drawing "
-        "in the test set? Write both sentences in quotes; they are not marked."
+        "in the test set? Write both sentences; they are not marked."
     ),
     hints=("What do the query and the drawings it found share that its own character does not have?",),
     solution=(

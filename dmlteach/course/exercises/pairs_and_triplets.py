@@ -132,8 +132,8 @@ ACTIVE = Number(
     title="Count active triplets",
     question=(
         "Of *all* triplets of the last recorded moment `z` (every anchor, every positive other than the "
-        "anchor, every negative), which share is active at the margin 0.2? Is it nearer to the random or to "
-        "the hardest curve, and why? A loop over anchors is fine."
+        "anchor, every negative), which share is active at the margin 0.2? A loop over anchors is fine. Give "
+        "a fraction, to three decimals. (Is it nearer to the random or to the hardest curve, and why?)"
     ),
     hints=(
         "For one anchor: its squared distances to positives (P,) and to negatives (Q,) make a table (P, Q).",
@@ -160,6 +160,8 @@ ACTIVE = Number(
     ),
     value=active_share,
     means="the share of triplets with 0.2 + d²(a,p) > d²(a,n), over all anchors, positives and negatives",
+    decimals=3,
+    percent=0.01,
     tolerance=2e-4,
     mistakes=(
         (lambda: active_share(0), "That is the share at the start of the recording; take its last moment."),
@@ -176,10 +178,11 @@ COLLAPSE = Choice(
     number="01.3",
     title="My loss sticks at the margin",
     question=(
-        "The run with the hardest triplets sticks at the margin. Which of these changes cure it? Decide "
-        "first, "
-        'with a reason for each: `{"a": "because …"}`. Your reasons are not marked; ours will stand beside '
-        "them."
+        "A network is trained on the hardest triplet of each anchor: its farthest positive and its nearest "
+        "negative. Soon it has collapsed, all drawings lie in one place, and the loss stays at the margin, "
+        "because positives are as far as negatives. You may change *one* thing and train anew. After which "
+        "of these changes does the network separate the characters? Name all, with a reason each; in the "
+        "next exercise you can try them."
     ),
     hints=(
         "What is the loss where all points coincide, and what are the gradients there?",

@@ -2,6 +2,8 @@
 
 from dmlteach.course.exercises.unmarked import PredictedChoice, Prediction
 
+HIGHER_OR_LOWER = {"a": "higher", "b": "cannot be told by a few seeds", "c": "lower"}
+
 START_HERE = (
     Prediction(
         id="guess.recall",
@@ -25,9 +27,30 @@ PAIRS_AND_TRIPLETS = (
         parts={"before": "before the training", "after": "after a few passes over the data"},
         unit="%",
     ),
+    PredictedChoice(
+        id="guess.plane",
+        title="Twelve points in the plane",
+        question="where the points of a class end on top of each other",
+        options={
+            "a": "under the contrastive loss alone",
+            "b": "under the triplet loss alone, with both margins",
+            "c": "under both losses, with all margins",
+        },
+    ),
 )
 
 SST_GRADIENTS = (
+    PredictedChoice(
+        id="guess.opposed",
+        title="Opposed pushes",
+        question="where, between a and p, the two losses push n in opposite directions",
+        options={
+            "a": "in the half nearer to a",
+            "b": "in the half nearer to p",
+            "c": "in all of it, or in a part of both halves",
+            "d": "nowhere",
+        },
+    ),
     Prediction(
         id="guess.pushes",
         title="Who is pushed",
@@ -87,6 +110,15 @@ TEMPERATURE = (
         least=1,
         most=60,
     ),
+    PredictedChoice(
+        id="guess.ends",
+        title="The smallest and the largest temperature",
+        question="which of the two temperatures ends with the higher Recall@1",
+        options={
+            "a": "the smallest, 0.003",
+            "b": "the largest, 1",
+        },
+    ),
 )
 
 PROXIES = (
@@ -98,9 +130,65 @@ PROXIES = (
         unit="",
         most=8,
     ),
+    PredictedChoice(
+        id="guess.below_zero",
+        title="Below zero",
+        question="where the loss ends, on the sphere",
+        options={
+            "a": "above 0, with the own proxy in the sum and without",
+            "b": "above 0 with the own proxy in the sum, below 0 without",
+            "c": "below 0 with the own proxy in the sum, above 0 without",
+            "d": "below 0 in both",
+        },
+    ),
 )
 
 FILLING_THE_SPACE = (
+    PredictedChoice(
+        id="guess.das",
+        title="With DAS",
+        question="Recall@1 with DAS, beside that without",
+        options=HIGHER_OR_LOWER,
+    ),
+    PredictedChoice(
+        id="guess.das_detached",
+        title="With DAS, detached",
+        question="Recall@1 with detached copies, beside that without DAS",
+        options=HIGHER_OR_LOWER,
+    ),
+    Prediction(
+        id="guess.new_points",
+        title="New points in a real embedding",
+        question="shares of new points, and of the way to the nearest classmate, in percent",
+        parts={
+            "keeps_birds": "as for birds: points nearest to their own character",
+            "way_birds": "as for birds: the way that a new point has gone",
+            "keeps_products": "as for products: points nearest to their own character",
+            "way_products": "as for products: the way that a new point has gone",
+        },
+        unit="%",
+    ),
+    PredictedChoice(
+        id="guess.forces",
+        title="Forces that sum to zero",
+        question="for which loss the forces sum to zero if copies are detached",
+        options={
+            "a": "for the contrastive loss alone",
+            "b": "for the triplet loss alone",
+            "c": "for both",
+            "d": "for none",
+        },
+    ),
+    PredictedChoice(
+        id="guess.drift",
+        title="How far it drifts",
+        question="length of the mean of all embeddings with detached copies, beside that with DAS",
+        options={
+            "a": "less than twice as long",
+            "b": "from twice to ten times as long",
+            "c": "more than ten times as long",
+        },
+    ),
     Prediction(
         id="guess.exact_copies",
         title="Copies in which nothing is new",
@@ -116,11 +204,35 @@ ENSEMBLES = (
         id="guess.three_weak",
         title="Three weak against one strong",
         question="Recall@1 of three weak embeddings side by side, beside one of the same size",
+        options=HIGHER_OR_LOWER,
+    ),
+    PredictedChoice(
+        id="guess.alike",
+        title="Who errs alike",
+        question="whose errors are more alike",
         options={
-            "a": "higher",
-            "b": "cannot be told by a few seeds",
-            "c": "lower",
+            "a": "those of three heads on one network",
+            "b": "those of three networks",
+            "c": "cannot be told by a few seeds",
         },
+    ),
+    PredictedChoice(
+        id="guess.side_by_side",
+        title="Side by side, as they are",
+        question="Recall@1 of the three side by side, beside the best of them",
+        options={
+            "a": "more than one point higher",
+            "b": "within one point",
+            "c": "more than one point lower",
+        },
+    ),
+    Prediction(
+        id="guess.above_its_loss",
+        title="Above the loss it is made of",
+        question="how many of HDC, BIER and A-BIER end above their loss, so that the seeds can tell",
+        parts={"three": "of the three"},
+        unit="",
+        most=3,
     ),
 )
 
@@ -145,9 +257,28 @@ TRAINING = (
         parts={"two": "on two processes"},
         unit="%",
     ),
+    PredictedChoice(
+        id="guess.shares",
+        title="Cards or blocks",
+        question="which way of cutting the batch does less harm, on two processes",
+        options={
+            "a": "dealing it out like cards",
+            "b": "cutting it into blocks",
+        },
+    ),
 )
 
 LOOKING = (
+    PredictedChoice(
+        id="guess.two_maps",
+        title="Two maps",
+        question="which network is better",
+        options={
+            "a": "that of map A",
+            "b": "that of map B",
+            "c": "neither",
+        },
+    ),
     Prediction(
         id="guess.islands",
         title="Islands",
@@ -195,5 +326,17 @@ COMPARING = (
         question="points between the best and the worst mean of equal methods",
         parts={"luck": "on average"},
         unit="points",
+    ),
+    PredictedChoice(
+        id="guess.local_random",
+        title="SST in local batches",
+        question="beside the triplet loss in random batches",
+        options=HIGHER_OR_LOWER,
+    ),
+    PredictedChoice(
+        id="guess.local_local",
+        title="SST in local batches, once more",
+        question="beside the triplet loss in local batches",
+        options=HIGHER_OR_LOWER,
     ),
 )

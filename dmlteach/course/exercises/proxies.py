@@ -30,7 +30,7 @@ TERMS = Number(
         f"A training set has **{CLASSES}** classes of **{IMAGES}** images. How many triplets (a, p, n) does "
         "it hold, where a and p in the other order count as another triplet? And how many cosines of an "
         "image and a proxy does a loss with one proxy for each class compute in an epoch that shows every "
-        "image once? Give both, in this order."
+        "image once? Give both whole numbers, in this order."
     ),
     hints=(
         "For the triplets: how many images may be the anchor, how many are then left for p, and how many "

@@ -21,6 +21,7 @@ BORDERS = {RIGHT: "solid", NOT_YET: "dashed", UNANSWERED: "dotted", TO_COMPARE: 
 IN_NUMBERS = "The case in numbers"
 LONGEST = 8  # numbers of a row that are shown
 ROWS = 4  # of a table
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Shown:
@@ -157,7 +158,7 @@ class Reply(Shown):
 
 
 def shown(value: Any) -> str:
-    """A value as a reader likes it: numbers with four digits, of long tensors the first ones and the shape.
+    """A value as a reader likes it: numbers as people write them, of long tensors the first ones and a shape.
 
     Args:
         value: anything.
@@ -167,18 +168,27 @@ def shown(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return str(value)
     if isinstance(value, int | float):
-        return f"{value:.4g}".replace("-", "−", 1) if isinstance(value, float) else str(value)
+        return _as_written(value).replace("-", "−")
     if isinstance(value, tuple | list) and len(value) <= LONGEST:
         return "(" + ", ".join(shown(x) for x in value) + ")"
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 200 else text[:199] + "…"
 
 
+def _as_written(x: float) -> str:
+    """Four digits, of what is large all before the point: 0.3333, 75,240,000, 2 × 10⁻⁵."""
+    text = f"{x:.4g}" if isinstance(x, float) else str(x)
+    if 1 <= abs(x) < 1e15 and ("e" in text or abs(x) >= 10_000):
+        return f"{x:,.0f}"
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa} × 10{str(int(exponent)).translate(RAISED)}" if exponent else text
+
+
 def _first_numbers(tensor: torch.Tensor) -> str:
     """`(0.5, 1)` of a short row; of what is longer its beginning: `(0.5, 1), (2, 3), … of shape (12, 2)`."""
     if tensor.ndim == 1:
         numbers = [shown(x) for x in tensor[:LONGEST].tolist()]
-        whole = f"({', '.join(numbers)}"
+        whole = f"({('; ' if ',' in ''.join(numbers) else ', ').join(numbers)}"  # 75,240,000; 100
         return f"{whole})" if len(tensor) <= LONGEST else f"{whole}, …) of {len(tensor)} numbers"
     table = tensor.reshape(-1, tensor.shape[-1]) if tensor.numel() else tensor.reshape(0, 0)
     rows = [

@@ -179,8 +179,8 @@ STABLE = Choice(
     number="02.4",
     title="Is it stable?",
     question=(
-        "A negative lies a hair beside the place where SST does not push it. What happens as training "
-        "goes on?"
+        "A negative lies a hair beside the place of the last exercise, where SST does not push it. Which way "
+        "does it go in the steps that follow?"
     ),
     hints=(
         "Look at the sign of the push a little to the right of that place.",
@@ -292,7 +292,7 @@ BOUND = Reflection(
     title="A bound, by hand (bonus)",
     question=(
         "Show that an active triplet moves the *anchor* against SST only if ‖p − n‖² < m/3. Write your "
-        "proof as text, in quotes; it is not marked. In words is enough."
+        "proof as text; it is not marked. In words is enough."
     ),
     hints=(
         "Write v = p − n and w = p − a. Along which vector does each loss move the anchor?",

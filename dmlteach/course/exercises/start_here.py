@@ -126,7 +126,7 @@ LEAK = Number(
         'print(f"Recall@1 = {(test.labels[found] == test.labels).float().mean():.1%}")\n'
         "```\n\n"
         "What did each query find? Add the missing line and give the Recall@1 of the untrained network "
-        "without the leak, as a fraction."
+        "without the leak, as a fraction to two decimals."
     ),
     hints=(
         "Look at `found`: which numbers are in it, and in which order?",
@@ -151,6 +151,8 @@ LEAK = Number(
     ),
     value=_of_untrained,
     means="the share of drawings whose nearest other drawing shows the same character",
+    decimals=2,
+    percent=0.01,
     tolerance=2e-3,  # four of 2,000 drawings: another processor may round a tie differently
     mistakes=(
         (lambda: 1.0, "That is with the leak: each query still finds itself."),
@@ -231,8 +233,8 @@ OWN_PROBLEM = Reflection(
     title="Your own problem",
     question=(
         "Think of pictures you would like to search. Would you train a classifier and cut off its last "
-        "layer, or train an embedding with a metric-learning loss? Write three sentences, in quotes. This "
-        "is not marked."
+        "layer, or train an embedding with a metric-learning loss? Write three sentences. They are not "
+        "marked."
     ),
     hints=("How many classes are there, how many pictures of each, and will there be new classes?",),
     solution=(
@@ -301,6 +303,7 @@ SOFTMAX = Number(
     solution="answer = 1 / (1 + 1)",
     explanation="Equal scores are equally likely, whatever they are.",
     value=lambda: 0.5,
+    percent=0.01,
     means="the share of the first of two equal parts",
     mistakes=(
         (lambda: 5.0, "That is s₁; a probability lies between 0 and 1."),
@@ -330,7 +333,10 @@ TRAINING_STEP = Choice(
     id="before.training_step",
     number="00.9",
     title="One training step",
-    question="Why is `optimizer.zero_grad()` there?",
+    question=(
+        "Each step of a training calls `optimizer.zero_grad()`, `loss.backward()` and `optimizer.step()`. "
+        "What is the first of the three for?"
+    ),
     hints=("What does `backward` do with what is in `.grad` already?", "It adds."),
     solution='answer = {"a": "backward adds to what is in .grad"}',
     options={

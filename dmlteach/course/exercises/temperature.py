@@ -25,7 +25,7 @@ ALL_ALIKE = Number(
     title="All alike",
     question=(
         "A network puts all pictures in one place. A batch holds **16** classes of **four** pictures. What "
-        "is the value of the SupCon loss, to three digits, at a temperature of 0.1?"
+        "is the value of the SupCon loss, to two decimals, at a temperature of 0.1?"
     ),
     hints=(
         "All cosines are equal. Which probability does the softmax give to each of the others?",
@@ -40,7 +40,7 @@ ALL_ALIKE = Number(
     setup="import torch",
     value=of_equal_embeddings,
     means="the logarithm of 63, the number of others",
-    tolerance=2e-3,
+    decimals=2,
     mistakes=(
         (lambda: math.log(64), "An anchor is not compared with itself."),
         (lambda: math.log(60), "The positives stand in the denominator, too."),
@@ -263,7 +263,7 @@ TEN = Number(
     question=(
         "The first picture of the first recorded batch is the anchor: row 0 of "
         '`record.points["trained"][0]`. Its negatives are the 60 rows from row 4 on. At which temperature '
-        f"do, in effect, **{WANTED}** of them share the push?"
+        f"do, in effect, **{WANTED}** of them share the push? Give it to three decimals."
     ),
     hints=(
         "Write the effective number as a function of the temperature: softmax of cosine/τ over the 60, then "
@@ -292,6 +292,7 @@ TEN = Number(
     ),
     value=lambda: temperature_for(WANTED),
     means=f"the temperature at which the push is shared as if by {WANTED} negatives",
+    decimals=3,
     tolerance=5e-4,
     mistakes=(
         (lambda: temperature_for(WANTED, "untrained"), "That is in the untrained network."),
@@ -313,8 +314,8 @@ LONGER = Choice(
     number="05.5",
     title="Three times as long",
     question=(
-        "All embeddings of a batch are multiplied by 3 before they are given to a loss. For which losses is "
-        "that another temperature? Name all, with a reason each."
+        "All embeddings of a batch are multiplied by 3 before they are given to a loss. For which losses "
+        "does that do what another temperature would do? Name all, with a reason each."
     ),
     hints=(
         "Which of them divide an embedding by its length first?",

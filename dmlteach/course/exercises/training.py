@@ -338,7 +338,8 @@ AVERAGED = Choice(
     title="Who may average?",
     question=(
         "Two processes, each with half of the batch: each computes its loss on its half, and the gradients "
-        "are averaged. For which of these losses is that the gradient of the whole batch?"
+        "are averaged. For which of these losses is that the gradient of the whole batch? Name all, with a "
+        "reason each."
     ),
     hints=(
         "What does the loss of *one* picture depend on: on this picture, or on others of the batch too?",

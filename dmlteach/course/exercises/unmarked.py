@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, NamedTuple
 
 from dmlteach.course.exercises import progress
 from dmlteach.course.exercises.kinds import YOUR_REASON, Choice, Exercise, kind_of, letters_of
 from dmlteach.course.exercises.replies import KEPT, NOT_YET, TO_COMPARE, Reply, shown
+from dmlteach.course.exercises.written import UnreadableError, read
 
 # What is said here and on a page without a kernel.
 GUESS_KEPT = "It is kept, and will stand beside what is measured."
@@ -68,7 +69,15 @@ class Prediction(Unmarked):
         return f"Prediction · {self.title}"
 
     def judge(self, answer: Any) -> Reply:
-        """Kept if it is as many numbers as are asked for, within the bounds."""
+        """Kept if it is as many numbers as are asked for, within the bounds; texts are read."""
+        try:
+            answer, doubts = self._read(answer)
+        except UnreadableError as error:
+            return Reply(NOT_YET, str(error))
+        reply = self._look_at(answer)
+        return replace(reply, details=(*doubts, *reply.details))
+
+    def _look_at(self, answer: Any) -> Reply:
         numbers, asked = _numbers(answer), len(self.parts)
         wanted = "; ".join(self.parts.values())
         if numbers is None or len(numbers) != asked:
@@ -84,7 +93,15 @@ class Prediction(Unmarked):
 
     def as_kept(self, answer: Any) -> str:
         """A list of the numbers."""
-        return json.dumps(_numbers(answer))
+        return json.dumps(_numbers(self._read(answer)[0]))
+
+    def _read(self, answer: Any) -> tuple[Any, tuple[str, ...]]:
+        return read(answer, self._percent, self.unit)
+
+    @property
+    def _percent(self) -> float | None:
+        """What 1 % is among these numbers."""
+        return 1.0 if self.unit in ("%", "points") else None
 
     def for_page(self) -> dict[str, Any]:
         """What is asked, and what is said to numbers."""
@@ -93,10 +110,11 @@ class Prediction(Unmarked):
             "question": self.question,
             "parts": list(self.parts.values()),
             "unit": self.unit,
+            "percent": self._percent,
             "least": self.least,
             "most": self.most,
             "kept_words": GUESS_KEPT,
-            "percent": PERCENT,
+            "small_words": PERCENT,
             "outside": OUTSIDE,
         }
 

@@ -13,6 +13,7 @@ from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.losses.margin import log_inverse_density
 
 DIM, REACH, DRAWN, CUTOFF = 128, 1.3, 1000, 0.5
+DRAWN_APART = 3  # by which the number of those within reach may be off
 
 # --- how many lie near
 
@@ -38,7 +39,7 @@ WITHIN = Number(
     question=(
         f"Of **{DRAWN:,}** negatives drawn uniformly on the unit sphere in **{DIM}** dimensions, how many "
         f"are nearer to the anchor than **{REACH}**, on average? By the formula of the density, or by "
-        "drawing."
+        f"drawing; as drawing goes, {DRAWN_APART} more or fewer are right as well."
     ),
     hints=(
         "Draw many random directions: normal numbers, divided by their length. The anchor may be any of "
@@ -60,7 +61,7 @@ WITHIN = Number(
     setup="import torch",
     value=lambda: DRAWN * within(REACH, DIM),
     means=f"how many of {DRAWN:,} uniformly drawn negatives are nearer than {REACH}",
-    tolerance=3.0,
+    tolerance=DRAWN_APART,
     mistakes=(
         (lambda: DRAWN * within(REACH, 2), "That is on a circle, in two dimensions."),
         (lambda: DRAWN * (1 - within(REACH, DIM)), "Those are the ones that are farther."),

@@ -104,7 +104,7 @@ WRONG = {
     ],
     "start.leak": [
         (1.0, "still finds itself"),
-        (lambda: 100 * start_here._of_untrained(), "not in percent"),
+        (lambda: 100 * start_here._of_untrained(), "right in percent"),
         (0.1, "too small"),
     ],
     "start.split": [
@@ -115,9 +115,11 @@ WRONG = {
         (list(range(70)), "no pair of lists"),
     ],
     "start.own_problem": [(3, "as text"), (["a classifier"], "as text")],
-    "before.squared_distance": [(2**0.5, "squared"), (24, "dot product"), ("2", "a text"), (3, "large")],
+    "before.squared_distance": [
+        (2**0.5, "squared"), (24, "dot product"), ("two", "cannot be read"), (3, "large"),
+    ],
     "before.gradient": [((-2, 0), "training step"), ((1, 0), "factor 2"), (2, "2 numbers are asked for")],
-    "before.softmax": [(1, "share the probability"), (50, "not in percent"), (5, "between 0 and 1")],
+    "before.softmax": [(1, "share the probability"), (50, "right in percent"), (5, "between 0 and 1")],
     "before.k_means": [((1, 9), "mean of its points"), ((0, 11), "outermost"), ((0.5, 9), "something else")],
     "before.training_step": [("b", "raises nothing"), ({"c": "zero"}, "weights stay"), ("ac", "no choice")],
     "triplet.hinge": [
@@ -190,7 +192,7 @@ WRONG = {
     ],
     "batches.left_alone": [
         (lambda: batches.left_alone(-1, 16), "after the training"),
-        (lambda: 100 * batches.left_alone(0, 16), "not in percent"),
+        (lambda: 100 * batches.left_alone(0, 16), "right in percent"),
         (0.0, "too small"),
     ],
     "batches.which_sampler": [
@@ -233,7 +235,7 @@ WRONG = {
         (lambda: math.log(60), "stand in the denominator"),
         (lambda: math.log(16), "not over classes"),
         (0.0, "too small"),
-        ("log 63", "a number is asked for"),
+        ("log 63", "cannot be read"),
     ],
     "temperature.supcon": [
         (lambda z, y, t: temperature._another(z, y, t, itself=True), "its own denominator"),
@@ -305,7 +307,7 @@ WRONG = {
         (1.3, "half way"),
         (1.6, "lies on the point of B"),
         (1.0, "too small"),
-        ("2", "a number is"),
+        ("2", "too large"),
     ],
     "space.balance": [
         ((0, 6, -2), "These are gradients"),
@@ -342,7 +344,7 @@ WRONG = {
     "ensembles.side_by_side": [
         (1 / 3, "if all spread alike"),
         (lambda: ensembles.share_of_the_widest(0.5), "not squared ones"),
-        (lambda: 100 * ensembles.share_of_the_widest(), "not in percent"),
+        (lambda: 100 * ensembles.share_of_the_widest(), "right in percent"),
         (0.5, "too small"),
     ],
     "ensembles.average": [

@@ -3,6 +3,7 @@
 import dis
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import pytest
 
 from dmlteach import course
 from dmlteach.course import execute
-from dmlteach.course.exercises import CHAPTERS, UNMARKED, Chapter
+from dmlteach.course.exercises import CHAPTERS, Chapter
 from dmlteach.course.exercises.kinds import Reflection
 from dmlteach.course.exercises.unmarked import Closing, Opening, PredictedChoice, Prediction
 
@@ -57,10 +58,8 @@ def test_each_question_that_is_not_marked_has_a_cell_that_keeps_an_answer(chapte
     asked = [code for code in cells(chapter, "code") if (code.splitlines() or [""])[-1].startswith("check(")]
     waiting = {code.splitlines()[-1]: code for code in asked if not WAITING.search(code)}
     name = {Opening: "first", Closing: "second"}
-    assert list(waiting) == [
-        f'check("{q.id}", {name.get(type(q), "guess")})' for q in UNMARKED[chapter.title]
-    ]
-    for question, code in zip(UNMARKED[chapter.title], waiting.values(), strict=True):
+    assert list(waiting) == [f'check("{q.id}", {name.get(type(q), "guess")})' for q in chapter.unmarked]
+    for question, code in zip(chapter.unmarked, waiting.values(), strict=True):
         several = len(question.parts) if isinstance(question, Prediction) else 1
         assert f" = {', '.join(['...'] * several)}" in code.splitlines()[-2]
 
@@ -70,7 +69,7 @@ def test_the_questions_of_opening_and_closing_are_asked_in_their_words(chapter):
     asked = [" ".join(text.split()) for text in cells(chapter, "markdown")]
     wanted = [
         " ".join(f"**{q.heading}.** {q.text}".split())
-        for q in UNMARKED[chapter.title]
+        for q in chapter.unmarked
         if isinstance(q, Opening | Closing)
     ]
     assert [text for text in asked if text.startswith("**Question ")] == wanted
@@ -79,13 +78,32 @@ def test_the_questions_of_opening_and_closing_are_asked_in_their_words(chapter):
 @every_chapter
 def test_each_prediction_stands_beside_what_was_measured(chapter):
     code = cells(chapter, "code")
-    for question in UNMARKED[chapter.title]:
+    for question in chapter.unmarked:
         if isinstance(question, Prediction | PredictedChoice):
             (asked,) = [i for i, text in enumerate(code) if f'check("{question.id}"' in text]
             (shown,) = [i for i, text in enumerate(code) if f'guessed("{question.id}"' in text]
             assert asked < shown
             marked = [i for i, text in enumerate(code) if f'mark_guess(axes, "{question.id}"' in text]
             assert set(marked) <= {shown - 1, shown - 2}  # a page looks for the last figure before it
+
+
+@every_chapter
+def test_a_prediction_to_make_now_has_a_field_right_below(chapter):
+    asked = json.loads(notebook(chapter).read_text(encoding="utf-8"))["cells"]
+    for cell, below in pairwise(asked):
+        if cell["cell_type"] == "markdown" and "prediction to make" in "".join(cell["source"]):
+            assert 'check("guess.' in "".join(below["source"])
+
+
+@every_chapter
+def test_what_a_page_asks_is_worded_for_a_reader_without_a_cell(chapter):
+    for exercise in (*chapter.exercises, *chapter.unmarked):
+        if exercise.for_page() is not None:
+            assert not re.search(
+                r"in quotes|the cell|\brun\b.*\b(cell|check)\b|`\{|dictionary", exercise.text
+            )
+    (how,) = [text for text in cells(chapter, "markdown") if "`solution(" in text]
+    assert "In a notebook, replace the `...`" in how and "On the site, answer in the form" in how
 
 
 class Names(NamedTuple):

@@ -8,6 +8,7 @@ what is measured, `form.js` asks and replies.
 import json
 from pathlib import Path
 
+from dmlteach.course.exercises import written
 from dmlteach.course.exercises.kinds import Exercise
 from dmlteach.course.exercises.progress import BETTER, VERSION
 from dmlteach.course.exercises.replies import BORDERS, KEPT, MARKS, NOT_YET, RIGHT, TO_COMPARE, UNANSWERED
@@ -55,6 +56,7 @@ def script() -> str:
         "borders": BORDERS,
         "better": BETTER,
         "version": VERSION,
+        "written": written.SAID,
     }
     parts = [(FOLDER / name).read_text("utf-8") for name in SCRIPTS]
     body = "\n".join([f"const SAID = {json.dumps(said, ensure_ascii=False)};", *parts])

@@ -37,30 +37,41 @@ function replyBlock(definition, { status, words, expected, case: found, details 
   return block;
 }
 
-// --- a form for each kind: { parts, read, fill }; read gives undefined where there is no answer yet
+// --- a form for each kind: { parts, read, fill, doubts }; read gives undefined where there is no answer yet, and
+// doubts, of forms that read texts, says what is doubtful in them
+
+/** A field for each number, by its label. */
+function numberFields(definition, name, labels) {
+  const fields = labels.map((_, i) => make("input", {
+    type: "text", inputmode: "text", autocomplete: "off", spellcheck: "false", id: `${name}-${i}`,
+  }));
+  const texts = () => fields.map((field) => field.value.trim());
+  return {
+    fields,
+    rows: fields.map((field, i) => [make("label", { for: field.id, text: labels[i] }), " ", field]),
+    read() {
+      if (texts().includes("")) return undefined;
+      fields.forEach((field) => field.setAttribute("aria-invalid", isUnreadable(definition, field.value)));
+      return readNumbers(definition, texts()).answer;
+    },
+    fill(answer) {
+      if (answer.length !== fields.length || !answer.every(Number.isFinite)) throw new Error("of another form");
+      fields.forEach((field, i) => { field.value = String(answer[i]).replace("-", "−"); });
+    },
+    doubts: () => readNumbers(definition, texts()).doubts,
+  };
+}
+
+function isUnreadable(definition, text) {
+  try { readNumbers(definition, [text]); return false; } catch { return true; }
+}
 
 const FORMS = {
   number(definition, name) {
     const size = definition.right.length;
-    const fields = definition.right.map((_, i) => make("input", {
-      type: "text", inputmode: "text", autocomplete: "off", spellcheck: "false", id: `${name}-${i}`,
-    }));
-    const label = (i) => (size === 1 ? "Your answer, a number" : `Number ${i + 1} of ${size}`);
-    const parts = fields.map((field, i) => make("p", {}, make("label", { for: field.id, text: label(i) }), " ", field));
-    return {
-      parts,
-      read() {
-        const texts = fields.map((field) => field.value.trim());
-        if (texts.includes("")) return undefined;
-        return texts.map((text, i) => {
-          const value = numberOf(text);
-          fields[i].setAttribute("aria-invalid", value === undefined);
-          if (value === undefined) throw new Error(`“${text}” cannot be read as a number; write it like 0.25, −3 or 19/1999.`);
-          return value;
-        });
-      },
-      fill: (answer) => fields.forEach((field, i) => { field.value = String(answer[i] ?? "").replace("-", "−"); }),
-    };
+    const labels = definition.right.map((_, i) => (size === 1 ? "Your answer, a number" : `Number ${i + 1} of ${size}`));
+    const { rows, ...form } = numberFields(definition, name, labels);
+    return { ...form, parts: rows.map((row) => make("p", {}, ...row)) };
   },
 
   choice(definition, name, before) {
@@ -94,26 +105,10 @@ const FORMS = {
   },
 
   prediction(definition, name) {
-    const fields = definition.parts.map((part, i) => make("input", {
-      type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false", id: `${name}-${i}`,
-    }));
-    const rows = definition.parts.map((part, i) => make("p", { class: "dml-number" },
-      make("label", { for: fields[i].id, text: part }), " ",
-      make("span", {}, fields[i], definition.unit ? ` ${definition.unit}` : "")));
-    return {
-      parts: [make("fieldset", {}, make("legend", { text: `Your guess: ${definition.question}` }), ...rows)],
-      read() {
-        const texts = fields.map((field) => field.value.trim());
-        if (texts.includes("")) return undefined;
-        return texts.map((text, i) => {
-          const value = numberOf(text.endsWith(definition.unit) ? text.slice(0, text.length - definition.unit.length) : text);
-          fields[i].setAttribute("aria-invalid", value === undefined);
-          if (value === undefined) throw new Error(`“${text}” cannot be read as a number; write it like 40 or 2.5.`);
-          return value;
-        });
-      },
-      fill: (answer) => fields.forEach((field, i) => { field.value = String(answer[i] ?? "").replace("-", "−"); }),
-    };
+    const { rows, ...form } = numberFields(definition, name, definition.parts), { unit } = definition;
+    const asked = rows.map(([label, space, field]) => make("p", { class: "dml-number" },
+      label, space, make("span", {}, field, unit ? ` ${unit}` : "")));
+    return { ...form, parts: [make("fieldset", {}, make("legend", { text: `Your guess: ${definition.question}` }), ...asked)] };
   },
 
   predicted_choice(definition, name) {
@@ -124,7 +119,10 @@ const FORMS = {
     return {
       parts: [make("fieldset", {}, make("legend", { text: `Your guess: ${definition.question}` }), ...boxes.map(({ row }) => row))],
       read: () => boxes.find(({ box }) => box.checked)?.box.value,
-      fill(answer) { for (const { box } of boxes) box.checked = box.value === answer; },
+      fill(answer) {
+        if (!Object.hasOwn(definition.options, answer)) throw new Error("of another form");
+        for (const { box } of boxes) box.checked = box.value === answer;
+      },
     };
   },
 
@@ -164,20 +162,25 @@ function build(place) {
   const name = `answer-${definition.id.replace(".", "-")}`, cell = place.previousElementSibling;
   const form = FORMS[definition.kind](definition, name, cell), isUnmarked = UNMARKED.includes(definition.kind);
   const state = make("span", { class: "dml-state" }), said = make("div", { class: "dml-said", role: "status" });
+  const say = (found, ...notes) => {
+    said.replaceChildren(replyBlock(definition, found));
+    said.firstChild.append(...notes.filter(Boolean).map((text) => make("p", {}, make("small", { text }))));
+  };
   const answerIt = (event) => {
     event.preventDefault();
-    let found;
+    const before = records()[definition.id];
+    let found, problem = "";
     try {
       const answer = form.read();
       found = answer === undefined ? reply(STATUS.unanswered, "") : judge(definition, answer, records());
       if (answer !== undefined) {
-        said.dataset.note = isUnmarked ? noteKept(definition, found.status, answer) : noteTry(definition.id, found.status, answer);
+        found.details.unshift(...(form.doubts?.() ?? []));
+        problem = isUnmarked ? noteKept(definition, found.status, answer) : noteTry(definition.id, found.status, answer);
       }
     } catch (error) {
       found = reply(STATUS.notYet, error.message);
     }
-    said.replaceChildren(replyBlock(definition, found));
-    if (said.dataset.note) said.firstChild.append(make("p", {}, make("small", { text: said.dataset.note })));
+    say(found, problem, earlier(before, found.status));
     showKept();
   };
   const row = make("p", { class: "dml-row" }, make("button", { type: "submit", text: isUnmarked ? "Keep my answer" : "Check" }), state);
@@ -185,15 +188,29 @@ function build(place) {
   const isBare = cell?.classList.contains("tag_exercise") && (isUnmarked || cell.textContent.trim().split("\n").length <= 2);
   if (isBare) cell.classList.add("dml-code"); // nothing in it but the question for an answer
   if (!isUnmarked) countHints(definition.id, place.nextElementSibling);
+  const isDraft = (record) => record.status === STATUS.notYet && !record.tries;
   const refill = (record) => {
-    try { if (record?.answer) form.fill(JSON.parse(record.answer)); } catch { /* of another form: left empty */ }
+    try {
+      if (!record?.answer) return;
+      const answer = JSON.parse(record.answer);
+      form.fill(answer);
+      if (!isDraft(record)) say(judge(definition, answer, records()));
+    } catch { /* of another form: left empty */ }
   };
+  /** What is known of an exercise whose answer is not here, e.g. one that was answered in a notebook. */
   const showState = (record) => {
-    const none = !record || (record.status === STATUS.notYet && !record.tries);
+    const isSaid = said.hasChildNodes() || !record || isDraft(record);
     const status = isUnmarked ? STATUS.kept : record?.status;
-    state.textContent = none ? "" : `${SAID.marks[status]} ${status}`;
+    state.textContent = isSaid ? "" : `${SAID.marks[status]} ${status}`;
   };
   return { id: definition.id, refill, showState };
+}
+
+/** What is said of the answer before, where it counts and the present one does not; "" elsewhere. */
+function earlier(record, status) {
+  if (!record || !isDone(record) || ![STATUS.notYet, STATUS.unanswered].includes(status)) return "";
+  if (record.status === STATUS.right) return "An earlier answer of yours was right; it still counts.";
+  return record.answer ? "Your earlier answer is still kept." : "";
 }
 
 /** Hints stand folded in each other, the solution innermost: opening one is noted. */
@@ -264,4 +281,4 @@ function start() {
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
 else start();
 
-return { judge, numberOf, fourDigits, parse, merged, asText, takeIn, aboutGuess, isSettled };
+return { judge, numberOf, readNumbers, shown, parse, merged, asText, takeIn, aboutGuess, isSettled };

@@ -24,7 +24,20 @@ function fourDigits(x) {
   return `${sign}${trim(`${shown.slice(0, exponent + 1)}.${shown.slice(exponent + 1)}`)}`;
 }
 
-const shown = (x) => fourDigits(x).replace("-", "−");
+/** A number as Python's `shown` writes it: 0.3333, 75,240,000, 2 × 10⁻⁵. */
+function shown(x) {
+  const text = fourDigits(x), [mantissa, power] = text.split("e");
+  if (Math.abs(x) >= 1 && Math.abs(x) < 1e15 && (power || Math.abs(x) >= 10000)) return grouped(x);
+  const raised = power && String(Number(power)).replace(/./g, (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]);
+  return (power ? `${mantissa} × 10${raised}` : text).replace("-", "−");
+}
+
+/** A whole number with commas; halves go to the even one. */
+function grouped(x) {
+  const size = Math.abs(x), below = Math.floor(size), rest = size - below;
+  const whole = below + (rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? 1 : 0);
+  return `${x < 0 ? "−" : ""}${String(whole).replace(/\B(?=(\d{3})+$)/g, ",")}`;
+}
 
 function reply(status, words, { expected = "", found = [], details = [] } = {}) {
   return { status, words, expected, case: found, details };
@@ -33,21 +46,20 @@ function reply(status, words, { expected = "", found = [], details = [] } = {}) 
 const KINDS = {
   /** answer: a list of numbers. */
   number(definition, answer) {
-    const given = answer.map(Math.fround); // Python's tensors are made of these
     const order = (list) => (definition.any_order && definition.several ? [...list].sort((a, b) => a - b) : list);
     const same = (one, other) => {
       const a = order(one), b = order(other);
       return a.every((x, i) => Math.abs(x - b[i]) <= definition.tolerance);
     };
-    if (same(given, definition.right)) return reply(STATUS.right, definition.right_words);
-    const written = given.map(shown), whole = definition.several ? `(${written.join(", ")})` : written[0];
+    if (same(answer, definition.right)) return reply(STATUS.right, definition.right_words);
+    const written = answer.map(shown), whole = definition.several ? `(${written.join(written.join("").includes(",") ? "; " : ", ")})` : written[0];
     const more = { expected: definition.means, found: [["your answer", whole]] };
-    const mistake = definition.mistakes.find((wrong) => same(given, wrong.value));
+    const mistake = definition.mistakes.find((wrong) => same(answer, wrong.value));
     const { large, small, percent, several } = definition.otherwise;
     if (mistake) return reply(STATUS.notYet, mistake.words, more);
     if (definition.several) return reply(STATUS.notYet, several, more);
-    if (same([given[0] / 100], definition.right)) return reply(STATUS.notYet, percent, more);
-    return reply(STATUS.notYet, given[0] > definition.right[0] ? large : small, more);
+    if (definition.percent === 0.01 && same([answer[0] / 100], definition.right)) return reply(STATUS.notYet, percent, more);
+    return reply(STATUS.notYet, answer[0] > definition.right[0] ? large : small, more);
   },
 
   /** answer: { letter: reason }, with an empty reason where there is none. */
@@ -72,12 +84,11 @@ const KINDS = {
     const outside = answer.find((x) => !(least <= x && x <= most));
     if (outside !== undefined) {
       const [given, low, high] = [outside, least, most].map((x) => `${shown(x)} ${unit}`.trim());
-      const words = definition.outside.replace("{}", () => given).replace("{}", () => low).replace("{}", () => high);
-      return reply(STATUS.notYet, words, { expected });
+      return reply(STATUS.notYet, filled(definition.outside, given, low, high), { expected });
     }
     const small = unit === "%" && answer.some((x) => x !== 0) && answer.every((x) => x < 1);
     const found = parts.map((part, i) => [part, `${shown(answer[i])} ${unit}`.trim()]);
-    return reply(STATUS.kept, definition.kept_words, { found, details: small ? [definition.percent] : [] });
+    return reply(STATUS.kept, definition.kept_words, { found, details: small ? [definition.small_words] : [] });
   },
 
   /** answer: a letter. */
@@ -126,14 +137,37 @@ const isSettled = (definition, records) => Boolean({
 
 const judge = (definition, answer, records = {}) => KINDS[definition.kind](definition, answer, records);
 
-/** A number as a reader writes it: 0.25, 0,25, −3, 1e-3, 19/1999. Undefined if it cannot be read. */
-function numberOf(text) {
-  const parts = text.replaceAll("−", "-").replaceAll(/[\s_]/g, "").split("/");
-  const numbers = parts.map((part) => {
-    const grouped = /^[+-]?[1-9]\d*,\d{3}$/.test(part); // 1,200 may be 1200 or 1.2
-    const dotted = /^[+-]?\d*,\d+$/.test(part) && !grouped ? part.replace(",", ".") : part;
-    return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(dotted) ? Number(dotted) : NaN;
-  });
-  const value = numbers.length === 2 ? numbers[0] / numbers[1] : numbers[0];
-  return parts.length > 2 || !Number.isFinite(value) ? undefined : value;
+const ONE_GROUP = /^[+-]?[1-9]\d{0,2},\d{3}$/; // 1,200: elsewhere it is 1.2
+
+/** A number without percent sign and slash. */
+function plainNumber(text) {
+  let part = text.replace(/^([+-])\s+/, "$1");
+  if (/^[+-]?[1-9]\d{0,2}([,\s_])\d{3}(\1\d{3})*(\.\d*)?$/.test(part)) part = part.replace(/[,\s_]/g, "");
+  else if (/^[+-]?\d*,\d+$/.test(part)) part = part.replace(",", ".");
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(part) ? Number(part) : NaN;
 }
+
+/** A number as people write it, as Python's `number_of`: { value, doubt }; undefined if it cannot be read. */
+function numberOf(text, percent = null) {
+  const bare = text.replaceAll("−", "-").trim(), inPercent = bare.endsWith("%");
+  const parts = (inPercent ? bare.slice(0, -1) : bare).split("/").map((part) => part.trim());
+  const [first, second = 1] = parts.map(plainNumber);
+  const value = (first / second) * (inPercent ? percent : 1);
+  if ((inPercent && percent === null) || parts.length > 2 || !Number.isFinite(value)) return undefined;
+  if (inPercent && percent !== 1) return { value, doubt: filled(SAID.written.share, text.trim(), shown(value)) };
+  const doubtful = parts.some((part) => ONE_GROUP.test(part));
+  return { value, doubt: doubtful ? filled(SAID.written.thousands, text.trim()) : "" };
+}
+
+/** The texts of some fields as numbers, and what is doubtful in them: { answer, doubts }; throws as Python's `read`. */
+function readNumbers({ percent, unit = "" }, texts) {
+  const found = texts.map((text) => {
+    const bare = text.trim(), number = unit && bare.endsWith(unit) ? bare.slice(0, -unit.length) : bare;
+    const written = numberOf(number, percent);
+    if (!written) throw new Error(filled(SAID.written[bare.endsWith("%") ? "no_percent" : "unreadable"], text));
+    return written;
+  });
+  return { answer: found.map(({ value }) => value), doubts: found.map(({ doubt }) => doubt).filter(Boolean) };
+}
+
+const filled = (form, ...words) => words.reduce((text, word) => text.replace("{}", () => word), form);

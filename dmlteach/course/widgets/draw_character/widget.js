@@ -80,7 +80,7 @@ class DrawCharacter extends Pad {
   // - the controls
 
   question() {
-    return `Predict first: for how many of the ${this.examples.length} drawings above will the nearest be the right character? ` +
+    return `For how many of the ${this.examples.length} drawings above is the nearest the right character? ` +
       "The network searches 659 characters, and was trained on none of them.";
   }
 
