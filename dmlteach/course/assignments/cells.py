@@ -106,7 +106,7 @@ def _bound(node: ast.AST) -> set[str]:
 
 
 def _changed(node: ast.AST) -> set[str]:
-    """Names whose objects a statement changes: by an index, an attribute, a method that is known to, `global`."""
+    """Names whose objects a statement changes: by index or attribute, a method that does, or `global`."""
     found = {name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names}
     for inner in ast.walk(node):
         if isinstance(inner, ast.Subscript | ast.Attribute) and isinstance(inner.ctx, ast.Store | ast.Del):
