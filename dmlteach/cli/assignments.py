@@ -25,7 +25,10 @@ def make(
         str | None,
         option("File with an id a line: each has numbers of their own.", "FILE", "all have the same"),
     ] = None,
-    salt: Annotated[str, option("With --students: a word for this class, which changes the numbers.")] = "",
+    salt: Annotated[
+        str | None,
+        option("With --students: a word for this class, which changes the numbers.", "WORD", "none"),
+    ] = None,
 ) -> None:
     """Write the exercises of chapters as notebooks to hand out.
 
@@ -35,14 +38,16 @@ def make(
         dmlteach assignment make 01 03 --out week1 --students ids.txt --salt autumn
     """
     from dmlteach.course import assignments
-    from dmlteach.course.assignments.make import RELEASED, chosen
+    from dmlteach.course.assignments.handing_out import RELEASED, chosen
 
     if salt and not students:
         raise DMLTeachError(
             "--salt changes the numbers of students; give them by --students, or leave it out."
         )
     ids = read_ids(Path(students)) if students else ()
-    made = assignments.Assignment(name=name, notebooks=chosen(chapters, exercise), students=ids, salt=salt)
+    made = assignments.Assignment(
+        name=name, notebooks=chosen(chapters, exercise), students=ids, salt=salt or ""
+    )
     written = assignments.make(made, Path(out))
     typer.echo(f"assignment: {Path(out) / RELEASED} ({counted(len(written), 'notebook')})")
 

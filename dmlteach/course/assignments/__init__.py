@@ -1,7 +1,7 @@
 """Assignments: exercises handed out as notebooks, collected again, and marked by running them anew."""
 
 from dmlteach.course.assignments.assignment import Assignment
-from dmlteach.course.assignments.collect import collect
-from dmlteach.course.assignments.make import make
+from dmlteach.course.assignments.collecting import collect
+from dmlteach.course.assignments.handing_out import make
 
 __all__ = ["Assignment", "collect", "make"]

@@ -9,7 +9,7 @@ import nbformat
 
 import dmlteach
 from dmlteach.course.assignments.assignment import Assignment
-from dmlteach.course.assignments.make import METADATA
+from dmlteach.course.assignments.handing_out import METADATA
 from dmlteach.errors import DMLTeachError
 
 SUBMITTED = "submitted"  # nbgrader's name for what is handed in
@@ -38,17 +38,17 @@ class HandIn:
 
 
 def hand_ins(folder: Path, assignment: Assignment, due: datetime | None = None) -> list[HandIn]:
-    """Every notebook below a folder, the newest of each student and chapter first to be run.
+    """Every notebook that was handed in; the newest of each student and chapter is to be run.
 
     Args:
-        folder: of `submitted/STUDENT/ASSIGNMENT/NAME.ipynb`, or that folder `submitted` itself.
+        folder: of the assignment, with `submitted/STUDENT/ASSIGNMENT/NAME.ipynb`.
         assignment: that was handed out.
         due: what comes later is late; default: nothing is.
 
     Raises:
-        DMLTeachError: there is no such folder, or no notebook below it.
+        DMLTeachError: no notebook lies there.
     """
-    root = folder / SUBMITTED if (folder / SUBMITTED).is_dir() else folder
+    root = folder / SUBMITTED
     files = sorted(root.glob("*/*/*.ipynb")) + sorted(root.glob("*/*.ipynb")) + sorted(root.glob("*.ipynb"))
     files = [file for file in files if ".ipynb_checkpoints" not in file.parts]
     if not files:

@@ -24,6 +24,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
+td:first-child { min-width: 10rem; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { display: flex; height: 1rem; min-width: 8rem; border: 1px solid currentColor; }
 .bar > i { display: block; }
@@ -62,7 +63,7 @@ def progress_files(folder: Path, assignment: Assignment) -> dict[str, dict[str, 
         folder: as that of the hand-ins.
         assignment: that was handed out.
     """
-    root = folder / SUBMITTED if (folder / SUBMITTED).is_dir() else folder
+    root = folder / SUBMITTED
     found = {}
     for path in sorted(root.glob(f"*/{assignment.name}/*.json")):
         try:

@@ -6,6 +6,7 @@ do all that the teacher's account can.
 
 import contextlib
 import os
+import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, 
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, UNANSWERED, Reply
 
 NO_CELL = "no cell checks it"
+FAILED = re.compile(r"your code (raised \w+|was stopped after [\d.]+ s)")
 
 
 @dataclass(frozen=True)
@@ -90,24 +92,25 @@ def rerun(code: Sequence[str], asked: Mapping[str, Asked], results: Connection) 
     results.close()
 
 
-def _answer(read: Sequence[cells.Cell], id: str, asked: Asked) -> Answer:
+def _answer(read: Sequence[cells.Cell], asked_for: str, asked: Asked) -> Answer:
     found: dict[str, tuple[Reply, Any]] = {}
 
-    def check(checked: str, answer: Any) -> Reply:
-        exercise = asked.exercise if checked == id else exercises.get(checked)
+    def check(id: str, answer: Any) -> Reply:
+        exercise = asked.exercise if id == asked_for else exercises.get(id)
         reply = exercises.judged(exercise, answer)
-        found[checked] = reply, answer
+        found[id] = reply, answer
         return reply
 
-    needed = cells.needed(read, id)
+    needed = cells.needed(read, asked_for)
     if not needed:
-        return Answer(id, UNANSWERED, NO_CELL)
+        return Answer(asked_for, UNANSWERED, NO_CELL)
     exercises.check = check  # in this process alone
     problem = _run(needed)
-    if id not in found:
-        return Answer(id, NOT_YET, problem or "its cell ran, and its check did not")
-    reply, answer = found[id]
-    return _told(id, asked, reply, answer, needed[-1])
+    if asked_for not in found:
+        words = problem or "its cell ran, and its check did not"
+        return Answer(asked_for, NOT_YET, words, failed[0] if (failed := FAILED.match(words)) else "")
+    reply, answer = found[asked_for]
+    return _told(asked_for, asked, reply, answer, needed[-1])
 
 
 def _run(needed: Sequence[cells.Cell]) -> str:
@@ -116,7 +119,7 @@ def _run(needed: Sequence[cells.Cell]) -> str:
     for cell in needed:
         result = shell.run_cell(cell.source, store_history=False)
         if error := result.error_before_exec or result.error_in_exec:
-            return f"its code raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            return f"your code raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return ""
 
 
@@ -131,7 +134,9 @@ def _told(id: str, asked: Asked, reply: Reply, answer: Any, cell: cells.Cell) ->
 
 
 def _mistake(exercise: Exercise, reply: Reply, answer: Any) -> str:
-    """The mistake that the exercise knows, where the answer is one."""
+    """The mistake that the exercise knows, where the answer is one, or what the code did instead."""
+    if failed := FAILED.match(reply.words):
+        return failed[0]
     if isinstance(exercise, Function | Number):
         return reply.words if reply.words in {words for _, words in exercise.mistakes} else ""
     if isinstance(exercise, Choice) and (chosen := letters_of(answer)) is not None:

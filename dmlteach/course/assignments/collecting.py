@@ -39,7 +39,7 @@ class _Running:
 
     def start(self) -> None:
         """Begin with the answers that are not there yet."""
-        context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+        context: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
         self.results, theirs = context.Pipe(duplex=False)
         left = {id: asked for id, asked in self.asked.items() if id not in self.answers}
         self.process = context.Process(target=rerun, args=(self.hand_in.cells, left, theirs), daemon=False)
