@@ -5,7 +5,7 @@ from io import TextIOWrapper
 
 import typer
 
-from dmlteach.cli import course, data, doctor, networks, sweeps, training
+from dmlteach.cli import assignments, course, data, doctor, networks, sweeps, training
 from dmlteach.cli.app import Commands
 
 # In the order in which `dmlteach --help` lists them.
@@ -40,6 +40,7 @@ app = typer.Typer(
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(data.app, name="data")
+app.add_typer(assignments.app, name="assignment")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ raises nothing, so a chapter can be run from top to bottom.
 """
 
 import dis
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dmlteach.course.exercises import (
@@ -39,9 +40,11 @@ __all__ = [
     "folded",
     "get",
     "hint",
+    "judged",
     "names",
     "question",
     "solution",
+    "use_variants",
 ]
 
 
@@ -89,6 +92,7 @@ CHAPTERS = tuple(
 _EXERCISES = {exercise.id: exercise for chapter in CHAPTERS for exercise in chapter.exercises}
 _QUESTIONS = {question.id: question for chapter in CHAPTERS for question in chapter.unmarked}
 _hints_shown: dict[str, int] = {}  # in this session
+_variants: dict[str, Exercise] = {}  # of an assignment whose numbers are the student's own
 
 
 def names() -> list[str]:
@@ -106,6 +110,8 @@ def get(id: str) -> Exercise:
         DMLTeachError: there is none.
     """
     one_of("exercise", id, _EXERCISES | _QUESTIONS)
+    if id in _variants:
+        return _variants[id]
     return _EXERCISES[id] if id in _EXERCISES else _QUESTIONS[id]
 
 
@@ -134,8 +140,7 @@ def check(id: str, answer: Any) -> Reply:
         DMLTeachError: there is no such exercise.
     """
     exercise = get(id)
-    reply = Reply(UNANSWERED) if _is_missing(answer) else _judge(exercise, answer)
-    reply.exercise = exercise.heading
+    reply = judged(exercise, answer)
     if isinstance(exercise, Unmarked):
         reply.note = _keep(exercise, answer, reply)
     elif reply.status != UNANSWERED:
@@ -144,6 +149,31 @@ def check(id: str, answer: Any) -> Reply:
         reply.details = (*reply.details, f'`hint("{id}")` gives a hint.')
     reply.show()
     return reply
+
+
+def judged(exercise: Exercise, answer: Any) -> Reply:
+    """The reply to an answer, which is neither shown nor noted.
+
+    Args:
+        exercise: asks for it.
+        answer: `...` where there is none.
+    """
+    reply = Reply(UNANSWERED) if _is_missing(answer) else _judge(exercise, answer)
+    reply.exercise = exercise.heading
+    return reply
+
+
+def use_variants(variants: Mapping[str, int]) -> None:
+    """Ask exercises with a student's own numbers in this session, as the first cell of an assignment says.
+
+    Args:
+        variants: the number from which those of an exercise follow, by its id; none: back to the usual ones.
+
+    Raises:
+        DMLTeachError: there is no such exercise.
+    """
+    _variants.clear()
+    _variants.update({id: _marked(id).variant(number) for id, number in variants.items()})
 
 
 def hint(id: str) -> Page:

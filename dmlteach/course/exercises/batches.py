@@ -14,59 +14,73 @@ from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.course.recordings import recordings
 from dmlteach.interfaces import Space
 
-IMAGES, CLASSES, BATCH, IMAGES_PER_CLASS = 59_551, 11_318, 128, 4  # training part of Stanford Online Products
+IMAGES, CLASSES = 59_551, 11_318  # training part of Stanford Online Products
 NEIGHBOURHOOD, LARGEST = 16, 32  # images a batch
 
 
 # --- expected positives
 
 
-def _random_positives(others: int = BATCH - 1) -> float:
+def _random_positives(others: int) -> float:
     return others * (IMAGES / CLASSES - 1) / (IMAGES - 1)
 
 
-EXPECTED = Number(
-    id="batches.expected_positives",
-    number="03.1",
-    title="Expected positives",
-    question=(
-        f"A data set has {CLASSES:,} classes and {IMAGES:,} images, {IMAGES / CLASSES:.2f} of a class "
-        "(the training part of Stanford Online Products; take all classes as equally large). How many "
-        f"positives does an anchor find, on average, in a *random* batch of {BATCH}, and how many in a "
-        f"P×K batch with K = {IMAGES_PER_CLASS}? Give a pair of numbers, to four decimals."
-    ),
-    hints=(
-        "Each other place of the random batch is filled by one of the other images of the data set.",
-        "An anchor has n − 1 positives among M − 1 other images. How many other places has a batch?",
-        "In a P×K batch the answer does not depend on the data: K images of the class, one is the anchor.",
-    ),
-    solution=(
-        "images, classes = 59_551, 11_318\n"
-        "answer = ((128 - 1) * (images / classes - 1) / (images - 1), 4 - 1)"
-    ),
-    explanation=(
-        "They are 127 (n − 1) / (M − 1) and K − 1. In a random batch fewer than one anchor in a hundred has "
-        "a positive; nearly all triplets of an epoch would be missing."
-    ),
-    value=lambda: (_random_positives(), IMAGES_PER_CLASS - 1.0),
-    means="the mean number of positives of an anchor, in a random batch and in a P×K batch",
-    decimals=4,
-    tolerance=1e-6,
-    mistakes=(
-        (
-            lambda: (_random_positives(), float(IMAGES_PER_CLASS)),
-            "The anchor is one of the K, and no positive of its own.",
+def expected_positives(batch: int, per_class: int) -> Number:
+    """The exercise for batches of these sizes.
+
+    Args:
+        batch: images of it.
+        per_class: K of a P×K batch.
+    """
+    right = _random_positives(batch - 1)
+    return Number(
+        id="batches.expected_positives",
+        number="03.1",
+        title="Expected positives",
+        question=(
+            f"A data set has {CLASSES:,} classes and {IMAGES:,} images, {IMAGES / CLASSES:.2f} of a class "
+            "(the training part of Stanford Online Products; take all classes as equally large). How many "
+            f"positives does an anchor find, on average, in a *random* batch of {batch}, and how many in a "
+            f"P×K batch with K = {per_class}? Give a pair of numbers, to four decimals."
         ),
-        (
-            lambda: (_random_positives(BATCH), IMAGES_PER_CLASS - 1.0),
-            "The anchor takes one of the places of the batch; 127 others are left.",
+        hints=(
+            "Each other place of the random batch is filled by one of the other images of the data set.",
+            "An anchor has n − 1 positives among M − 1 other images. How many other places has a batch?",
+            "In a P×K batch the answer does not depend on the data: K images of the class, one is the "
+            "anchor.",
         ),
-        (
-            lambda: (BATCH * (IMAGES / CLASSES) / IMAGES, IMAGES_PER_CLASS - 1.0),
-            "This counts the anchor among its own positives.",
+        solution=(
+            "images, classes = 59_551, 11_318\n"
+            f"answer = (({batch} - 1) * (images / classes - 1) / (images - 1), {per_class} - 1)"
         ),
-    ),
-)
+        explanation=(
+            f"They are {batch - 1} (n − 1) / (M − 1) and K − 1. In a random batch about {right:.1%} of "
+            "anchors "
+            "have a positive; nearly all triplets of an epoch would be missing."
+        ),
+        value=lambda: (right, per_class - 1.0),
+        means="the mean number of positives of an anchor, in a random batch and in a P×K batch",
+        decimals=4,
+        tolerance=1e-6,
+        mistakes=(
+            (
+                lambda: (right, float(per_class)),
+                "The anchor is one of the K, and no positive of its own.",
+            ),
+            (
+                lambda: (_random_positives(batch), per_class - 1.0),
+                f"The anchor takes one of the places of the batch; {batch - 1} others are left.",
+            ),
+            (
+                lambda: (batch / CLASSES, per_class - 1.0),
+                "This counts the anchor among its own positives.",
+            ),
+        ),
+        with_numbers=lambda drawn: expected_positives(drawn.choice(range(64, 260, 4)), drawn.randint(3, 8)),
+    )
+
+
+EXPECTED = expected_positives(128, 4)
 
 # --- batches from neighbourhoods
 

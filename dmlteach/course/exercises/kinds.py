@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from random import Random
 from typing import Any
 from zlib import crc32
 
@@ -61,6 +62,24 @@ class Exercise:
         """A solution and why it is one, as Markdown."""
         return f"```python\n{self.solution.strip()}\n```\n\n{self.explanation}".strip()
 
+    @property
+    def has_own_numbers(self) -> bool:
+        """Whether `variant` asks for another answer."""
+        return False
+
+    @property
+    def varies(self) -> bool:
+        """Whether `variant` gives another exercise: with other numbers, or judged on other inputs."""
+        return self.has_own_numbers
+
+    def variant(self, number: int) -> "Exercise":
+        """The same exercise with other numbers; itself, where it has none to vary.
+
+        Args:
+            number: from which the others follow.
+        """
+        return self
+
     def reference(self) -> Any:
         """The answer that the solution gives."""
         names: dict[str, Any] = {}
@@ -99,6 +118,7 @@ class Function(Exercise):
         gradients: compare the gradients with respect to the inputs, too.
         mistakes: (a wrong function, what to say to whoever wrote it).
         tolerance: relative and absolute.
+        inputs: which of the random ones are hidden.
     """
 
     arguments: tuple[str, ...]
@@ -108,13 +128,25 @@ class Function(Exercise):
     gradients: bool = False
     mistakes: tuple[tuple[Callable, str], ...] = ()
     tolerance: float = 1e-5
+    inputs: int = 0
+
+    @property
+    def varies(self) -> bool:
+        """It is judged on other inputs."""
+        return True
+
+    def variant(self, number: int) -> "Function":
+        """The same function, judged on other inputs."""
+        return replace(self, inputs=number)
 
     def judge(self, answer: Any) -> Reply:
         """Right if it agrees on every case; otherwise the smallest case on which it does not."""
         if not callable(answer):
             words = f"This is {kind_of(answer)}; a function of {', '.join(self.arguments)} is asked for."
             return Reply(NOT_YET, words, expected=self.returns)
-        cases = sorted(self.cases(torch.Generator().manual_seed(crc32(self.id.encode()))), key=_size)
+        cases = sorted(
+            self.cases(torch.Generator().manual_seed(crc32(self.id.encode()) ^ self.inputs)), key=_size
+        )
         for case in cases:
             given, expected = ask(answer, *case), self.definition(*case)
             if given is ...:
@@ -192,6 +224,7 @@ class Number(Exercise):
             a percent sign makes no sense.
         any_order: several numbers count in any order.
         mistakes: (a wrong value, what to say to whoever gave it).
+        with_numbers: the same exercise about other numbers, which are drawn.
     """
 
     value: Callable[[], float | tuple[float, ...]]
@@ -201,6 +234,16 @@ class Number(Exercise):
     percent: float | None = None
     any_order: bool = False
     mistakes: tuple[tuple[Callable[[], float | tuple[float, ...]], str], ...] = ()
+    with_numbers: Callable[[Random], "Number"] | None = None
+
+    @property
+    def has_own_numbers(self) -> bool:
+        """Whether it is written for other numbers as well."""
+        return self.with_numbers is not None
+
+    def variant(self, number: int) -> "Number":
+        """The same question about other numbers."""
+        return self.with_numbers(Random(number)) if self.with_numbers else self
 
     @property
     def within(self) -> float:

@@ -118,58 +118,77 @@ def active_share(moment: int = -1, margin: float = MARGIN) -> float:
     return active / total
 
 
-def _hardest_share() -> float:
+def _hardest_share(margin: float) -> float:
     record = recordings("triplet")
     z, labels = record.embeddings[-1].double(), record.labels
     d2, same = torch.cdist(z, z).square(), labels[:, None] == labels
     hardest = d2.masked_fill(~same, -torch.inf).amax(1) - d2.masked_fill(same, torch.inf).amin(1)
-    return float((MARGIN + hardest > 0).double().mean())
+    return float((margin + hardest > 0).double().mean())
 
 
-ACTIVE = Number(
-    id="triplet.active_share",
-    number="01.2",
-    title="Count active triplets",
-    question=(
-        "Of *all* triplets of the last recorded moment `z` (every anchor, every positive other than the "
-        "anchor, every negative), which share is active at the margin 0.2? A loop over anchors is fine. Give "
-        "a fraction, to three decimals. (Is it nearer to the random or to the hardest curve, and why?)"
-    ),
-    hints=(
-        "For one anchor: its squared distances to positives (P,) and to negatives (Q,) make a table (P, Q).",
-        "`0.2 + d2_ap[:, None] > d2_an[None, :]` is that table; count what is true, and count its entries.",
-        "Add both counts over all anchors, and divide at the end. The anchor is no positive of itself.",
-    ),
-    solution=(
-        "d2 = pairwise_squared_distances(z)\n"
-        "active = total = 0\n"
-        "for i in range(len(labels)):\n"
-        "    same = labels == labels[i]\n"
-        "    d2_an = d2[i, ~same]\n"
-        "    same[i] = False  # the anchor is not its own positive\n"
-        "    table = 0.2 + d2[i, same][:, None] > d2_an\n"
-        "    active, total = active + table.sum().item(), total + table.numel()\n"
-        "answer = active / total"
-    ),
-    explanation="It is near the random curve, because random triplets are a sample of all triplets.",
-    setup=(
-        "from dmlteach.distances import pairwise_squared_distances\n"
-        "from dmlteach.course.recordings import recordings\n"
-        'record = recordings("triplet")\n'
-        "z, labels = record.embeddings[-1], record.labels"
-    ),
-    value=active_share,
-    means="the share of triplets with 0.2 + d²(a,p) > d²(a,n), over all anchors, positives and negatives",
-    decimals=3,
-    percent=0.01,
-    tolerance=2e-4,
-    mistakes=(
-        (lambda: active_share(0), "That is the share at the start of the recording; take its last moment."),
-        (lambda: active_share(-1, 0.0), "That is without the margin: triplets whose order is wrong."),
-        (_hardest_share, "That is the share among the hardest triplets, one for each anchor."),
-        (lambda: 1 - active_share(), "That is the share of triplets that are not active."),
-    ),
-)
+def count_active(margin: float) -> Number:
+    """The exercise at this margin.
+
+    Args:
+        margin: m.
+    """
+    return Number(
+        id="triplet.active_share",
+        number="01.2",
+        title="Count active triplets",
+        question=(
+            "Of *all* triplets of the last recorded moment `z` (every anchor, every positive other than the "
+            f"anchor, every negative), which share is active at the margin {margin:g}? A loop over anchors "
+            "is fine. Give "
+            "a fraction, to three decimals. (Is it nearer to the random or to the hardest curve, and why?)"
+        ),
+        hints=(
+            "For one anchor: its squared distances to positives (P,) and to negatives (Q,) make a table (P, "
+            "Q).",
+            f"`{margin:g} + d2_ap[:, None] > d2_an[None, :]` is that table; count what is true, and count "
+            "its entries.",
+            "Add both counts over all anchors, and divide at the end. The anchor is no positive of itself.",
+        ),
+        solution=(
+            "d2 = pairwise_squared_distances(z)\n"
+            "active = total = 0\n"
+            "for i in range(len(labels)):\n"
+            "    same = labels == labels[i]\n"
+            "    d2_an = d2[i, ~same]\n"
+            "    same[i] = False  # the anchor is not its own positive\n"
+            f"    table = {margin:g} + d2[i, same][:, None] > d2_an\n"
+            "    active, total = active + table.sum().item(), total + table.numel()\n"
+            "answer = active / total"
+        ),
+        explanation="It is near the random curve, because random triplets are a sample of all triplets.",
+        setup=(
+            "from dmlteach.distances import pairwise_squared_distances\n"
+            "from dmlteach.course.recordings import recordings\n"
+            'record = recordings("triplet")\n'
+            "z, labels = record.embeddings[-1], record.labels"
+        ),
+        value=lambda: active_share(-1, margin),
+        means=f"the share of triplets with {margin:g} + d²(a,p) > d²(a,n), of all anchors and their pairs",
+        decimals=3,
+        percent=0.01,
+        tolerance=2e-4,
+        mistakes=(
+            (
+                lambda: active_share(0, margin),
+                "That is the share at the start of the recording; take its last moment.",
+            ),
+            (lambda: active_share(-1, 0.0), "That is without the margin: triplets whose order is wrong."),
+            (
+                lambda: _hardest_share(margin),
+                "That is the share among the hardest triplets, one for each anchor.",
+            ),
+            (lambda: 1 - active_share(-1, margin), "That is the share of triplets that are not active."),
+        ),
+        with_numbers=lambda drawn: count_active(drawn.choice((0.05, 0.1, 0.15, 0.25, 0.3, 0.4, 0.5))),
+    )
+
+
+ACTIVE = count_active(MARGIN)
 
 # --- collapse
 

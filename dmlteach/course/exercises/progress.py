@@ -152,6 +152,28 @@ def export(target: str | Path) -> None:
     files.write_text(Path(target).expanduser(), _as_json(records))
 
 
+def exported(source: str | Path) -> dict[str, Record]:
+    """The records of a file that the site or `dmlteach progress --export` has written.
+
+    Args:
+        source: the JSON file.
+
+    Raises:
+        DMLTeachError: it cannot be read, is none of progress, or a newer version wrote it.
+    """
+    source = Path(source).expanduser()
+    try:
+        return _parse(source)
+    except _Damaged as error:
+        raise DMLTeachError(
+            f"{source} holds no progress; give one that the site or `dmlteach progress --export` has written."
+        ) from error
+    except OSError as error:
+        raise DMLTeachError(
+            f"{source} cannot be read: {error.strerror or error}; give the file that was exported."
+        ) from error
+
+
 def take_in(source: str | Path) -> int:
     """Add the records of an exported file, of this program or of the site; nothing here is deleted.
 
@@ -165,17 +187,7 @@ def take_in(source: str | Path) -> int:
         DMLTeachError: the file cannot be read, is none of progress, or a newer version wrote it.
         OSError: the own file cannot be written.
     """
-    source = Path(source).expanduser()
-    try:
-        theirs = _parse(source)
-    except _Damaged as error:
-        raise DMLTeachError(
-            f"{source} holds no progress; give one that the site or `dmlteach progress --export` has written."
-        ) from error
-    except OSError as error:
-        raise DMLTeachError(
-            f"{source} cannot be read: {error.strerror or error}; give the file that was exported."
-        ) from error
+    theirs = exported(source)
     file().parent.mkdir(parents=True, exist_ok=True)
     with _locked():
         mine, _ = _read()

@@ -7,8 +7,6 @@ from torch import Generator, Tensor
 
 from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option
 
-CLASSES, IMAGES = 100, 20  # of the counting exercise: classes, and images of each
-
 # --- how many terms
 
 
@@ -22,58 +20,71 @@ def triplets(classes: int, images: int) -> int:
     return classes * images * (images - 1) * (classes - 1) * images
 
 
-TERMS = Number(
-    id="proxies.terms",
-    number="06.1",
-    title="Tuples against proxies",
-    question=(
-        f"A training set has **{CLASSES}** classes of **{IMAGES}** images. How many triplets (a, p, n) does "
-        "it hold, where a and p in the other order count as another triplet? And how many cosines of an "
-        "image and a proxy does a loss with one proxy for each class compute in an epoch that shows every "
-        "image once? Give both whole numbers, in this order."
-    ),
-    hints=(
-        "For the triplets: how many images may be the anchor, how many are then left for p, and how many "
-        "for n?",
-        "An anchor is not its own positive, and a negative comes from one of the other classes. For the "
-        "proxies: each image is compared with every proxy, that of its own class included.",
-        "With C classes of K images, N = C·K: triplets are N · (K − 1) · (N − K), cosines N · C.",
-    ),
-    solution=(
-        f"images, each, classes = {CLASSES * IMAGES}, {IMAGES}, {CLASSES}\n"
-        "answer = (images * (each - 1) * (images - each), images * classes)"
-    ),
-    explanation=(
-        "Triplets grow with the square of the images (with the third power, where classes grow in size), "
-        "cosines with proxies with images times classes. That is why tuples are drawn, or mined, and "
-        "cosines with proxies are all computed."
-    ),
-    value=lambda: (triplets(CLASSES, IMAGES), CLASSES * IMAGES * CLASSES),
-    means="the number of triplets, and the number of cosines with a proxy in an epoch",
-    tolerance=0.5,
-    mistakes=(
-        (
-            lambda: (triplets(CLASSES, IMAGES) // 2, CLASSES**2 * IMAGES),
-            "The cosines are right. Of the triplets you have half: (a, p, n) and (p, a, n) are two.",
+def count_terms(classes: int, images: int) -> Number:
+    """The exercise for a training set of this size.
+
+    Args:
+        classes: C.
+        images: of each class.
+    """
+    return Number(
+        id="proxies.terms",
+        number="06.1",
+        title="Tuples against proxies",
+        question=(
+            f"A training set has **{classes}** classes of **{images}** images. How many triplets (a, p, n) "
+            "does "
+            "it hold, where a and p in the other order count as another triplet? And how many cosines of an "
+            "image and a proxy does a loss with one proxy for each class compute in an epoch that shows "
+            "every "
+            "image once? Give both whole numbers, in this order."
         ),
-        (
-            lambda: (CLASSES * IMAGES**3 * (CLASSES - 1), CLASSES**2 * IMAGES),
-            "The cosines are right. In your triplets an anchor is its own positive now and then.",
+        hints=(
+            "For the triplets: how many images may be the anchor, how many are then left for p, and how many "
+            "for n?",
+            "An anchor is not its own positive, and a negative comes from one of the other classes. For the "
+            "proxies: each image is compared with every proxy, that of its own class included.",
+            "With C classes of K images, N = C·K: triplets are N · (K − 1) · (N − K), cosines N · C.",
         ),
-        (
-            lambda: (triplets(CLASSES, IMAGES), CLASSES),
-            f"The triplets are right. {CLASSES} is the number of proxies; each image meets all of them.",
+        solution=(
+            f"images, each, classes = {classes * images}, {images}, {classes}\n"
+            "answer = (images * (each - 1) * (images - each), images * classes)"
         ),
-        (
-            lambda: (triplets(CLASSES, IMAGES), CLASSES * IMAGES),
-            "The triplets are right. An image is compared with every proxy, not with its own alone.",
+        explanation=(
+            "Triplets grow with the square of the images (with the third power, where classes grow in size), "
+            "cosines with proxies with images times classes. That is why tuples are drawn, or mined, and "
+            "cosines with proxies are all computed."
         ),
-        (
-            lambda: (triplets(CLASSES, IMAGES), CLASSES * IMAGES * (CLASSES - 1)),
-            "The triplets are right. The proxy of an image's own class is compared with it, too.",
+        value=lambda: (triplets(classes, images), classes * images * classes),
+        means="the number of triplets, and the number of cosines with a proxy in an epoch",
+        tolerance=0.5,
+        mistakes=(
+            (
+                lambda: (triplets(classes, images) // 2, classes**2 * images),
+                "The cosines are right. Of the triplets you have half: (a, p, n) and (p, a, n) are two.",
+            ),
+            (
+                lambda: (classes * images**3 * (classes - 1), classes**2 * images),
+                "The cosines are right. In your triplets an anchor is its own positive now and then.",
+            ),
+            (
+                lambda: (triplets(classes, images), classes),
+                f"The triplets are right. {classes} is the number of proxies; each image meets all of them.",
+            ),
+            (
+                lambda: (triplets(classes, images), classes * images),
+                "The triplets are right. An image is compared with every proxy, not with its own alone.",
+            ),
+            (
+                lambda: (triplets(classes, images), classes * images * (classes - 1)),
+                "The triplets are right. The proxy of an image's own class is compared with it, too.",
+            ),
         ),
-    ),
-)
+        with_numbers=lambda drawn: count_terms(drawn.randint(40, 140), drawn.randint(5, 25)),
+    )
+
+
+TERMS = count_terms(100, 20)
 
 # --- Proxy-Anchor
 

@@ -14,41 +14,66 @@ WANTED = 10  # negatives, of an exercise
 # --- a network that makes all alike
 
 
-def of_equal_embeddings() -> float:
-    """SupCon of 16 classes of four in one place, by the library."""
-    return float(supcon_loss(torch.ones(64, 8, dtype=torch.float64), torch.arange(16).repeat_interleave(4)))
+def of_equal_embeddings(classes: int, pictures: int) -> float:
+    """SupCon of a batch in one place, by the library.
+
+    Args:
+        classes: of the batch.
+        pictures: of each.
+    """
+    labels = torch.arange(classes).repeat_interleave(pictures)
+    return float(supcon_loss(torch.ones(len(labels), 8, dtype=torch.float64), labels))
 
 
-ALL_ALIKE = Number(
-    id="temperature.all_alike",
-    number="05.1",
-    title="All alike",
-    question=(
-        "A network puts all pictures in one place. A batch holds **16** classes of **four** pictures. What "
-        "is the value of the SupCon loss, to two decimals, at a temperature of 0.1?"
-    ),
-    hints=(
-        "All cosines are equal. Which probability does the softmax give to each of the others?",
-        "An anchor is compared with all others of its batch, its positives among them, but not with itself.",
-        "Minus the logarithm of one over the number of others; the temperature cancels.",
-    ),
-    solution="answer = torch.tensor(16 * 4 - 1.0).log().item()",
-    explanation=(
-        "Each of 63 others has the probability 1/63, whatever the temperature. A training that starts near "
-        "this value starts from a network that tells nothing apart; one that stays there has collapsed."
-    ),
-    setup="import torch",
-    value=of_equal_embeddings,
-    means="the logarithm of 63, the number of others",
-    decimals=2,
-    mistakes=(
-        (lambda: math.log(64), "An anchor is not compared with itself."),
-        (lambda: math.log(60), "The positives stand in the denominator, too."),
-        (lambda: math.log(16), "The softmax is over pictures here, not over classes."),
-        (lambda: math.log(60 / 3), "Each positive is compared by itself: the sum is outside the logarithm."),
-        (lambda: 10 * math.log(63), "The temperature divides all logits alike, so it cancels."),
-    ),
-)
+def all_alike(classes: int, pictures: int) -> Number:
+    """The exercise for a batch of this size.
+
+    Args:
+        classes: of the batch.
+        pictures: of each.
+    """
+    every = classes * pictures
+    others, negatives = every - 1, every - pictures
+    return Number(
+        id="temperature.all_alike",
+        number="05.1",
+        title="All alike",
+        question=(
+            f"A network puts all pictures in one place. A batch holds **{classes}** classes of "
+            f"**{pictures}** "
+            "pictures. What is the value of the SupCon loss, to two decimals, at a temperature of 0.1?"
+        ),
+        hints=(
+            "All cosines are equal. Which probability does the softmax give to each of the others?",
+            "An anchor is compared with all others of its batch, its positives among them, but not with "
+            "itself.",
+            "Minus the logarithm of one over the number of others; the temperature cancels.",
+        ),
+        solution=f"answer = torch.tensor({classes} * {pictures} - 1.0).log().item()",
+        explanation=(
+            f"Each of {others} others has the probability 1/{others}, whatever the temperature. A training "
+            "that starts near "
+            "this value starts from a network that tells nothing apart; one that stays there has collapsed."
+        ),
+        setup="import torch",
+        value=lambda: of_equal_embeddings(classes, pictures),
+        means=f"the logarithm of {others}, the number of others",
+        decimals=2,
+        mistakes=(
+            (lambda: math.log(every), "An anchor is not compared with itself."),
+            (lambda: math.log(negatives), "The positives stand in the denominator, too."),
+            (lambda: math.log(classes), "The softmax is over pictures here, not over classes."),
+            (
+                lambda: math.log(negatives / (pictures - 1)),
+                "Each positive is compared by itself: the sum is outside the logarithm.",
+            ),
+            (lambda: 10 * math.log(others), "The temperature divides all logits alike, so it cancels."),
+        ),
+        with_numbers=lambda drawn: all_alike(drawn.randint(6, 16), drawn.randint(3, 5)),
+    )
+
+
+ALL_ALIKE = all_alike(16, 4)
 
 # --- SupCon
 

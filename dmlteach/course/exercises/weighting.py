@@ -12,7 +12,7 @@ from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.losses.margin import log_inverse_density
 
-DIM, REACH, DRAWN, CUTOFF = 128, 1.3, 1000, 0.5
+DIM, DRAWN, CUTOFF = 128, 1000, 0.5
 DRAWN_APART = 3  # by which the number of those within reach may be off
 
 # --- how many lie near
@@ -32,42 +32,54 @@ def within(distance: float, dim: int, steps: int = 100_000) -> float:
     return float(density[d < distance].sum() / density.sum())
 
 
-WITHIN = Number(
-    id="weights.within_reach",
-    number="04.1",
-    title="How many lie within reach",
-    question=(
-        f"Of **{DRAWN:,}** negatives drawn uniformly on the unit sphere in **{DIM}** dimensions, how many "
-        f"are nearer to the anchor than **{REACH}**, on average? By the formula of the density, or by "
-        f"drawing; as drawing goes, {DRAWN_APART} more or fewer are right as well."
-    ),
-    hints=(
-        "Draw many random directions: normal numbers, divided by their length. The anchor may be any of "
-        "them.",
-        "d² = 2 − 2 S on the sphere: which cosine S belongs to this distance?",
-        "`(z @ anchor > 1 − d²/2)` for some 100,000 rows `z`; take the mean, and how many of 1,000 that is.",
-    ),
-    solution=(
-        "generator = torch.Generator().manual_seed(0)\n"
-        f"z = torch.randn(200_000, {DIM}, generator=generator)\n"
-        "cosine = z[:, 0] / z.norm(dim=1)  # with the anchor along the first axis\n"
-        f"answer = {DRAWN} * (cosine > 1 - {REACH}**2 / 2).float().mean().item()"
-    ),
-    explanation=(
-        "A cosine of random directions has a standard deviation of 1/√n. So in many dimensions distances "
-        "crowd at √2, and a few tenths nearer hardly any are left: a loss that only looks there finds "
-        "nothing."
-    ),
-    setup="import torch",
-    value=lambda: DRAWN * within(REACH, DIM),
-    means=f"how many of {DRAWN:,} uniformly drawn negatives are nearer than {REACH}",
-    tolerance=DRAWN_APART,
-    mistakes=(
-        (lambda: DRAWN * within(REACH, 2), "That is on a circle, in two dimensions."),
-        (lambda: DRAWN * (1 - within(REACH, DIM)), "Those are the ones that are farther."),
-        (lambda: DRAWN / 2, "Half of them are nearer than √2; this distance is smaller."),
-    ),
-)
+def within_reach(reach: float) -> Number:
+    """The exercise for this distance.
+
+    Args:
+        reach: on the sphere.
+    """
+    return Number(
+        id="weights.within_reach",
+        number="04.1",
+        title="How many lie within reach",
+        question=(
+            f"Of **{DRAWN:,}** negatives drawn uniformly on the unit sphere in **{DIM}** dimensions, how "
+            "many "
+            f"are nearer to the anchor than **{reach}**, on average? By the formula of the density, or by "
+            f"drawing; as drawing goes, {DRAWN_APART} more or fewer are right as well."
+        ),
+        hints=(
+            "Draw many random directions: normal numbers, divided by their length. The anchor may be any of "
+            "them.",
+            "d² = 2 − 2 S on the sphere: which cosine S belongs to this distance?",
+            "`(z @ anchor > 1 − d²/2)` for some 100,000 rows `z`; take the mean, and how many of 1,000 that "
+            "is.",
+        ),
+        solution=(
+            "generator = torch.Generator().manual_seed(0)\n"
+            f"z = torch.randn(200_000, {DIM}, generator=generator)\n"
+            "cosine = z[:, 0] / z.norm(dim=1)  # with the anchor along the first axis\n"
+            f"answer = {DRAWN} * (cosine > 1 - {reach}**2 / 2).float().mean().item()"
+        ),
+        explanation=(
+            "A cosine of random directions has a standard deviation of 1/√n. So in many dimensions distances "
+            "crowd at √2, and a few tenths nearer hardly any are left: a loss that only looks there finds "
+            "nothing."
+        ),
+        setup="import torch",
+        value=lambda: DRAWN * within(reach, DIM),
+        means=f"how many of {DRAWN:,} uniformly drawn negatives are nearer than {reach}",
+        tolerance=DRAWN_APART,
+        mistakes=(
+            (lambda: DRAWN * within(reach, 2), "That is on a circle, in two dimensions."),
+            (lambda: DRAWN * (1 - within(reach, DIM)), "Those are the ones that are farther."),
+            (lambda: DRAWN / 2, "Half of them are nearer than √2; this distance is smaller."),
+        ),
+        with_numbers=lambda drawn: within_reach(drawn.choice((1.24, 1.26, 1.28, 1.32, 1.34, 1.36))),
+    )
+
+
+WITHIN = within_reach(1.3)
 
 # --- distance-weighted sampling
 

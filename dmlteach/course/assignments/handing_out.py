@@ -1,0 +1,145 @@
+"""Hands exercises out: a notebook for each chapter, with the numbers of each student."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nbformat import NotebookNode, writes
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import dmlteach
+from dmlteach import files
+from dmlteach.course import execute, material
+from dmlteach.course.assignments.assignment import FILE, Assignment
+from dmlteach.course.exercises import CHAPTERS, Chapter
+from dmlteach.errors import DMLTeachError, unknown_name
+
+RELEASED = "release"  # nbgrader's name for what is handed out
+METADATA = "dmlteach"
+HOW = """# {title}
+
+Exercises of the chapter *{chapter}*. Replace each `...` by your answer and run its cell, from the top to the
+bottom. As long as there is no answer, a cell says so and does no harm; where a reply offers hints,
+`hint("…")` gives them.
+
+**To hand in**: save this notebook, and hand in the file `{file}` under this name. Its answers are run
+again, with the code above them that they use; what you have deleted cannot be marked. {numbers}"""
+OWN_NUMBERS = "Its numbers are **yours**: others have other ones, where it does not say *the same for all*."
+FIRST_CELL = "import torch\n\nfrom dmlteach.exercises import check, hint, use_variants\n\nuse_variants({})"
+
+
+def chapters(numbers: Sequence[str]) -> list[Chapter]:
+    """Chapters by their numbers or the names of their notebooks.
+
+    Args:
+        numbers: e.g. "01" or "pairs_and_triplets".
+
+    Raises:
+        DMLTeachError: there is none of that number.
+    """
+    known = {key: chapter for chapter in CHAPTERS for key in (chapter.number, chapter.name)}
+    for number in numbers:
+        if number not in known:
+            raise unknown_name("chapter", number, known)
+    asked = {known[number].name for number in numbers}
+    return [chapter for chapter in CHAPTERS if chapter.name in asked]
+
+
+def chosen(numbers: Sequence[str], ids: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Ids of exercises by the notebook that asks them.
+
+    Args:
+        numbers: of chapters.
+        ids: only these exercises; default all of the chapters.
+
+    Raises:
+        DMLTeachError: one of them is in none of the chapters, or a chapter has none of them.
+    """
+    found = {c.name: [e.id for e in c.exercises if not ids or e.id in ids] for c in chapters(numbers)}
+    every = [exercise for asked in found.values() for exercise in asked]
+    for id in ids:
+        if id not in every:
+            raise unknown_name(
+                "exercise of these chapters", id, [e.id for c in chapters(numbers) for e in c.exercises]
+            )
+    for name, asked in found.items():
+        if not asked:
+            raise DMLTeachError(
+                f"no exercise of {name} is chosen; leave the chapter out, or choose one of its own."
+            )
+    return found
+
+
+def make(assignment: Assignment, folder: Path) -> list[Path]:
+    """Write the notebooks to hand out, and the assignment, which the teacher keeps.
+
+    Args:
+        assignment: what is asked of whom.
+        folder: `release/ASSIGNMENT/NAME.ipynb` goes there, or `release/STUDENT/ASSIGNMENT/NAME.ipynb` where
+            each has numbers of their own.
+
+    Returns:
+        The notebooks.
+
+    Raises:
+        DMLTeachError: the folder holds another assignment.
+    """
+    if (folder / FILE).exists():
+        raise DMLTeachError(
+            f"{folder} holds an assignment already; name another folder, or remove that one if nobody has it."
+        )
+    written = []
+    for student in assignment.students or [""]:
+        for name in assignment.notebooks:
+            path = folder / RELEASED / student / assignment.name / f"{name}.ipynb"
+            files.write_text(path, writes(notebook(assignment, name, student)) + "\n")
+            written.append(path)
+    assignment.write(folder)
+    return written
+
+
+def notebook(assignment: Assignment, name: str, student: str = "") -> NotebookNode:
+    """One notebook of an assignment.
+
+    Args:
+        assignment: what is asked.
+        name: of the chapter's notebook.
+        student: whose; "" where all have the same.
+    """
+    (chapter,) = chapters([name])
+    ids = assignment.notebooks[name]
+    variants = {id: assignment.variant(student, id) for id in ids} if student else {}
+    title = {"title": assignment.name, "chapter": chapter.title, "file": f"{name}.ipynb"}
+    cells = [new_markdown_cell(HOW.format(**title, numbers=OWN_NUMBERS if student else "").strip())]
+    cells.append(new_code_cell(FIRST_CELL.format(variants)))
+    given = as_in_chapter(name)
+    for id in ids:
+        exercise = assignment.asked(student, id)
+        same = "" if exercise.varies or not student else "\n\n*(The same for all.)*"
+        cells.append(new_markdown_cell(f"**{exercise.heading}.** {exercise.text}{same}"))
+        if exercise.setup:
+            cells.append(new_code_cell(exercise.setup))
+        cells.append(new_code_cell(given[id]))
+    for number, cell in enumerate(cells):  # the same each time it is made
+        cell["id"] = f"{name[:40].replace('_', '-')}-{number}"
+    about = {
+        "assignment": assignment.name,
+        "notebook": name,
+        "version": dmlteach.__version__,
+        "student": student,
+    }
+    kernel = {"name": execute.KERNEL, "display_name": "Python 3", "language": "python"}
+    return new_notebook(cells=cells, metadata={"kernelspec": kernel, METADATA: about})
+
+
+def as_in_chapter(name: str) -> dict[str, str]:
+    """The cell in which a chapter asks for the answer, by the id of its exercise."""
+    page = files.read_json(material.home() / "notebooks" / f"{name}.ipynb", "install dmlteach again.")
+    cells = ["".join(cell["source"]) for cell in page["cells"] if cell["cell_type"] == "code"]
+    return {id: cell for cell in cells for id in _ids_checked(cell)}
+
+
+def _ids_checked(cell: str) -> Iterator[str]:
+    for chapter in CHAPTERS:
+        for exercise in chapter.exercises:
+            if f'check("{exercise.id}"' in cell:
+                yield exercise.id

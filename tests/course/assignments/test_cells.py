@@ -1,0 +1,67 @@
+"""Which cells of a hand-in are run again for an answer."""
+
+import pytest
+
+from dmlteach.course.assignments import cells
+
+
+def needed(id: str, *sources: str) -> list[str]:
+    return [cell.source for cell in cells.needed([cells.read(source) for source in sources], id)]
+
+
+def test_a_cell_is_run_with_those_that_bind_what_it_uses_in_their_order():
+    first, second = "import torch", "def double(x):\n    return torch.add(x, x)"
+    other, last = "slow = sum(range(10**12))", 'check("a", double(1))'
+    assert needed("a", first, second, other, last) == [first, second, last]
+
+
+def test_the_last_cell_that_checks_an_exercise_counts():
+    assert needed("a", 'check("a", 1)', 'check("a", 2)') == ['check("a", 2)']
+
+
+def test_the_answer_to_another_exercise_is_not_needed():
+    assert needed("b", 'answer = 1 / 0\ncheck("a", answer)', 'answer = 2\ncheck("b", answer)') == [
+        'answer = 2\ncheck("b", answer)'
+    ]
+
+
+def test_what_is_bound_anew_is_not_needed_before():
+    assert needed("a", "x = 1 / 0", "x = 2", 'check("a", x)') == ["x = 2", 'check("a", x)']
+
+
+def test_what_may_not_be_bound_anew_is_needed_before():
+    first, maybe = "x = 1", "if late:\n    x = 2"
+    assert needed("a", first, maybe, 'check("a", x)') == [first, maybe, 'check("a", x)']
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "x.append(2)",
+        "x[0] = 2",
+        "x.data = 2",
+        "x += [2]",
+        "x.mul_(2)",
+        "def f():\n    global x\n    x = 2\nf()",
+    ],
+)
+def test_a_cell_that_changes_a_thing_is_needed(changes):
+    assert needed("a", "x = [1]", changes, 'check("a", x)') == ["x = [1]", changes, 'check("a", x)']
+
+
+def test_a_function_needs_what_its_body_names():
+    assert needed("a", "k = 3", "def f(x):\n    return k * x", 'check("a", f)')[0] == "k = 3"
+
+
+def test_a_cell_that_writes_a_file_is_kept():
+    writes = "%%writefile loss.py\nx = 1"
+    assert needed("a", writes, 'check("a", "loss.py")') == [writes, 'check("a", "loss.py")']
+
+
+def test_an_answer_that_is_no_python_is_found_all_the_same():
+    broken = 'answer = (\ncheck("a", answer)'
+    assert needed("a", "x = 1", broken) == [broken]
+
+
+def test_what_nothing_checks_needs_nothing():
+    assert needed("a", "x = 1", 'check("b", x)') == []
