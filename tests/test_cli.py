@@ -24,7 +24,7 @@ COMMANDS = [
     "train", "sweep", "compare", "evaluate", "embed", "search", "export", "report", "figures", "methods",
     "doctor", "course", "lab", "progress",
 ]  # fmt: skip
-DATA_COMMANDS = ["data list", "data check", "data get"]
+IN_GROUPS = ["data list", "data check", "data get", "assignment make", "assignment collect"]
 SMALL = ["--dataset-option", "rotations=false", "--classes", "20", "--batch-size", "40", "--no-progress"]
 
 
@@ -62,7 +62,7 @@ def test_help_lists_every_command():
         assert f"\n  {command} " in listed
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *DATA_COMMANDS])
+@pytest.mark.parametrize("command", [*COMMANDS, *IN_GROUPS])
 def test_each_help_shows_an_example(command):
     done = run(*command.split(), "--help")
     assert done.exit_code == 0

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from dmlteach import models
 from dmlteach.cli import app
 from dmlteach.course import execute
+from dmlteach.course.assignments import Assignment, handing_out
 from dmlteach.errors import DMLTeachError
 from tests.sweep.runs import QUICK, a_run, worker
 
@@ -51,6 +52,8 @@ SMALL = {
     "lab": "00",
     "playground": "",
     "progress": "--export progress.json",
+    "assignment make": "01 --out handed_out",
+    "assignment collect": "assigned --output marks.csv",
     "data list": "",
     "data check": "folder --root images",
     "data get": "cub200",
@@ -82,7 +85,9 @@ CHOSEN = [
     "sweep --learning-rate 1e-3,,3e-3", "sweep --loss-option margin=0.1,x", "sweep --dataset cub200",
     "sweep --jobs 0", "train --seeds 3-1", "train --seeds 1 --seed 1", "compare images",
     "export --output model.txt", "data check omniglot --root images", "data get omniglot --root images",
-    "lab 77", "figures nothing",
+    "lab 77", "figures nothing", "assignment make 77", "assignment make --salt x",
+    "assignment make --exercise sst.bound", "assignment make --name ../up", "assignment collect images",
+    "assignment collect --due yesterday",
 ]  # fmt: skip
 DIVERGED = ("not finite", "the loss became")  # said after the first steps, so the run's folder is there
 
@@ -92,8 +97,10 @@ COMMAND = typer.main.get_command(app)  # made once, and not for each of a thousa
 
 def commands() -> dict[str, typer.core.TyperCommand]:
     top = dict(COMMAND.commands)
-    inner = top.pop("data").commands
-    return top | {f"data {name}": command for name, command in inner.items()}
+    groups = {group: top.pop(group).commands for group in ("data", "assignment")}
+    return top | {
+        f"{group} {name}": command for group, inner in groups.items() for name, command in inner.items()
+    }
 
 
 def odd_values(option) -> list[str]:
@@ -135,6 +142,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     models.save(models.pretrained("untrained"), tmp_path / "model.safetensors")
     (tmp_path / "mine.yaml").write_text("methods: triplet")
     a_run(tmp_path / "trained", 0.5)
+    handed_out = Assignment(name="week", notebooks={"pairs_and_triplets": ["triplet.collapse"]})
+    (notebook,) = handing_out.make(handed_out, tmp_path / "assigned")
+    handed_in = tmp_path / "assigned" / "submitted" / "ann" / "week" / notebook.name
+    handed_in.parent.mkdir(parents=True)
+    handed_in.write_text(notebook.read_text())
     worker(tmp_path / "quick.py", monkeypatch, QUICK.format(log=str(tmp_path / "log")))
 
     def started(*_, **__):
