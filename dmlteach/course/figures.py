@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from dmlteach import data, models
-from dmlteach.course.plots import overview, search_by_drawing, ternary
+from dmlteach.course.plots import cheat_sheet, overview, search_by_drawing, ternary
 from dmlteach.course.recordings import RECORDED, recordings
 from dmlteach.course.sources import PACKAGE, code_of
 from dmlteach.course.widgets.draw_character.search import Search
@@ -117,6 +117,11 @@ def draw_training_curves() -> Picture:
     return figure
 
 
+def draw_cheat_sheet() -> Picture:
+    """Every loss and five signs of failure, on a page to print."""
+    return cheat_sheet.cheat_sheet()
+
+
 def draw_retrieval_cub(root: str, checkpoint: str) -> Picture:
     """Nearest four birds among CUB-200-2011's test images."""
     test, model = data.load("cub200", "test", root), models.load(checkpoint)
@@ -188,6 +193,11 @@ FIGURES: dict[str, Entry] = {
     ),
     "training_curves": Entry(
         draw_training_curves, ("plots.curves", "course.recordings"), ("course/recordings/*.npz",)
+    ),
+    "cheat_sheet": Entry(
+        draw_cheat_sheet,
+        ("course.plots.cheat_sheet", "course.plots.weights", "course.cards.numbers"),
+        ("course/measured.csv",),
     ),
     "retrieval_cub": Entry(draw_retrieval_cub, ("plots.retrieval", "embeddings"), svg=False, private=True),
     "tsne_cub": Entry(draw_tsne_cub, ("plots.tsne", "embeddings"), svg=False, private=True),

@@ -7,6 +7,7 @@ from dmlteach.course.measured import Ranked
 from dmlteach.errors import DMLTeachError
 
 BASELINE = "softmax"
+RATE = "the learning rate"
 NEAR = 0.02  # of Recall@1: values that come so near to the best are as good for a first try
 
 
@@ -18,17 +19,33 @@ def ranges(method: str) -> list[str]:
     """
     if measured.tuned(method) is None:
         return ["It is not tuned here yet."]
-    tried = measured.runs(method, measured.RECIPE, "tuning")
-    value, rate = (_most([getattr(run, name) for run in tried]) for name in ("value", "learning_rate"))
-    rates = {run.learning_rate: run.recall for run in tried if run.value == value}
-    values = {r.value: r.recall for r in tried if r.learning_rate == rate and r.value is not None}
-    found = {"the learning rate": rates, f"`{tried[0].option}`": values}
-    found = {name: recalls for name, recalls in found.items() if len(recalls) > 1}
+    tried, found = measured.runs(method, measured.RECIPE, "tuning"), _tried(method)
     first, *others = sorted(found, key=lambda name: -_spread(found[name]))
     classes = f"{tried[0].num_classes} val classes"
     sentence = f"First {first}, which moved Recall@1 by {_spread(found[first]):.1f} points on {classes}"
     sentence += "".join(f"; then {name}, by {_spread(found[name]):.1f}" for name in others)
     return [f"{sentence}.", *(_range(name, found[name]) for name in (first, *others))]
+
+
+def moved(method: str) -> dict[str, float]:
+    """Points of Recall@1 on val between the best and the worst value of the rate, and of the option.
+
+    Args:
+        method: our id.
+    """
+    return {name: _spread(recalls) for name, recalls in _tried(method).items()}
+
+
+def _tried(method: str) -> dict[str, dict[float, float]]:
+    """Recall@1 by learning rate, and by the option at the rate that most runs had; nothing where untuned."""
+    if measured.tuned(method) is None:
+        return {}
+    tried = measured.runs(method, measured.RECIPE, "tuning")
+    value, rate = (_most([getattr(run, name) for run in tried]) for name in ("value", "learning_rate"))
+    rates = {run.learning_rate: run.recall for run in tried if run.value == value}
+    values = {r.value: r.recall for r in tried if r.learning_rate == rate and r.value is not None}
+    found = {RATE: rates, f"`{tried[0].option}`": values}
+    return {name: recalls for name, recalls in found.items() if len(recalls) > 1}
 
 
 def _most(values: list[Any]) -> Any:
