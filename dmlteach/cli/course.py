@@ -1,28 +1,37 @@
 """Commands of the course: its site, its notebooks, its figures, its reports, and your progress."""
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dmlteach.cli.options import (
     DEFAULTS,
     BatchSize,
+    Classes,
     Dataset,
+    DatasetOption,
     Device,
     Epochs,
     MaxMinutes,
     Method,
     Root,
     Seed,
+    Split,
+    dataset_options,
     option,
+    refuse_beside,
     was_given,
 )
-from dmlteach.cli.tables import print_table
-from dmlteach.errors import unknown_name
-from dmlteach.files import write_text
+from dmlteach.cli.tables import print_notes, print_table
+from dmlteach.errors import DMLTeachError, unknown_name
+from dmlteach.files import check_place, write_text
 
 if TYPE_CHECKING:
     from dmlteach.course.exercises.progress import Record
+    from dmlteach.models import Model
 
 
 def course(
@@ -163,28 +172,114 @@ def _help_taken(record: "Record") -> str:
     return ", ".join(filter(None, [hints, "solution" if record.solution else ""]))
 
 
+OF_A_NETWORK = ("retrieval", "tsne")
+
+
 def figures(
+    ctx: typer.Context,
     name: Annotated[list[str] | None, typer.Argument(help="Figures to draw.", show_default="all")] = None,
-    folder: Annotated[str, option("Where they go.", "DIR")] = "figures",
+    folder: Annotated[
+        str | None, option("Where they go.", "DIR", "figures, or build/figures of a network")
+    ] = None,
     force: Annotated[bool, option("Redraw also what has not changed.")] = False,
+    checkpoint: Annotated[
+        str | None,
+        option("Of this network instead: run folder, model file or shipped network.", "PATH", "none"),
+    ] = None,
+    beside: Annotated[
+        str | None, option("With --checkpoint: another network to show beside it.", "PATH", "none")
+    ] = None,
+    dataset: Dataset = DEFAULTS.dataset,
+    root: Root = None,
+    split: Split = "test",
+    classes: Classes = None,
+    dataset_option: DatasetOption = [],  # noqa: B006
+    device: Device = DEFAULTS.device,
+    seed: Seed = DEFAULTS.seed,
 ) -> None:
-    """Redraw the figures whose code or input has changed.
+    """Redraw the figures whose code or input has changed; or draw those of a network, on any data set.
+
+    With --checkpoint they are `retrieval`, some queries with their four nearest images, and `tsne`, a map
+    with thumbnails. Such figures show the data set's images: its terms say whether you may pass them on.
 
     \b
     Example:
         dmlteach figures
         dmlteach figures gradients_sst --folder /tmp/figures
+        dmlteach figures --checkpoint runs/mine --beside softmax --dataset cub200 --root ~/data/cub
     """
+    if checkpoint is not None:
+        refuse_beside(ctx, "checkpoint", "draws anew what it draws", ["force"])
+        _check_names(name, OF_A_NETWORK)
+        _of_network(name or list(OF_A_NETWORK), folder or "build/figures", checkpoint, beside, ctx.params)
+        return
+    for other in ("beside", "dataset", "root", "split", "classes", "dataset_option", "device", "seed"):
+        if was_given(ctx, other):
+            raise DMLTeachError(
+                f"--{other.replace('_', '-')} is of a network's figures: give --checkpoint, too."
+            )
     from dmlteach.course import figures
 
-    for one in name or []:
-        if one not in figures.names():
-            raise unknown_name("figure", one, figures.names())
+    folder = folder or figures.FOLDER
+    _check_names(name, figures.names())
     for one in name or []:
         figures.draw(one, folder)
     if not name:
         figures.draw_all(folder, only_changed=not force)
     typer.echo(f"figures: {folder}")
+
+
+def _check_names(given: list[str] | None, known: Sequence[str]) -> None:
+    for one in given or []:
+        if one not in known:
+            raise unknown_name("figure", one, known)
+
+
+def _of_network(
+    names: Sequence[str], folder: str, checkpoint: str, beside: str | None, of_data: Mapping[str, Any]
+) -> None:
+    """Draw the figures of one network or two on a data set; all embeddings come before the first figure."""
+    from dmlteach import data
+    from dmlteach.embeddings import embed
+    from dmlteach.plots import of_networks
+    from dmlteach.plots.style import save
+
+    check_place(Path(folder) / "figure.png")
+    networks = {Path(path).name: _network(path) for path in filter(None, (checkpoint, beside))}
+    if beside and len(networks) == 1:
+        raise DMLTeachError(
+            f"--beside {beside} has the name of --checkpoint {checkpoint}; rename one of them."
+        )
+    dataset, split = of_data["dataset"], of_data["split"]
+    options = {"classes": of_data["classes"], **dataset_options(dataset, of_data["dataset_option"])}
+    run = checkpoint if Path(checkpoint).exists() else None
+    shown, gallery, notes, _ = data.load_for_run(run, dataset, split, of_data["root"], **options)
+    images = shown if gallery is None else gallery
+    print_notes(notes)
+    say = sys.stderr.isatty()
+    z = {name: embed(model, images, of_data["device"], progress=say) for name, model in networks.items()}
+    written = []
+    if "retrieval" in names:
+        written += save(
+            of_networks.retrieval(z, images, seed=of_data["seed"]),
+            Path(folder) / f"retrieval_{dataset}",
+            svg=False,
+        )
+    for name in networks if "tsne" in names else ():
+        drawn = of_networks.embedding_map(z[name], images, of_data["seed"])
+        written += save(drawn, Path(folder) / f"tsne_{dataset}_{name}", svg=False)
+    for file in written:
+        typer.echo(str(file))
+    if not images.shareable:
+        print_notes([f"these show images of {dataset}; whether you may pass them on, its terms say."])
+
+
+def _network(path: str) -> "Model":
+    """A trained network by its place, or by its name where it comes with the package."""
+    from dmlteach import models
+
+    shipped = path in models.SHIPPED and not Path(path).exists()
+    return models.pretrained(path) if shipped else models.load(path)
 
 
 def report(

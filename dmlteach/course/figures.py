@@ -9,12 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from dmlteach import data, models
 from dmlteach.course.plots import cheat_sheet, overview, search_by_drawing, ternary
@@ -26,17 +24,15 @@ from dmlteach.course.widgets.tsne_grid import maps as tsne_maps
 from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import read_json, write_text
-from dmlteach.metrics import recall_at_k
 from dmlteach.models import SHIPPED, Model
 from dmlteach.options import one_of
-from dmlteach.plots import curves, retrieval, tsne
+from dmlteach.plots import curves, of_networks
 from dmlteach.plots.style import Picture, save
 
-FOLDER, PRIVATE_FOLDER = "figures", "build/figures"
+FOLDER = "figures"
 HASHES = ".hashes.json"  # of this checkout alone: what its figures were drawn from
 VISIBLE = 24  # of 255 levels, between two drawings of a pixel
 SEED = 0
-HIGHLIGHTS = 8  # characters that stand out on a t-SNE map
 
 
 @dataclass(frozen=True)
@@ -48,15 +44,12 @@ class Entry:
         modules: of this package that it uses; what these import is followed. The first holds most of it.
         inputs: files it reads, as patterns below the package.
         svg: whether a vector version is worth having.
-        private: shows images that may not be published, so it needs `root` and `checkpoint` and stays
-            out of the committed figures.
     """
 
     function: Callable[..., Picture]
     modules: tuple[str, ...]
     inputs: tuple[str, ...] = ()
     svg: bool = True
-    private: bool = False
 
 
 # --- what is drawn
@@ -82,15 +75,7 @@ def draw_gradients(loss: str) -> Picture:
 def draw_retrieval_omniglot() -> Picture:
     """Nearest four drawings among all of the unseen alphabets, under each shipped network."""
     test = data.load("omniglot", "test")
-    queries = retrieval.pick_queries(test.labels, 7, SEED)
-    neighbours = {}
-    for name in SHIPPED:
-        embeddings = embed(_shipped(name), test)
-        recall = recall_at_k(embeddings, test.labels, ks=(1,))[1]
-        neighbours[f"{name}, Recall@1 {recall:.2f}"] = retrieval.top_neighbours(embeddings, queries)
-    figure = retrieval.retrieval_grid(_Images(test), test.labels, queries, neighbours)
-    figure.alt += f" Recall@1 is among {test.num_classes} characters."
-    return figure
+    return of_networks.retrieval({name: embed(_shipped(name), test) for name in SHIPPED}, test, seed=SEED)
 
 
 def draw_tsne_omniglot() -> Picture:
@@ -100,8 +85,7 @@ def draw_tsne_omniglot() -> Picture:
     """
     maps, shown = tsne_maps.load_maps(), tsne_maps.drawings()
     row = tsne_maps.settings().index(tsne_maps.Setting("sst", 30, SEED, tsne_maps.ITERATIONS[-1]))
-    points = maps.points[row].astype(float)
-    return _tsne_picture(points, shown, float(maps.kept[row]))
+    return of_networks.with_thumbnails(maps.points[row].astype(float), shown, float(maps.kept[row]))
 
 
 def draw_training_curves() -> Picture:
@@ -122,33 +106,6 @@ def draw_cheat_sheet() -> Picture:
     return cheat_sheet.cheat_sheet()
 
 
-def draw_retrieval_cub(root: str, checkpoint: str) -> Picture:
-    """Nearest four birds among CUB-200-2011's test images."""
-    test, model = data.load("cub200", "test", root), models.load(checkpoint)
-    queries = retrieval.pick_queries(test.labels, 7, SEED)
-    found = retrieval.top_neighbours(embed(model, test, progress=True), queries)
-    return retrieval.retrieval_grid(_Images(test), test.labels, queries, found, thumbnail=1.0)
-
-
-def draw_tsne_cub(root: str, checkpoint: str) -> Picture:
-    """Map of CUB-200-2011's test birds with thumbnails."""
-    return _map(models.load(checkpoint), data.load("cub200", "test", root))
-
-
-def _map(model: Model, dataset: data.ImageDataset) -> Picture:
-    embeddings = embed(model, dataset)
-    points = tsne.tsne(embeddings, seed=SEED)
-    return _tsne_picture(points, dataset, tsne.kept_neighbours(embeddings, points))
-
-
-def _tsne_picture(points: np.ndarray, dataset: data.ImageDataset, kept: float) -> Picture:
-    side = 28 if dataset.channels == 1 else 64
-    thumbnails = cast(Tensor, data.cached(dataset, side).gather(range(len(dataset.labels))))
-    figure = tsne.tsne_map(points, dataset.labels, thumbnails, highlight=range(HIGHLIGHTS))
-    figure.alt += f" The map keeps {kept:.0%} of each image's 10 nearest neighbours in the embedding."
-    return figure
-
-
 def _shipped(name: str) -> Model:
     try:
         return models.pretrained(name)
@@ -161,16 +118,6 @@ def _missing(name: str) -> str:
         f"the shipped state {name!r} is missing from {PACKAGE / 'models' / 'shipped'}. It is part of the "
         f"repository: restore it with git, or make it with: python -m dmlteach.course.recordings {name}"
     )
-
-
-class _Images:
-    """Images of a data set by row, as they are stored: a grid needs a few of thousands."""
-
-    def __init__(self, dataset: data.ImageDataset):
-        self.dataset = dataset
-
-    def __getitem__(self, row: int) -> Tensor:
-        return self.dataset[row][0]
 
 
 NETWORKS = ("data/omniglot.npz", "models/shipped/*.safetensors")
@@ -187,9 +134,14 @@ FIGURES: dict[str, Entry] = {
     ),
     "gradients_triplet": Entry(partial(draw_gradients, "triplet"), ("course.plots.ternary",)),
     "gradients_sst": Entry(partial(draw_gradients, "sst"), ("course.plots.ternary",)),
-    "retrieval_omniglot": Entry(draw_retrieval_omniglot, ("plots.retrieval", "embeddings"), NETWORKS),
+    "retrieval_omniglot": Entry(
+        draw_retrieval_omniglot, ("plots.of_networks", "plots.retrieval", "embeddings"), NETWORKS
+    ),
     "tsne_omniglot": Entry(
-        draw_tsne_omniglot, ("plots.tsne", "course.widgets.tsne_grid.maps"), MAPS, svg=False
+        draw_tsne_omniglot,
+        ("plots.of_networks", "plots.tsne", "course.widgets.tsne_grid.maps"),
+        MAPS,
+        svg=False,
     ),
     "training_curves": Entry(
         draw_training_curves, ("plots.curves", "course.recordings"), ("course/recordings/*.npz",)
@@ -199,8 +151,6 @@ FIGURES: dict[str, Entry] = {
         ("course.plots.cheat_sheet", "course.plots.weights", "course.cards.numbers"),
         ("course/measured.csv",),
     ),
-    "retrieval_cub": Entry(draw_retrieval_cub, ("plots.retrieval", "embeddings"), svg=False, private=True),
-    "tsne_cub": Entry(draw_tsne_cub, ("plots.tsne", "embeddings"), svg=False, private=True),
 }
 
 
@@ -212,27 +162,23 @@ def names() -> list[str]:
     return list(FIGURES)
 
 
-def draw(name: str, folder: str | Path | None = None, **inputs: Any) -> list[Path]:
+def draw(name: str, folder: str | Path = FOLDER) -> list[Path]:
     """Draw one figure and write it, with its alt text.
 
     Args:
         name: one of `names()`.
-        folder: where it goes; default figures/, or build/figures/ for images that may not be published.
-        **inputs: `root` and `checkpoint` for figures of CUB-200-2011; others take none.
+        folder: where it goes.
 
     Returns:
         The files written.
 
     Raises:
-        DMLTeachError: an unknown name, an input that is missing, or a folder where it may not go.
+        DMLTeachError: an unknown name, or an input that is missing.
     """
     one_of("figure", name, FIGURES)
     entry = FIGURES[name]
-    folder = Path(folder or (PRIVATE_FOLDER if entry.private else FOLDER))
-    _check_inputs(name, entry, folder, inputs)
-    written = save(entry.function(**inputs), folder / name, svg=entry.svg)
-    if not entry.private:
-        _record(folder, name)
+    written = save(entry.function(), Path(folder) / name, svg=entry.svg)
+    _record(Path(folder), name)
     return written
 
 
@@ -253,7 +199,7 @@ def draw_all(
         DMLTeachError: something a figure needs is missing; the others are drawn first.
     """
     folder, drawn, problems = Path(folder), [], []
-    for name in [name for name, entry in FIGURES.items() if not entry.private]:
+    for name in FIGURES:
         if only_changed and is_current(name, folder):
             continue
         try:
@@ -309,23 +255,6 @@ def is_current(name: str, folder: str | Path = FOLDER) -> bool:
     kinds = ["png", "alt.txt"] + ["svg"] * FIGURES[name].svg
     there = all((folder / f"{name}.{kind}").is_file() for kind in kinds)
     return there and _read_hashes(folder).get(name) == fingerprint(name)
-
-
-def _check_inputs(name: str, entry: Entry, folder: Path, inputs: dict[str, Any]) -> None:
-    """Raise unless the figure gets what it needs and goes where it may."""
-    wanted = {"root", "checkpoint"} if entry.private else set()
-    if set(inputs) != wanted:
-        needs = "root=FOLDER and checkpoint=RUN" if wanted else "no inputs"
-        raise DMLTeachError(
-            f"figure {name!r} needs {needs}: dmlteach.course.figures.draw({name!r}"
-            + (", root=…, checkpoint=…" if wanted else "")
-            + ")."
-        )
-    if entry.private and folder.resolve() == Path(FOLDER).resolve():
-        raise DMLTeachError(
-            f"figure {name!r} shows images that may not be published; draw it into {PRIVATE_FOLDER}/ "
-            f"instead of {FOLDER}/."
-        )
 
 
 # --- what has changed
@@ -403,7 +332,7 @@ def _index(folder: Path) -> str:
     ]
     for name, entry in FIGURES.items():
         file = folder / f"{name}.alt.txt"
-        if entry.private or not file.is_file():
+        if not file.is_file():
             continue
         alt = file.read_text(encoding="utf-8").strip()
         vector = f", also as [SVG]({name}.svg)" if entry.svg else ""

@@ -1,14 +1,21 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
+from dmlteach import data, models
+from dmlteach.cli import app
 from dmlteach.course import figures, sources
 from dmlteach.course.sources import code_of, file_of
+from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
+from dmlteach.metrics import recall_at_k
 from dmlteach.plots.style import Picture
 
-COMMITTED = [name for name, entry in figures.FIGURES.items() if not entry.private]
+COMMITTED = figures.names()
 
 
 def small_picture(text="a rising line"):
@@ -43,9 +50,7 @@ def test_the_project_has_every_figure_it_promises():
         "retrieval_omniglot",
         "tsne_omniglot",
     ]
-    assert set([*promised, "training_curves", "cheat_sheet", "retrieval_cub", "tsne_cub"]) == set(
-        figures.names()
-    )
+    assert {*promised, "training_curves", "cheat_sheet"} == set(figures.names())
 
 
 def test_every_module_and_input_of_a_figure_exists():
@@ -150,8 +155,8 @@ def test_imports_are_followed_through_modules_and_functions():
 
 
 def test_a_helper_in_the_same_file_counts_as_code_of_the_figure():
-    own = figures._own_code("draw_tsne_omniglot")
-    assert {line.split(":")[0] for line in own} >= {"draw_tsne_omniglot", "_tsne_picture", "HIGHLIGHTS"}
+    own = figures._own_code("draw_retrieval_omniglot")
+    assert {line.split(":")[0] for line in own} >= {"draw_retrieval_omniglot", "_shipped", "_missing", "SEED"}
     assert "draw_overview" not in {line.split(":")[0] for line in own}
 
 
@@ -199,19 +204,6 @@ def test_an_unknown_figure_is_refused_with_the_likely_name():
         figures.draw("overveiw")
 
 
-def test_pictures_that_may_not_be_published_stay_out_of_the_committed_figures(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(DMLTeachError, match="may not be published"):
-        figures.draw("retrieval_cub", "figures", root="r", checkpoint="c")
-    with pytest.raises(DMLTeachError, match="root=FOLDER and checkpoint=RUN"):
-        figures.draw("retrieval_cub")
-    entry = replace(figures.FIGURES["retrieval_cub"], function=lambda root, checkpoint: small_picture())
-    monkeypatch.setitem(figures.FIGURES, "retrieval_cub", entry)
-    written = figures.draw("retrieval_cub", root="r", checkpoint="c")
-    assert {f.parent.as_posix() for f in written} == {"build/figures"}
-    assert not (tmp_path / "build/figures/README.md").exists()
-
-
 @pytest.mark.parametrize("text", ["", "[", "[" * 100_000, "null", "[1]", '"text"', '{"overview": 3}'])
 def test_damaged_hashes_mean_that_a_figure_is_drawn_again(tmp_path, text):
     for kind in ("png", "svg", "alt.txt"):
@@ -220,3 +212,60 @@ def test_damaged_hashes_mean_that_a_figure_is_drawn_again(tmp_path, text):
     assert not figures.is_current("gradients_sst", tmp_path)
     figures.draw("gradients_sst", tmp_path)
     assert figures.is_current("gradients_sst", tmp_path)
+
+
+# --- of a network
+
+
+def command(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["figures", *words])
+    return result.exit_code, result.output
+
+
+def test_a_network_is_drawn_on_a_data_set_beside_another_one(tmp_path):
+    few = ["--checkpoint", "sst", "--beside", "untrained", "--classes", "12", "--folder", str(tmp_path)]
+    assert command(*few)[0] == 0
+    names = {file.name.partition(".")[0] for file in tmp_path.iterdir()}
+    assert names == {"retrieval_omniglot", "tsne_omniglot_sst", "tsne_omniglot_untrained"}
+    said = (tmp_path / "retrieval_omniglot.alt.txt").read_text()
+    test = data.load("omniglot", "test", classes=12)
+    for name in ("sst", "untrained"):
+        recall = recall_at_k(embed(models.pretrained(name), test), test.labels, (1,))[1]
+        assert f"{name}, Recall@1 {recall:.2f}" in said
+    assert "among 12 classes" in said
+
+
+def test_what_may_not_be_passed_on_goes_elsewhere_and_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    for name in "abcdefghijkl":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(4):
+            pixels = generator.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
+    models.save(models.create("resnet18", 8, image_size=32), tmp_path / "mine.safetensors")
+    code, said = command(
+        "retrieval", "--checkpoint", "mine.safetensors", "--dataset", "folder", "--root", "images"
+    )
+    assert (code, "whether you may pass them on" in said) == (0, True), said
+    assert {file.name for file in (tmp_path / "build" / "figures").iterdir()} == {
+        "retrieval_folder.png", "retrieval_folder.alt.txt",
+    }  # fmt: skip
+    assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--dataset", "omniglot"], "--dataset is of a network's figures: give --checkpoint, too."),
+        (["--beside", "sst"], "--beside is of a network's figures: give --checkpoint, too."),
+        (["--checkpoint", "sst", "--force"], "leave out --force"),
+        (["overview", "--checkpoint", "sst"], "unknown figure 'overview'"),
+        (["--checkpoint", "sst", "--beside", "sst"], "has the name of --checkpoint sst"),
+        (["--checkpoint", "nowhere"], "no checkpoint at nowhere"),
+    ],
+)
+def test_options_that_do_not_belong_together_are_refused_before_anything_is_drawn(words, said, tmp_path):
+    code, output = command(*words, "--folder", str(tmp_path / "new"))
+    assert code == 2 and said in output
+    assert not (tmp_path / "new").exists()

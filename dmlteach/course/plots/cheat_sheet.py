@@ -1,7 +1,7 @@
 """The field on one page to print: losses by their weights, their batches, what to tune, signs of failure."""
 
 import textwrap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
@@ -13,6 +13,8 @@ from dmlteach.plots.style import BLACK, GREY, PALE, Picture, styled
 
 A4 = (11.69, 8.27)  # inches, landscape
 COLUMNS = 7
+PULL: dict[str, Any] = {"color": GREY, "linewidth": 1.6}
+PUSH: dict[str, Any] = {"color": BLACK, "linewidth": 1.3, "linestyle": (0, (4, 1.6))}
 SHORT = {"class_balanced": "P×K", "local_classes": "local classes"}
 
 
@@ -79,8 +81,8 @@ def _panel(axes: Axes, name: str) -> None:
     highest = max(abs(curve.positive).max(), abs(curve.negative).max())
     lowest = 1.1 * min(curve.positive.min(), curve.negative.min()) / highest
     axes.axhline(0, color=PALE, linewidth=0.7)
-    axes.plot(curve.distance, curve.positive / highest, color=GREY, linewidth=1.6)
-    axes.plot(curve.distance, curve.negative / highest, color=BLACK, linewidth=1.3, linestyle=(0, (4, 1.6)))
+    axes.plot(curve.distance, curve.positive / highest, **PULL)
+    axes.plot(curve.distance, curve.negative / highest, **PUSH)
     axes.set(xlim=(0, FARTHEST), ylim=(min(-0.08, lowest), 1.12), xticks=[0, 1, 2], yticks=[])
     axes.tick_params(labelsize=6, length=2, pad=1)
     axes.spines["left"].set_visible(False)
@@ -103,12 +105,9 @@ def _about(name: str, curve: Weights) -> str:
 def _key(axes: Axes) -> None:
     axes.axis("off")
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    for y, words, style in (
-        (0.98, "pull of a positive (or of the own class vector)", {"color": GREY, "linewidth": 1.6}),
-        (0.78, "push of a negative (or another class vector)",
-         {"color": BLACK, "linewidth": 1.3, "linestyle": (0, (4, 1.6))}),
-    ):  # fmt: skip
-        axes.plot([0, 0.11], [y, y], **style)
+    for y, words, curve in ((0.98, "pull of a positive (or of the own class vector)", PULL),
+                            (0.78, "push of a negative (or another class vector)", PUSH)):  # fmt: skip
+        axes.plot([0, 0.11], [y, y], **curve)
         axes.text(0.14, y, words, size=7, va="center")
     more = (
         f"Across: the distance of the one that moves; the other stays at {FIXED:g}. Each panel has its own "
