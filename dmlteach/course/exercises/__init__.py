@@ -5,6 +5,7 @@ raises nothing, so a chapter can be run from top to bottom.
 """
 
 import dis
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -91,6 +92,8 @@ CHAPTERS = tuple(
 )  # fmt: skip
 _EXERCISES = {exercise.id: exercise for chapter in CHAPTERS for exercise in chapter.exercises}
 _QUESTIONS = {question.id: question for chapter in CHAPTERS for question in chapter.unmarked}
+SOLUTIONS = "DMLTEACH_SOLUTIONS"  # "off" hides them
+HIDDEN = "Solutions are switched off here (DMLTEACH_SOLUTIONS=off). {} gives hints."
 _hints_shown: dict[str, int] = {}  # in this session
 _variants: dict[str, Exercise] = {}  # of an assignment whose numbers are the student's own
 
@@ -189,14 +192,15 @@ def hint(id: str) -> Page:
     last = len(exercise.hints)
     stage = min(_hints_shown.get(id, 0) + 1, last)
     _hints_shown[id] = stage
-    more = f'`hint("{id}")` once more gives the next.' if stage < last else f'`solution("{id}")` shows one.'
+    last_word = f'`solution("{id}")` shows one.' if solutions_are_shown() else ""
+    more = f'`hint("{id}")` once more gives the next.' if stage < last else last_word
     note = progress.add_hint(id, stage)
-    text = f"{exercise.hints[stage - 1]}\n\n{more}" + (f"\n\n({note})" if note else "")
+    text = "\n\n".join(filter(None, [exercise.hints[stage - 1], more, note and f"({note})"]))
     return _show(Page(f"{exercise.heading}: hint {stage} of {last}", text))
 
 
 def solution(id: str) -> Page:
-    """Show a solution, and why it is one.
+    """Show a solution, and why it is one; where DMLTEACH_SOLUTIONS is "off", say that it is not shown.
 
     Args:
         id: one of `names()`.
@@ -205,6 +209,8 @@ def solution(id: str) -> Page:
         DMLTeachError: it is a question that is not marked.
     """
     exercise = _marked(id)
+    if not solutions_are_shown():
+        return _show(Page(f"{exercise.heading}: no solution", HIDDEN.format(f'`hint("{id}")`')))
     note = progress.add_solution(id)
     text = exercise.solved + (f"\n\n({note})" if note else "")
     return _show(Page(f"{exercise.heading}: a solution", text))
@@ -212,6 +218,8 @@ def solution(id: str) -> Page:
 
 def folded(id: str) -> str:
     """Hints and a solution as Markdown, each folded away inside the one before: for a page without a kernel.
+
+    Without the solution where DMLTEACH_SOLUTIONS is "off".
 
     Args:
         id: one of `names()`.
@@ -222,9 +230,15 @@ def folded(id: str) -> str:
     last = len(exercise.hints)
     stages = [(f"Hint {stage} of {last}", hint) for stage, hint in enumerate(exercise.hints, 1)]
     page = ""
-    for summary, text in reversed([*stages, ("A solution", exercise.solved)]):
+    solved = [("A solution", exercise.solved)] if solutions_are_shown() else []
+    for summary, text in reversed([*stages, *solved]):
         page = f"<details><summary>{summary}</summary>\n\n{text}\n\n{page}</details>\n\n"
     return page.strip()
+
+
+def solutions_are_shown() -> bool:
+    """Whether a teacher has not switched them off: a courtesy, and no secret, for the source is installed."""
+    return os.environ.get(SOLUTIONS, "").strip().lower() != "off"
 
 
 def _keep(question: Unmarked, answer: Any, reply: Reply) -> str:
