@@ -13,13 +13,14 @@ import psutil
 
 from dmlteach.course.assignments.assignment import Assignment
 from dmlteach.course.assignments.hand_ins import HandIn
-from dmlteach.course.assignments.rerun import Answer, Asked, rerun
+from dmlteach.course.assignments.rerun import Answer, rerun
 from dmlteach.course.exercises.replies import NOT_YET
 
 PER_ANSWER, PER_HAND_IN = 20.0, 60.0  # seconds
 GRACE = 5.0  # beyond the first, in which an answer is told by the check itself that it took too long
 MEMORY = 2 * 1024**3  # bytes that a process and its children may hold
 LOOKS = 0.1  # seconds between two looks at a process
+START = "fork" if hasattr(os, "fork") else "spawn"  # forked, a process need not import anything
 NO_TIME = f"its notebook had taken its {PER_HAND_IN:g} s before"
 ENDED = "its code ended Python"
 
@@ -28,21 +29,27 @@ ENDED = "its code ended Python"
 class _Running:
     """A hand-in that runs."""
 
+    assignment: Assignment
     hand_in: HandIn
-    asked: dict[str, Asked]
     answers: dict[str, Answer] = field(default_factory=dict)
     process: Any = None
     results: Connection | None = None
+    asked: list[str] = field(default_factory=list)  # of the process
     current: str = ""
     began: float = 0.0  # of the answer
     started: float = field(default_factory=time.monotonic)  # of the hand-in
 
+    def left(self) -> list[str]:
+        """Exercises without an answer so far."""
+        return [id for id in self.assignment.notebooks[self.hand_in.notebook] if id not in self.answers]
+
     def start(self) -> None:
         """Begin with the answers that are not there yet."""
-        context: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+        context: Any = multiprocessing.get_context(START)
         self.results, theirs = context.Pipe(duplex=False)
-        left = {id: asked for id, asked in self.asked.items() if id not in self.answers}
-        self.process = context.Process(target=rerun, args=(self.hand_in.cells, left, theirs), daemon=False)
+        self.asked = self.left()
+        what = (self.hand_in.cells, self.assignment, self.hand_in.student, self.asked)
+        self.process = context.Process(target=rerun, args=(*what, theirs))
         self.process.start()
         theirs.close()
         self.current, self.began = "", time.monotonic()
@@ -81,8 +88,7 @@ class _Running:
         if self.current:
             self.answers[self.current] = Answer(self.current, NOT_YET, words, mistake=words)
         if time.monotonic() - self.started > PER_HAND_IN:
-            for id in self.asked.keys() - self.answers.keys():
-                self.answers[id] = Answer(id, NOT_YET, NO_TIME, mistake=NO_TIME)
+            self.answers |= {id: Answer(id, NOT_YET, NO_TIME, mistake=NO_TIME) for id in self.left()}
 
     def goes_on(self) -> bool:
         """After its process has ended: begin anew with what is left; whether there is anything."""
@@ -91,12 +97,11 @@ class _Running:
         self.results.close()
         if self.current:  # it took Python with it
             self.answers[self.current] = Answer(self.current, NOT_YET, ENDED, mistake=ENDED)
-        if left := self.asked.keys() - self.answers.keys():
-            if not self.current and not self.answers:  # it cannot even begin
-                self.answers |= {id: Answer(id, NOT_YET, ENDED, mistake=ENDED) for id in left}
-                return False
+        if self.left() == self.asked:  # it has not even begun
+            self.answers |= {id: Answer(id, NOT_YET, ENDED, mistake=ENDED) for id in self.asked}
+        elif self.left():
             self.start()
-        return bool(left)
+        return bool(self.left())
 
 
 def collect(
@@ -116,8 +121,8 @@ def collect(
     Returns:
         The hand-ins in their order, with the answers by exercise; none where nothing was run.
     """
-    every = [_Running(one, asked_of(assignment, one) if one.cells else {}) for one in hand_ins]
-    waiting = [one for one in every if one.asked]
+    every = [_Running(assignment, one) for one in hand_ins]
+    waiting = [one for one in every if one.hand_in.cells]
     running: list[_Running] = []
     try:
         while waiting or running:
@@ -134,25 +139,6 @@ def collect(
         for one in running:
             _kill(one.process.pid)
     return [(one.hand_in, one.answers) for one in every]
-
-
-def asked_of(assignment: Assignment, hand_in: HandIn) -> dict[str, Asked]:
-    """The exercises of a hand-in with its student's numbers, and with those of others.
-
-    Args:
-        assignment: what was asked of whom.
-        hand_in: of a student.
-    """
-    found = {}
-    for exercise in assignment.notebooks[hand_in.notebook]:
-        own = assignment.asked(hand_in.student, exercise)
-        others = {} if not own.has_own_numbers else {
-            student: other
-            for student in assignment.students
-            if student != hand_in.student and (other := assignment.asked(student, exercise)).text != own.text
-        }  # fmt: skip
-        found[exercise] = Asked(own, others)
-    return found
 
 
 def _still(one: _Running) -> bool:

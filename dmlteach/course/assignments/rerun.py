@@ -21,6 +21,7 @@ from traitlets.config import Config
 
 from dmlteach.course import exercises
 from dmlteach.course.assignments import cells
+from dmlteach.course.assignments.assignment import Assignment
 from dmlteach.course.exercises import progress
 from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Reflection, letters_of
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, UNANSWERED, Reply
@@ -67,12 +68,16 @@ class Answer:
     seconds: float = 0.0
 
 
-def rerun(code: Sequence[str], asked: Mapping[str, Asked], results: Connection) -> None:
+def rerun(
+    code: Sequence[str], assignment: Assignment, student: str, ids: Sequence[str], results: Connection
+) -> None:
     """Run what answers each exercise, one after the other, each as if the others were not there.
 
     Args:
         code: of the hand-in's cells.
-        asked: by id.
+        assignment: what was asked of whom.
+        student: who has handed in.
+        ids: of the exercises to run.
         results: receives the id of an exercise when it begins, and its `Answer`.
     """
     torch.set_num_threads(1)
@@ -82,7 +87,7 @@ def rerun(code: Sequence[str], asked: Mapping[str, Asked], results: Connection) 
         os.environ["MPLBACKEND"] = "agg"
         with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
             read = [cells.read(source) for source in code]
-            for id, one in asked.items():
+            for id, one in _asked(assignment, student, ids).items():
                 results.send(id)
                 began = time.monotonic()
                 answer = _answer(read, id, one)
@@ -90,6 +95,20 @@ def rerun(code: Sequence[str], asked: Mapping[str, Asked], results: Connection) 
                 results.send(Answer(**{**vars(answer), "seconds": seconds}))
         os.chdir(os.sep)
     results.close()
+
+
+def _asked(assignment: Assignment, student: str, ids: Sequence[str]) -> dict[str, Asked]:
+    """Exercises with the numbers of a student, and with those of others."""
+    found = {}
+    for exercise in ids:
+        own = assignment.asked(student, exercise)
+        others = {} if not own.has_own_numbers else {
+            one: other
+            for one in assignment.students
+            if one != student and (other := assignment.asked(one, exercise)).text != own.text
+        }  # fmt: skip
+        found[exercise] = Asked(own, others)
+    return found
 
 
 def _answer(read: Sequence[cells.Cell], asked_for: str, asked: Asked) -> Answer:

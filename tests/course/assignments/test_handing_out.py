@@ -1,13 +1,14 @@
 """What is handed out: notebooks that run as they are, and refusals before anything is written."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from dmlteach.cli import app
-from dmlteach.course.assignments import Assignment, handing_out
+from dmlteach.course.assignments import Assignment, collecting, handing_out
 from dmlteach.course.assignments.cells import read
 from dmlteach.course.assignments.collecting import collect
 from dmlteach.course.assignments.hand_ins import HandIn, hand_ins
@@ -164,3 +165,20 @@ def test_a_reflection_comes_to_the_teacher_in_its_own_words(handed_out):
     assert "'=SUM(A1) is what I think" in line  # no formula in a spreadsheet
     assert line.endswith(",")  # the teacher's column
     assert ",0,0\n" in (folder / "marks.csv").read_text() + "\n"  # reflections have no points
+
+
+def test_where_processes_cannot_be_forked_the_same_comes_out(handed_out, monkeypatch):
+    folder, assignment = handed_out
+    path = put(folder, "submitted", "ann", "w", "ensembles.ipynb")
+    path.write_text(path.read_text().replace("answer = ...", "answer = 'three times the cost'"))
+    monkeypatch.setattr(collecting, "START", "spawn")
+    ((_, answers),) = collecting.collect(assignment, hand_ins(folder, assignment))
+    assert answers["ensembles.own"].text == "three times the cost"
+
+
+def test_a_process_that_cannot_even_begin_is_not_tried_for_ever(handed_out, monkeypatch):
+    folder, assignment = handed_out
+    put(folder, "submitted", "ann", "w", "ensembles.ipynb")
+    monkeypatch.setattr(collecting, "rerun", lambda *_: os._exit(1))
+    ((_, answers),) = collecting.collect(assignment, hand_ins(folder, assignment))
+    assert answers["ensembles.own"].words == "its code ended Python"
