@@ -27,13 +27,15 @@ SHARPER = 2  # pixels of an image for one of the page, along each side
 COLUMN, PHONE = 736 / PER_INCH, 354 / PER_INCH  # inches: the site's column of text, and a phone of 390 pixels
 NARROW = "(max-width: 700px)"  # windows in which letters of the wide drawing would shrink too much
 # Hosts say in many ways that they are dark. Where none of them holds, or a host takes the rules away, ink
-# stays dark on the image's own white, which can be read everywhere.
+# stays dark on the image's own white, which can be read everywhere. These classes are those of figures alone:
+# explorables stand on the same page, and their rules would hold here too.
 _LIGHT_ON_DARK = "filter:invert(1) hue-rotate(180deg);mix-blend-mode:screen"
 _DARK_HOSTS = "[data-theme=dark],[theme=dark],[data-jp-theme-light=false],[data-vscode-theme-kind*=dark]"
 STYLE = (
     "<style>.dml-figure{max-width:100%;height:auto}"
-    f"@media screen{{:is({_DARK_HOSTS}) .dml-ink{{{_LIGHT_ON_DARK}}}}}"
-    f"@media screen and (prefers-color-scheme:dark){{[data-theme=auto] .dml-ink{{{_LIGHT_ON_DARK}}}}}</style>"
+    f"@media screen{{:is({_DARK_HOSTS}) .dml-figure-ink{{{_LIGHT_ON_DARK}}}}}"
+    "@media screen and (prefers-color-scheme:dark)"
+    f"{{[data-theme=auto] .dml-figure-ink{{{_LIGHT_ON_DARK}}}}}</style>"
 )
 PANEL, BARE = 2.3, 1.6  # inches a panel needs: with numbers beside it, and without
 SMALLER = 0.5  # a panel is not drawn at less than this share of its width beside others
@@ -53,7 +55,7 @@ def as_html(wide: Figure, narrow: Figure, alt: str, photographs: bool) -> str:
         photographs: whether it holds pictures whose colors must stay on a dark page; it is then on white.
     """
     source, image = _attributes(narrow, "srcset"), _attributes(wide, "src")
-    kind = "dml-figure" if photographs else "dml-figure dml-ink"
+    kind = "dml-figure" if photographs else "dml-figure dml-figure-ink"
     small = "" if wide is narrow else f'<source media="{NARROW}" {source}>'
     return f'{STYLE}<picture>{small}<img alt="{html.escape(alt)}" class="{kind}" {image}></picture>'
 

@@ -3,6 +3,7 @@
 import html.parser
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ import torch
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from dmlteach.course import widgets
 from dmlteach.course.plots import ternary, weights
 from dmlteach.metrics.pair_distances import PairDistances
 from dmlteach.plots import comparison, curves, distances, retrieval, tsne
 from dmlteach.plots.letters import folded, width_of
-from dmlteach.plots.reading import COLUMN, NARROW, PHONE
+from dmlteach.plots.reading import COLUMN, NARROW, PHONE, STYLE
 from dmlteach.plots.style import Picture, context
 from tests.seen import PER_INCH, WINDOWS, faults, letters
 
@@ -197,7 +199,16 @@ def test_photographs_keep_their_colors_on_a_dark_page_and_drawings_do_not(monkey
             tsne.tsne_map(POINTS, LABELS, images),
         ):
             (image,) = [given for tag, given in shown(figure, monkeypatch) if tag == "img"]
-            assert ("dml-ink" in image["class"].split()) is not in_color
+            assert ("dml-figure-ink" in image["class"].split()) is not in_color
+
+
+def test_no_class_of_a_figure_is_a_class_of_an_explorable(monkeypatch):
+    tags = shown(two_panels(), monkeypatch)
+    of_figures = {name for _, given in tags for name in given.get("class", "").split()}
+    of_figures |= set(re.findall(r"\.(dml-[\w-]+)", STYLE))
+    assert of_figures == {"dml-figure", "dml-figure-ink"}
+    for file in [*Path(widgets.__file__).parent.rglob("*.css"), *Path(widgets.__file__).parent.rglob("*.js")]:
+        assert not of_figures & set(re.findall(r"dml-[\w-]+", file.read_text("utf-8"))), file
 
 
 def test_256_colors_are_enough_for_a_scale_of_colors(monkeypatch):

@@ -71,16 +71,16 @@ BATCHES = (
         question="confusable drawings that an anchor meets in a batch of 32, on average",
         parts={
             "random": "in a random batch",
-            "local": "in a neighborhood",
-            "later": "in a neighborhood, after training",
+            "local": "in a neighbourhood",
+            "later": "in a neighbourhood, after training",
         },
         unit="",
         most=31,
     ),
     PredictedChoice(
         id="guess.active_near",
-        title="Active triplets in a neighborhood",
-        question="the share of active triplets in a neighborhood of the untrained network",
+        title="Active triplets in a neighbourhood",
+        question="the share of active triplets in a neighbourhood of the untrained network",
         options={
             "a": "larger than in a random batch",
             "b": "about the same (5 points apart at most)",

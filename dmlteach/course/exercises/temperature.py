@@ -57,7 +57,7 @@ def all_alike(classes: int, pictures: int) -> Number:
         ),
         setup="import torch",
         value=lambda: of_equal_embeddings(classes, pictures),
-        means=f"the logarithm of {others}, the number of others",
+        means="minus the logarithm of the probability that the softmax gives to each of the others",
         decimals=2,
         mistakes=(
             (lambda: math.log(every), "An anchor is not compared with itself."),

@@ -264,7 +264,7 @@ class BatchExplorer extends Explorable {
       "others; ● drawings of the batch, ◇ those alone; solid line: an anchor and its nearest positive; dashed line and ring: confusable. " +
       "Choose a drawing to see the lines of that anchor alone (a anchor, p its nearest positives, n confusable negatives); " +
       "choose it again for all. A triplet is active in the triplet loss inside the margin, 0.2, and in SST where its " +
-      "weight exceeds 0.01.")];
+      "weight exceeds 0.01. Of an epoch's batches the first eight can be looked at; the means are over all of them.")];
   }
 
   buildTable() {

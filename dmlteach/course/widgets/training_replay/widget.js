@@ -18,8 +18,8 @@ const PAIRS = {
   "pair 3": { left: "sst", right: "contrastive" },
 };
 const ASK = "Predict first: a collapsed network puts every drawing in one place. Which of these two loss curves belongs to a " +
-  "collapsed one? The dashed line is the loss of a batch whose drawings are all in one place.";
-const ASK_EPOCHS = "Which of the two is collapsed, and from which epoch on? Move the epoch and compare the distances.";
+  "collapsed one, if any? The dashed line is the loss of a batch whose drawings are all in one place.";
+const ASK_EPOCHS = "Is one of the two collapsed, and from which epoch on? Move the epoch and compare the distances.";
 const LESSON = "A loss that comes to rest where “all in one place” would put it is a warning, not a proof: " +
   "look at the distances too. In a collapsed network they have gone to almost nothing. Recall@1 hides it for long, " +
   "because it reads the order of distances and never their size.";
