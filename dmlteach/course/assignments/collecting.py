@@ -7,22 +7,44 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
 from dmlteach.course.assignments.assignment import Assignment
 from dmlteach.course.assignments.hand_ins import HandIn
 from dmlteach.course.assignments.rerun import Answer, rerun
+from dmlteach.course.exercises.answers import PATIENCE
 from dmlteach.course.exercises.replies import NOT_YET
 
-PER_ANSWER, PER_HAND_IN = 20.0, 60.0  # seconds
+PER_ANSWER, PER_HAND_IN = 20.0, 60.0  # seconds of work; PATIENCE times as many may pass
 GRACE = 5.0  # beyond the first, in which an answer is told by the check itself that it took too long
 MEMORY = 2 * 1024**3  # bytes that a process and its children may hold
 LOOKS = 0.1  # seconds between two looks at a process
 START = "fork" if hasattr(os, "fork") else "spawn"  # forked, a process need not import anything
+OF_ALL = f"stopped: its notebook took more than {PER_HAND_IN:g} s"
 NO_TIME = f"its notebook had taken its {PER_HAND_IN:g} s before"
 ENDED = "its code ended Python"
+
+
+class Spent(NamedTuple):
+    """Seconds of work on all processors, and seconds that have passed."""
+
+    work: float = 0.0
+    passed: float = 0.0
+
+    def __add__(self, other: "Spent") -> "Spent":  # type: ignore[override]
+        return Spent(self.work + other.work, self.passed + other.passed)
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(self.work - other.work, self.passed - other.passed)
+
+    def is_more_than(self, seconds: float) -> bool:
+        """Whether so much was worked, or has passed with all the patience there is for a busy computer."""
+        return self.work > seconds or self.passed > PATIENCE * seconds
+
+
+NOTHING = Spent()
 
 
 @dataclass
@@ -36,8 +58,9 @@ class _Running:
     results: Connection | None = None
     asked: list[str] = field(default_factory=list)  # of the process
     current: str = ""
-    began: float = 0.0  # of the answer
-    started: float = field(default_factory=time.monotonic)  # of the hand-in
+    began: Spent = NOTHING  # with the answer
+    earlier: Spent = NOTHING  # by processes of the hand-in that have ended
+    started: float = 0.0  # when the process did
 
     def left(self) -> list[str]:
         """Exercises without an answer so far."""
@@ -50,9 +73,14 @@ class _Running:
         self.asked = self.left()
         what = (self.hand_in.cells, self.assignment, self.hand_in.student, self.asked)
         self.process = context.Process(target=rerun, args=(*what, theirs))
+        self.started = time.monotonic()
         self.process.start()
         theirs.close()
-        self.current, self.began = "", time.monotonic()
+        self.current, self.began = "", NOTHING
+
+    def spent(self) -> Spent:
+        """What the process has spent so far."""
+        return Spent(sum(map(_worked, _family(self.process.pid))), time.monotonic() - self.started)
 
     def take(self) -> bool:
         """Take what has come; whether the process has ended."""
@@ -64,17 +92,17 @@ class _Running:
                     self.answers[come.id], self.current = come, ""
                 else:
                     self.current = come
-                self.began = time.monotonic()
+                self.began = self.spent()
         except EOFError:
             return True
         return False
 
     def too_much(self) -> str:
         """What the hand-in takes too much of; "" while it does not."""
-        now = time.monotonic()
-        if now - self.started > PER_HAND_IN:
-            return f"stopped: its notebook took more than {PER_HAND_IN:g} s"
-        if now - self.began > PER_ANSWER + GRACE:
+        spent = self.spent()
+        if (self.earlier + spent).is_more_than(PER_HAND_IN):
+            return OF_ALL
+        if (spent - self.began).is_more_than(PER_ANSWER + GRACE):
             return f"stopped after {PER_ANSWER:g} s; does a loop end?"
         if _held(self.process.pid) > MEMORY:
             return f"stopped: it took more than {MEMORY / 1024**3:g} GB of memory"
@@ -82,12 +110,13 @@ class _Running:
 
     def stop(self, words: str) -> None:
         """End the process, and note why the answer it was at is not right."""
+        self.earlier += self.spent()
         _kill(self.process.pid)
         self.process.join()
         self.take()  # what it had sent before
         if self.current:
             self.answers[self.current] = Answer(self.current, NOT_YET, words, mistake=words)
-        if time.monotonic() - self.started > PER_HAND_IN:
+        if words == OF_ALL:
             self.answers |= {id: Answer(id, NOT_YET, NO_TIME, mistake=NO_TIME) for id in self.left()}
 
     def goes_on(self) -> bool:
@@ -128,7 +157,6 @@ def collect(
         while waiting or running:
             while waiting and len(running) < jobs:
                 running.append(waiting.pop(0))
-                running[-1].started = time.monotonic()
                 running[-1].start()
             wait([one.results for one in running if one.results], timeout=LOOKS)
             for one in list(running):
@@ -161,6 +189,14 @@ def _resident(process: psutil.Process) -> int:
         return process.memory_info().rss
     except psutil.Error:  # it has ended
         return 0
+
+
+def _worked(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:  # it has ended
+        return 0.0
+    return times.user + times.system
 
 
 def _kill(pid: int) -> None:

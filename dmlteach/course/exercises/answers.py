@@ -1,4 +1,4 @@
-"""Runs the reader's code: for 20 seconds at most, and with mistakes told as the reader's own line."""
+"""Runs the reader's code: for 20 seconds of work at most, and with mistakes told as the reader's own line."""
 
 import contextvars
 import ctypes
@@ -13,9 +13,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+import psutil
 from torch import Tensor
 
-LIMIT = 20.0  # seconds that one check may take
+LIMIT = 20.0  # seconds of work that one check may take
+PATIENCE = 3  # times as long it may last where other programs keep the processor, or it waits
 TRIES = 4  # times that code which ran too long is asked to end
 PACKAGE = str(Path(__file__).parents[2])
 LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -63,7 +65,7 @@ def within_limit(work: Callable[[], Any], seconds: float | None = None) -> Any:
 
     Args:
         work: a function without arguments; its result or exception is passed on.
-        seconds: default: `LIMIT`.
+        seconds: of work, default `LIMIT`; thrice as many may pass.
 
     Raises:
         TooLongError: it was stopped.
@@ -82,28 +84,42 @@ def within_limit(work: Callable[[], Any], seconds: float | None = None) -> Any:
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
     thread.start()
     try:
-        ended = _wait(thread, seconds)
+        gave_up = _wait(thread, seconds)
     except KeyboardInterrupt:
         _stop(thread)
         raise
-    if not ended:
+    if gave_up:
         where = _where(sys._current_frames().get(thread.ident or 0))
         stopped = _stop(thread)
         if not result:  # it may have ended in the last moment
             advice = "" if stopped else "; it still runs in the background: restart Python (or the kernel)"
             what = "your code" if where else "the check"  # which may have waited for something of ours
-            raise TooLongError(f"{what} was stopped after {seconds:g} s{where}{advice}")
+            raise TooLongError(f"{what} was stopped after {gave_up:g} s{where}{advice}")
     if not result:
         raise failure[0]
     return result[0]
 
 
-def _wait(thread: threading.Thread, seconds: float) -> bool:
-    """Whether the thread ended in time; waits in short steps, so that Ctrl-C is heard on every system."""
-    end = time.monotonic() + seconds
+def _wait(thread: threading.Thread, seconds: float) -> float | None:
+    """Wait for the thread; after how many seconds it was too much, None where it has ended before.
+
+    It waits in short steps, so that Ctrl-C is heard on every system.
+    """
+    end = time.monotonic() + PATIENCE * seconds
     while thread.is_alive() and time.monotonic() < end:
-        thread.join(min(0.2, max(end - time.monotonic(), 0)))
-    return not thread.is_alive()
+        thread.join(min(0.2, seconds / 5))
+        if thread.is_alive() and _worked(thread.native_id) > seconds:
+            return seconds
+    return PATIENCE * seconds if thread.is_alive() else None
+
+
+def _worked(thread: int | None) -> float:
+    """Seconds that a thread of this process had a processor; 0 where the system does not tell."""
+    try:
+        times = psutil.Process().threads()
+    except (psutil.Error, OSError):
+        return 0.0
+    return next((t.user_time + t.system_time for t in times if t.id == thread), 0.0)
 
 
 def _stop(thread: threading.Thread) -> bool:

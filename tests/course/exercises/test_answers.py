@@ -38,6 +38,17 @@ def test_a_loop_without_end_is_stopped_and_its_line_is_named(soon):
     assert "while True:" in reply.words or "pass  # for ever" in reply.words
 
 
+def test_what_waits_for_others_has_more_time_than_what_works_and_no_end_of_it():
+    assert answers.within_limit(lambda: time.sleep(0.8) or "done", 0.5) == "done"
+
+    def waits():
+        while True:
+            time.sleep(0.01)
+
+    with pytest.raises(answers.TooLongError, match=r"was stopped after 1\.5 s"):
+        answers.within_limit(waits, 0.5)
+
+
 def test_catching_every_exception_does_not_keep_a_loop_alive(soon):
     def answer(a, p):
         while True:
