@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from dmlteach.course.exercises import five_questions
+
 SEEDS = (0, 1, 2)
 
 
@@ -67,3 +69,12 @@ def test_each_metric_names_another_winner_among_the_sets_made_by_hand(seed, run_
     winners = [names["ranking"](scores, i) for i in range(3)]
     assert [order[0] for order in winners] == ["pairs", "rows", "groups"]
     assert all(scores[order[0]][i] > scores[order[1]][i] for i, order in enumerate(winners))  # not by a tie
+
+
+def test_the_question_that_closes_the_course_quotes_the_table_it_sends_its_reader_to(run_cells):
+    untrained = {
+        size: one
+        for size, (one, _) in run_cells("looking_at_an_embedding", "load", "trap-size")["by_size"].items()
+    }
+    said = five_questions.another_test()
+    assert f"{untrained[5]:.0%} among 5 characters and of {untrained[659]:.0%} among 659" in said

@@ -248,11 +248,17 @@ def test_the_drawn_tree_is_that_of_the_library(space):
     assert (level[off] == tree.levels.numpy()[off]).all()
 
 
-def test_classes_that_are_farther_apart_get_the_wider_margin(said):
-    near, far = re.search(
-        r"is \*\*([\d.]+)\*\* for the nearest two, \*\*([\d.]+)\*\* for the farthest", said("tree-read")
-    ).groups()
-    assert float(near) < float(far)
+def test_classes_that_are_farther_apart_get_the_wider_margin(space, said):
+    sums = re.findall(r"([\d.]+) \+ ([\d.]+) − ([\d.]+) = \*\*([\d.]+)\*\*", said("tree-read"))
+    near, far = ([float(number) for number in one] for one in sums)
+    assert near[3] < far[3]
+    between, tree = space["between"], space["tree"]
+    nearest, farthest = (between + 99 * np.eye(12)).argmin(), between.argmax()
+    for (beta, joined, own, margin), pair in ((near, nearest), (far, farthest)):
+        anchor, other = divmod(int(pair), 12)
+        assert beta + joined - own == pytest.approx(margin, abs=0.016)  # each is rounded
+        assert joined == pytest.approx(float(tree.thresholds[int(tree.levels[anchor, other])]), abs=0.006)
+        assert own == pytest.approx(float(tree.spreads[anchor]), abs=0.006)
 
 
 def test_mean_distances_between_classes_are_those_of_their_pictures(space):

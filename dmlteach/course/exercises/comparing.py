@@ -50,9 +50,9 @@ INTERVAL = Function(
     number="11.1",
     title="An interval from three seeds",
     question=(
-        "Write a function of `values`, one Recall@1 for each seed, that returns both ends of the 95 % "
-        "interval of their mean by Student's t. `scipy.stats.t.ppf(q, df)` gives quantiles. The number of "
-        "seeds may be any from two on."
+        "Write a function of `values` (n,), a tensor with one Recall@1 for each seed, that returns both ends "
+        "of the 95 % interval of their mean by Student's t. `scipy.stats.t.ppf(q, df)` gives quantiles. The "
+        "number of seeds may be any from two on."
     ),
     hints=(
         "The interval is mean ± quantile × standard error. How many degrees of freedom have n values?",

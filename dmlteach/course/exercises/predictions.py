@@ -197,6 +197,16 @@ FILLING_THE_SPACE = (
         unit="%",
         most=1000,
     ),
+    PredictedChoice(
+        id="guess.best_rates",
+        title="Each at its best rate",
+        question="where DAS ends beside exact copies and none, each at the rate that suits it best",
+        options={
+            "a": "above both",
+            "b": "cannot be told from at least one of them by a few seeds, and below neither",
+            "c": "below one of them",
+        },
+    ),
 )
 
 ENSEMBLES = (
