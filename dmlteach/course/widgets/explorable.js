@@ -1,5 +1,5 @@
-// What every explorable figure shares: the frame around the drawing, changes that are drawn and sent at most once
-// a frame, the sentence, and the two hosts: a notebook, a page without a kernel (`standIn`).
+// What every explorable figure shares: its frame, changes drawn and sent at most once a frame, the sentence, and
+// two hosts: a notebook, a page without a kernel (`standIn`).
 
 export const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
 /** A number as text, with a true minus sign and no "−0.00". */
@@ -31,7 +31,7 @@ let counter = 0;
 /** A figure. A subclass says, as `static figure`, its name, label, start (the state it shares with the model),
  *  watched (further keys of the model) and takeaway; and it has the methods
  *  question() → text; toolbar() and controls() → nodes above and below the drawing, made once;
- *  reading() → nodes of "How to read it", made once, where a figure needs many words;
+ *  reading() → nodes of "How to read it", made once;
  *  shape() → text: when it changes, the drawing is built anew; build() → its nodes, for `this.width`;
  *  buildTable() → nodes of "Show numbers"; sentence() → what the state shows, in words;
  *  refreshControls(); advance(calm) → false once Play has nothing more to show; onKey(event).
@@ -168,7 +168,7 @@ const standIn = (state) => ({
   get: (key) => state[key], set: (key, value) => { state[key] = value; }, save_changes() {}, on() {}, off() {},
 });
 
-/** What the hosts call: `render` a notebook, `mountAll` the script of a page, where the static pictures hold the state. */
+/** What hosts call: `render` a notebook, `mountAll` a page, whose pictures hold the state. */
 export function hosts(Figure) {
   const render = ({ model, el }) => {
     const figure = new Figure(model, el);

@@ -15,7 +15,7 @@ const POINTS = [
   { key: "n", name: "negative", colour: "#d55e00" },
 ];
 const CONTRASTIVE_MARGIN = 1; // in distance; the slider's margin is in squared distance
-const EDGE = 1e-9; // exactly at the margin counts as inactive, whatever the last digit of the sum says
+const EDGE = 1e-9; // at the margin is inactive, whatever the last digit says
 
 const minus = (x, y) => x.map((v, i) => v - y[i]);
 const times = (s, x) => x.map((v) => s * v);
@@ -39,7 +39,7 @@ function sst([a, p, n]) {
   };
 }
 
-function contrastive([a, p, n]) { // mean over the 6 ordered pairs: 2 that are pulled, 4 that are pushed
+function contrastive([a, p, n]) { // mean of 6 ordered pairs: 2 pulled, 4 pushed
   const push = (z) => {
     const squared = d2(z, n), d = Math.sqrt(Math.max(squared, 1e-12)), gap = Math.max(CONTRASTIVE_MARGIN - d, 0);
     return { loss: gap * gap, gradient: times(squared < 1e-12 ? 0 : (-2 * gap) / d, minus(z, n)) };
@@ -71,7 +71,7 @@ const intoTriangle = (d) => times(Math.min(1, ...d.filter((v) => v < LOW).map((v
 // --- state and constants of the drawing
 
 const LIMITS = { line: 2.5, plane: 2 }; // coordinates run from −limit to limit
-const STEP = 0.25; // an arrow is STEP × the negative gradient: "Step" takes each point to its tip
+const STEP = 0.25; // an arrow is STEP × the negative gradient
 const START = {
   view: "line", line: [-0.4, 0.6, 0.4], plane: [[-0.8, -0.4], [0.7, -0.6], [0.1, 0.5]],
   margin: 0.2, follow: "sst", contrastive: false, numbers: false,
@@ -96,7 +96,7 @@ const TAKEAWAY = "The triplet loss measures the negative from the anchor alone a
 
 const vector = (v, digits = 2) => (v.length === 1 ? text(v[0], digits) : `(${v.map((x) => text(x, digits)).join(", ")})`);
 
-// Each point keeps its shape everywhere: circle, square, triangle.
+// A point keeps its shape everywhere.
 const SHAPES = [
   (r) => `M${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0Z`,
   (r) => `M${-r * 0.9} ${-r * 0.9}h${1.8 * r}v${1.8 * r}h${-1.8 * r}Z`,
@@ -130,7 +130,7 @@ function colourOf(value) {
   return SCALE[i].map((v, k) => v + (t - i) * (SCALE[i + 1][k] - v));
 }
 
-const pictures = new Map(); // "loss margin" → three image addresses; only the triplet loss knows the margin
+const pictures = new Map(); // "loss margin" → three image addresses
 /** The three maps of a loss as images: colour is the negative gradient, dots where nothing moves. */
 function mapPictures(loss, margin) {
   const key = loss === "triplet" ? `${loss} ${margin}` : loss;
@@ -143,7 +143,7 @@ function mapPictures(loss, margin) {
   for (let row = 0; row < height; row++) {
     for (let column = 0; column < size; column++) {
       const d = fromTriangle([(column + 0.5) / size, (row + 0.5) / height]);
-      if (Math.min(...d) < LOW - 0.1) continue; // a little beyond the edge, so that no seam shows
+      if (Math.min(...d) < LOW - 0.1) continue; // or a seam would show
       const { gradient } = closedForm(loss, [[0], [-d[0]], [d[2]]], margin);
       const still = gradient.every(([g]) => g === 0);
       gradient.forEach(([g], i) => {
@@ -335,7 +335,7 @@ class Playground extends Explorable {
     };
     node.addEventListener("pointerdown", (event) => {
       if (event.button) return;
-      event.preventDefault(); // no text selection; the focus is set by hand
+      event.preventDefault(); // no selection of text
       this.stop();
       node.setPointerCapture(event.pointerId);
       begin();
@@ -362,7 +362,7 @@ class Playground extends Explorable {
   }
 
   buildLine() {
-    const maps = this.width >= 700 ? Math.min(0.54 * this.width, 500) : this.width; // wide enough, they stand beside the line
+    const maps = this.width >= 700 ? Math.min(0.54 * this.width, 500) : this.width; // beside the line
     const pad = 22, width = maps < this.width ? this.width - maps - 12 : this.width, limit = this.limit, unit = (width - 2 * pad) / (2 * limit);
     const toX = (x) => pad + (x + limit) * unit;
     const fromPage = (x) => [Math.round(((x - pad) / unit - limit) * 100) / 100];
