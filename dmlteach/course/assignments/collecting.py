@@ -14,10 +14,10 @@ import psutil
 from dmlteach.course.assignments.assignment import Assignment
 from dmlteach.course.assignments.hand_ins import HandIn
 from dmlteach.course.assignments.rerun import Answer, rerun
-from dmlteach.course.exercises.answers import PATIENCE
+from dmlteach.course.exercises.answers import LIMIT, PATIENCE
 from dmlteach.course.exercises.replies import NOT_YET
 
-PER_ANSWER, PER_HAND_IN = 20.0, 60.0  # seconds of work; PATIENCE times as many may pass
+PER_ANSWER, PER_HAND_IN = LIMIT, 60.0  # seconds of work; PATIENCE times as many may pass
 GRACE = 5.0  # beyond the first, in which an answer is told by the check itself that it took too long
 MEMORY = 2 * 1024**3  # bytes that a process and its children may hold
 LOOKS = 0.1  # seconds between two looks at a process
@@ -180,13 +180,16 @@ def _still(one: _Running) -> bool:
 
 
 def _held(pid: int) -> int:
-    """Bytes of memory that a process and those that it has started hold."""
-    return sum(_resident(process) for process in _family(pid))
+    """Bytes of memory that a process and those that it has started hold alone.
+
+    What a forked process shares with this one costs nothing, however much this one holds.
+    """
+    return sum(_its_own(process) for process in _family(pid))
 
 
-def _resident(process: psutil.Process) -> int:
+def _its_own(process: psutil.Process) -> int:
     try:
-        return process.memory_info().rss
+        return process.memory_full_info().uss
     except psutil.Error:  # it has ended
         return 0
 
