@@ -1,6 +1,8 @@
 """The site: Sphinx renders the executed chapters and `docs/`; it needs no network."""
 
+import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +10,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,11 +18,13 @@ from urllib.parse import quote
 from dmlteach.course import execute, material
 from dmlteach.course.execute import PROFILES, notebooks
 from dmlteach.course.material import CHECKOUT
+from dmlteach.course.sources import PACKAGE
 from dmlteach.errors import DMLTeachError, need
-from dmlteach.files import damaged, read_json
+from dmlteach.files import damaged, read_json, write_text
 from dmlteach.options import at_least, one_of
 
 FIRST_FIGURE = "first_figure.html"  # named in docs/index.md
+MADE_FROM = "made_from.txt"  # in build/site: the hash of what the site of build/course was made from
 
 
 def build(
@@ -31,9 +36,11 @@ def build(
 ) -> Path:
     """Execute the notebooks that changed, or whose code did, and render all of them as `build/course/`.
 
+    Where nothing has changed that the site shows, the one that is there stays.
+
     Args:
         jobs: notebooks executed at the same time; default: one per CPU core, at most 4.
-        force: execute every notebook, whether or not it changed.
+        force: execute every notebook and render the site, whether or not anything changed.
         profile: "fast" (a laptop without GPU) or "full".
         checkout: the folder with `notebooks/` and `docs/`; `build/` is written there.
         say: receives each line of progress.
@@ -53,8 +60,12 @@ def build(
     checkout = Path(checkout)
     started = time.perf_counter()
     execute.execute_all(execute.plan(checkout, profile), jobs or execute.default_jobs(), force, say)
-    say("Rendering the site …")
-    index = render(checkout)
+    index = _index(checkout)
+    if force or not is_up_to_date(checkout):
+        say("Rendering the site …")
+        render(checkout)
+    else:
+        say("Nothing has changed that the site shows")
     say(f"Done in {time.perf_counter() - started:.0f} s")
     return index
 
@@ -69,7 +80,7 @@ def render(checkout: Path) -> Path:
     # They load torch, which the other steps do without.
     from dmlteach.course.widgets.page import lab_page, playground_page
 
-    work = checkout / "build" / "site"
+    work, key = checkout / "build" / "site", made_from(checkout)
     assemble(checkout, work / "source")
     html = work / "html"
     shutil.rmtree(html, ignore_errors=True)  # Sphinx would keep pages whose source has gone
@@ -83,7 +94,47 @@ def render(checkout: Path) -> Path:
         raise DMLTeachError(f"the site could not be rendered:\n{done.stderr.strip()}")
     (html / "playground.html").write_text(playground_page(), encoding="utf-8")
     (html / "embedding-lab.html").write_text(lab_page(), encoding="utf-8")
-    return publish(html, checkout / "build" / "course")
+    publish(html, _index(checkout).parent)
+    write_text(work / MADE_FROM, key)
+    return _index(checkout)
+
+
+def _index(checkout: Path) -> Path:
+    return checkout / "build" / "course" / "index.html"
+
+
+def is_up_to_date(checkout: Path) -> bool:
+    """Whether the site is there, and was made from all that is there now."""
+    written = checkout / "build" / "site" / MADE_FROM
+    return (
+        _index(checkout).exists()
+        and written.exists()
+        and written.read_text(encoding="utf-8") == made_from(checkout)
+    )
+
+
+def made_from(checkout: Path) -> str:
+    """Hash of all that may show on the site: its documents, this package, and what is installed."""
+    from dmlteach.course.exercises import SOLUTIONS
+
+    documents = (
+        "pyproject.toml",
+        "docs/**/*",
+        "figures/*.*",
+        "notebooks/order.txt",
+        "build/notebooks/**/*.ipynb",
+    )
+    parts = [
+        *(execute.hash_files(checkout, _no_bytecode(_files(checkout, pattern))) for pattern in documents),
+        execute.hash_files(PACKAGE, _no_bytecode(_files(PACKAGE, "**/*"))),
+        str(sorted((one.name, one.version) for one in metadata.distributions())),
+        os.environ.get(SOLUTIONS, ""),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _no_bytecode(paths: list[Path]) -> list[Path]:
+    return [path for path in paths if "__pycache__" not in path.parts]
 
 
 def assemble(checkout: Path, source: Path) -> None:
@@ -187,7 +238,7 @@ def elsewhere(checkout: Path, name: str) -> str:
     return f"Open in [Colab]({colab}) · [Binder]({binder}) · [GitHub]({address}/blob/HEAD/{name})"
 
 
-def publish(html: Path, site: Path) -> Path:
+def publish(html: Path, site: Path) -> None:
     """Put a finished rendering in the place of the old one."""
     new, old = site.with_name(".course.new"), site.with_name(".course.old")
     for folder in (new, old):
@@ -197,7 +248,6 @@ def publish(html: Path, site: Path) -> Path:
         site.rename(old)
     new.rename(site)
     shutil.rmtree(old, ignore_errors=True)
-    return site / "index.html"
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:

@@ -202,7 +202,7 @@ def small_site(checkout, monkeypatch):
 def test_site_has_mathml_and_no_script_from_elsewhere_and_a_warning_leaves_it_as_it_was(small_site):
     write_notebook(small_site / "build" / "notebooks" / "00_first.ipynb", "1")
     index = site.render(small_site)
-    assert index == small_site / "build" / "course" / "index.html"
+    assert index == small_site / "build" / "course" / "index.html" and site.is_up_to_date(small_site)
     page = (small_site / "build" / "course" / "notebooks" / "00_first.html").read_text()
     assert "<math" in page and "mathjax.js" not in page.lower()
     assert 'src="http' not in page and "require.js" not in page
@@ -213,6 +213,62 @@ def test_site_has_mathml_and_no_script_from_elsewhere_and_a_warning_leaves_it_as
     with pytest.raises(DMLTeachError, match=r"missing\.md"):
         site.render(small_site)
     assert index.read_bytes() == before
+
+
+@pytest.fixture
+def rendered(tmp_path, monkeypatch):
+    """A folder with one of each that a site is made from, and a package of one module; both just rendered."""
+    package = tmp_path / "package"
+    monkeypatch.setattr(site, "PACKAGE", package)
+    for name in (
+        *("pyproject.toml", "docs/index.md", "docs/_static/course.css", "figures/overview.png"),
+        *("notebooks/order.txt", "build/notebooks/first.ipynb", "build/notebooks/reports/sst.ipynb"),
+        *("package/losses/sst.py", "package/course/measured.csv", "build/course/index.html"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("as it was")
+    (tmp_path / "build" / "site").mkdir()
+    (tmp_path / "build" / "site" / site.MADE_FROM).write_text(site.made_from(tmp_path))
+    return tmp_path
+
+
+def test_a_site_of_which_nothing_has_changed_is_not_rendered_again(rendered, monkeypatch):
+    (rendered / "build" / "notebooks" / "first.ipynb.lock").touch()
+    (rendered / "package" / "__pycache__").mkdir()
+    (rendered / "package" / "__pycache__" / "sst.pyc").touch()
+    assert site.is_up_to_date(rendered)
+    monkeypatch.setattr(site, "render", lambda checkout: pytest.fail("rendered"))
+    monkeypatch.setattr(execute, "execute_all", lambda *arguments: None)
+    monkeypatch.setattr(execute, "plan", lambda *arguments: [])
+    said = []
+    assert site.build(checkout=rendered, say=said.append) == rendered / "build" / "course" / "index.html"
+    assert "Nothing has changed that the site shows" in said
+    with pytest.raises(pytest.fail.Exception, match="rendered"):
+        site.build(checkout=rendered, force=True, say=said.append)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("pyproject.toml", "docs/index.md", "docs/_static/course.css", "figures/overview.png"),
+        *("notebooks/order.txt", "build/notebooks/first.ipynb", "build/notebooks/reports/sst.ipynb"),
+        *("package/losses/sst.py", "package/course/measured.csv"),
+    ],
+)
+def test_whatever_a_site_shows_is_a_reason_to_render_it(rendered, name):
+    (rendered / name).write_text("changed")
+    assert not site.is_up_to_date(rendered)
+    (rendered / name).write_text("as it was")
+    assert site.is_up_to_date(rendered)
+
+
+def test_a_site_that_is_gone_or_has_other_solutions_is_rendered(rendered, monkeypatch):
+    monkeypatch.setenv("DMLTEACH_SOLUTIONS", "off")
+    assert not site.is_up_to_date(rendered)
+    monkeypatch.delenv("DMLTEACH_SOLUTIONS")
+    assert site.is_up_to_date(rendered)
+    (rendered / "build" / "course" / "index.html").unlink()
+    assert not site.is_up_to_date(rendered)
 
 
 def test_look_inside_shows_the_installed_source():
