@@ -81,7 +81,7 @@ def find(name: str, what: str) -> Any:
         return _object(name, what)
     if not attribute.isidentifier():
         raise DMLTeachError(f"{name} is a file: say which {what} in it, {name}:NAME.")
-    module = _of_file(place, what) if place.endswith(".py") else _of_package(place, name)
+    module = module_of_file(place, what) if place.endswith(".py") else _of_package(place, name)
     if not hasattr(module, attribute):
         own = [
             key
@@ -182,7 +182,16 @@ def _object(name: str, what: str) -> Any:
     return _OBJECTS[name]
 
 
-def _of_file(place: str, what: str) -> ModuleType:
+def module_of_file(place: str, what: str) -> ModuleType:
+    """The module that a file is, run anew where its content has changed.
+
+    Args:
+        place: path of the file.
+        what: is looked for in it, e.g. "loss".
+
+    Raises:
+        DMLTeachError: there is no such file, or it fails.
+    """
     path = Path(place).expanduser().resolve()
     try:
         content = path.read_bytes()

@@ -15,11 +15,18 @@ app = typer.Typer(help="For teachers: hand exercises out and collect them.", no_
 
 @app.command()
 def make(
-    chapters: Annotated[list[str], typer.Argument(help="Numbers or names of chapters.")],
+    chapters: Annotated[
+        list[str] | None, typer.Argument(help="Numbers or names of chapters.", show_default="none")
+    ] = None,
+    *,
     out: Annotated[str, option("Folder of the assignment; you keep it.", "DIR", False)],
     name: Annotated[str, option("Its name, and that of the folder of each hand-in.", "NAME")] = "assignment",
     exercise: Annotated[
         list[str], option("Id of an exercise; repeatable.", "ID", "all of the chapters")
+    ] = [],  # noqa: B006
+    own: Annotated[
+        list[str],
+        option("File with exercises of your own, or a folder of such files; repeatable.", "PATH", "none"),
     ] = [],  # noqa: B006
     students: Annotated[
         str | None,
@@ -36,8 +43,9 @@ def make(
     Example:
         dmlteach assignment make 01 03 --out week1
         dmlteach assignment make 01 03 --out week1 --students ids.txt --salt autumn
+        dmlteach assignment make --own my_exercises --out week1
     """
-    from dmlteach.course import assignments
+    from dmlteach.course import assignments, exercises
     from dmlteach.course.assignments.handing_out import RELEASED, chosen
 
     if salt and not students:
@@ -45,8 +53,17 @@ def make(
             "--salt changes the numbers of students; give them by --students, or leave it out."
         )
     ids = read_ids(Path(students)) if students else ()
+    files = own_files(own)
+    exercises.use_own(*files)
+    asked = [*(chapters or []), *(file.stem for file in files)]
+    if not asked:
+        raise DMLTeachError("name a chapter, e.g. 01, or a file with exercises of your own: --own FILE.")
     made = assignments.Assignment(
-        name=name, notebooks=chosen(chapters, exercise), students=ids, salt=salt or ""
+        name=name,
+        notebooks=chosen(asked, exercise),
+        students=ids,
+        salt=salt or "",
+        own=[str(file.resolve()) for file in files],
     )
     written = assignments.make(made, Path(out))
     typer.echo(f"assignment: {Path(out) / RELEASED} ({counted(len(written), 'notebook')})")
@@ -108,6 +125,24 @@ def collect(
     kept = overview.progress_files(Path(folder), made)
     write_text(page, overview.page(made, collected, kept))
     typer.echo(f"marks: {path}\nanswers: {answers}\nto look at: {noted} ({len(notes)})\noverview: {page}")
+
+
+def own_files(given: list[str]) -> list[Path]:
+    """Files of exercises: those that are named, and those in folders that are.
+
+    Args:
+        given: files and folders.
+
+    Raises:
+        DMLTeachError: a folder has none.
+    """
+    found = []
+    for path in map(Path, given):
+        inside = sorted(path.glob("[!_]*.py")) if path.is_dir() else [path]
+        if not inside:
+            raise DMLTeachError(f"--own {path} holds no file that ends in .py.")
+        found += inside
+    return found
 
 
 def read_ids(file: Path) -> tuple[str, ...]:

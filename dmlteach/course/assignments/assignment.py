@@ -14,6 +14,7 @@ from dmlteach.course.exercises.kinds import Exercise
 from dmlteach.errors import DMLTeachError
 
 FILE = "assignment.json"
+OWN = "own"  # folder beside it, of the teacher's own exercises
 ID = re.compile(r"[\w.@+-]+")  # of a student or an assignment: the name of a folder on every system
 
 
@@ -27,6 +28,7 @@ class Assignment:
         version: of the package that made it.
         students: their ids; with none, all have the same numbers.
         salt: makes the numbers of the students others than those of another class.
+        own: files with exercises of the teacher's own.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Assignment:
     version: str = dmlteach.__version__
     students: Sequence[str] = ()
     salt: str = ""
+    own: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for kind, given in (("an assignment", [self.name]), ("a student", self.students)):
@@ -44,6 +47,10 @@ class Assignment:
                 )
         if twice := [one for one in self.students if list(self.students).count(one) > 1]:
             raise DMLTeachError(f"the student {twice[0]!r} is listed twice; list each once.")
+
+    def ids(self) -> list[str]:
+        """All exercises, in the order in which they are asked."""
+        return [id for asked in self.notebooks.values() for id in asked]
 
     def variant(self, student: str, id: str) -> int | None:
         """The number from which an exercise's numbers follow; None where all have the same.
@@ -68,12 +75,15 @@ class Assignment:
         return exercise if variant is None else exercise.variant(variant)
 
     def write(self, folder: Path) -> None:
-        """Keep it in a folder of the teacher's.
+        """Keep it in a folder of the teacher's, with a copy of their own exercises.
 
         Args:
             folder: where `assignment.json` goes.
         """
-        files.write_json(folder / FILE, asdict(self))
+        for file in map(Path, self.own):
+            files.write_text(folder / OWN / file.name, file.read_text(encoding="utf-8"))
+        kept = asdict(self) | {"own": [f"{OWN}/{Path(file).name}" for file in self.own]}
+        files.write_json(folder / FILE, kept)
 
 
 def read(folder: Path) -> Assignment:
@@ -83,7 +93,8 @@ def read(folder: Path) -> Assignment:
         folder: with `assignment.json`.
 
     Raises:
-        DMLTeachError: there is none, it is damaged, or it names an exercise that does not exist.
+        DMLTeachError: there is none, it is damaged, or it names an exercise that does not exist or, if it
+            is the teacher's own, cannot be used.
     """
     path = folder / FILE
     cure = "it is written by `dmlteach assignment make`, and collecting needs it: give its folder."
@@ -91,10 +102,12 @@ def read(folder: Path) -> Assignment:
         raise DMLTeachError(f"there is no {path}; {cure}")
     content: Any = files.read_json(path, cure)
     try:
-        found = Assignment(**content)
-        ids = [id for asked in found.notebooks.values() for id in asked]
+        own = [str(folder.resolve() / name) for name in content.get("own", [])]
+        found = Assignment(**content | {"own": own})
+        ids = found.ids()
     except (TypeError, AttributeError) as error:
         raise files.damaged(path, str(error), cure) from error
+    exercises.use_own(*found.own)
     for id in ids:
         exercises.get(id)
     return found

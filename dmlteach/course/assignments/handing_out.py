@@ -8,9 +8,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import dmlteach
 from dmlteach import files
-from dmlteach.course import execute, material
+from dmlteach.course import execute, exercises, material
 from dmlteach.course.assignments.assignment import FILE, Assignment
-from dmlteach.course.exercises import CHAPTERS, Chapter
+from dmlteach.course.exercises import CHAPTERS, Chapter, own, own_chapters
+from dmlteach.course.exercises.kinds import Exercise, Function
 from dmlteach.errors import DMLTeachError, unknown_name
 
 RELEASED = "release"  # nbgrader's name for what is handed out
@@ -24,11 +25,12 @@ bottom. As long as there is no answer, a cell says so and does no harm; where a 
 **To hand in**: save this notebook, and hand in the file `{file}` under this name. Its answers are run
 again, with the code above them that they use; what you have deleted cannot be marked. {numbers}"""
 OWN_NUMBERS = "Its numbers are **yours**: others have other ones, where it does not say *the same for all*."
-FIRST_CELL = "import torch\n\nfrom dmlteach.exercises import check, hint, use_variants\n\nuse_variants({})"
+FIRST_CELL = "import torch\n\nfrom dmlteach.exercises import check, hint, use_own, use_variants\n\n"
+STUB = 'def answer({}):\n    ...\n\n\ncheck("{}", answer)'
 
 
 def chapters(numbers: Sequence[str]) -> list[Chapter]:
-    """Chapters by their numbers or the names of their notebooks.
+    """Chapters by their numbers or the names of their notebooks, and what `use_own` has taken in by its name.
 
     Args:
         numbers: e.g. "01" or "pairs_and_triplets".
@@ -36,12 +38,13 @@ def chapters(numbers: Sequence[str]) -> list[Chapter]:
     Raises:
         DMLTeachError: there is none of that number.
     """
-    known = {key: chapter for chapter in CHAPTERS for key in (chapter.number, chapter.name)}
+    every = (*CHAPTERS, *own_chapters())
+    known = {key: chapter for chapter in every for key in (chapter.number, chapter.name) if key}
     for number in numbers:
         if number not in known:
             raise unknown_name("chapter", number, known)
     asked = {known[number].name for number in numbers}
-    return [chapter for chapter in CHAPTERS if chapter.name in asked]
+    return [chapter for chapter in every if chapter.name in asked]
 
 
 def chosen(numbers: Sequence[str], ids: Sequence[str] = ()) -> dict[str, list[str]]:
@@ -81,18 +84,26 @@ def make(assignment: Assignment, folder: Path) -> list[Path]:
         The notebooks.
 
     Raises:
-        DMLTeachError: the folder holds another assignment.
+        DMLTeachError: the folder holds another assignment, or an exercise of the teacher's own does not take
+            its own solution for right.
     """
     if (folder / FILE).exists():
         raise DMLTeachError(
             f"{folder} holds an assignment already; name another folder, or remove that one if nobody has it."
         )
+    everybody = assignment.students or [""]
+    for id in (e.id for chapter in own_chapters() for e in chapter.exercises if e.id in assignment.ids()):
+        for student in everybody if exercises.get(id).has_own_numbers else everybody[:1]:
+            own.try_solution(assignment.asked(student, id))
     written = []
-    for student in assignment.students or [""]:
+    for student in everybody:
+        place = folder / RELEASED / student / assignment.name
         for name in assignment.notebooks:
-            path = folder / RELEASED / student / assignment.name / f"{name}.ipynb"
+            path = place / f"{name}.ipynb"
             files.write_text(path, writes(notebook(assignment, name, student)) + "\n")
             written.append(path)
+        for file in map(Path, assignment.own):
+            files.write_text(place / file.name, file.read_text(encoding="utf-8"))
     assignment.write(folder)
     return written
 
@@ -110,8 +121,10 @@ def notebook(assignment: Assignment, name: str, student: str = "") -> NotebookNo
     variants = {id: assignment.variant(student, id) for id in ids} if student else {}
     title = {"title": assignment.name, "chapter": chapter.title, "file": f"{name}.ipynb"}
     cells = [new_markdown_cell(HOW.format(**title, numbers=OWN_NUMBERS if student else "").strip())]
-    cells.append(new_code_cell(FIRST_CELL.format(variants)))
-    given = as_in_chapter(name)
+    is_own = chapter in own_chapters()
+    uses = f'use_own("{name}.py")\n' if is_own else ""
+    cells.append(new_code_cell(f"{FIRST_CELL}{uses}use_variants({variants})"))
+    given = {e.id: stub(e) for e in chapter.exercises} if is_own else as_in_chapter(name)
     for id in ids:
         exercise = assignment.asked(student, id)
         same = "" if exercise.varies or not student else "\n\n*(The same for all.)*"
@@ -129,6 +142,17 @@ def notebook(assignment: Assignment, name: str, student: str = "") -> NotebookNo
     }
     kernel = {"name": execute.KERNEL, "display_name": "Python 3", "language": "python"}
     return new_notebook(cells=cells, metadata={"kernelspec": kernel, METADATA: about})
+
+
+def stub(exercise: Exercise) -> str:
+    """A cell that asks for an answer.
+
+    Args:
+        exercise: of the teacher's own.
+    """
+    if isinstance(exercise, Function):
+        return STUB.format(", ".join(exercise.arguments), exercise.id)
+    return f'answer = ...\ncheck("{exercise.id}", answer)'
 
 
 def as_in_chapter(name: str) -> dict[str, str]:

@@ -29,8 +29,7 @@ MISSING, COPIED = "missing", "same wrong code"
 
 def marked(assignment: Assignment) -> list[str]:
     """Ids of the exercises that count: a point each. Reflections are for the teacher to read."""
-    ids = [id for asked in assignment.notebooks.values() for id in asked]
-    return [id for id in ids if not isinstance(exercises.get(id), Reflection)]
+    return [id for id in assignment.ids() if not isinstance(exercises.get(id), Reflection)]
 
 
 def students(assignment: Assignment, collected: Collected) -> list[str]:

@@ -92,7 +92,7 @@ def _by_exercise(
     answers, known = marks.by_student(collected), marks.mistakes(collected)
     minutes = _minutes(kept)
     rows = []
-    for id in (id for ids in assignment.notebooks.values() for id in ids):
+    for id in assignment.ids():
         counted = Counter(one[id].status for one in answers.values() if id in one)
         exercise, number = exercises.get(id), sum(counted.values())
         about = (

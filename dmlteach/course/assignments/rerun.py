@@ -81,6 +81,8 @@ def rerun(
         results: receives the id of an exercise when it begins, and its `Answer`.
     """
     torch.set_num_threads(1)
+    exercises.use_own(*assignment.own)  # the teacher's file, whatever a student has made of theirs
+    exercises.use_own = lambda *files: None
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
         os.chdir(folder)  # files that it writes go with the process
         os.environ[progress.VARIABLE] = os.path.join(folder, "progress.json")

@@ -7,6 +7,7 @@ raises nothing, so a chapter can be run from top to bottom.
 import dis
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dmlteach.course.exercises import (
@@ -17,6 +18,7 @@ from dmlteach.course.exercises import (
     filling_the_space,
     five_questions,
     looking,
+    own,
     pairs_and_triplets,
     predictions,
     progress,
@@ -43,8 +45,10 @@ __all__ = [
     "hint",
     "judged",
     "names",
+    "own_chapters",
     "question",
     "solution",
+    "use_own",
     "use_variants",
 ]
 
@@ -96,6 +100,7 @@ SOLUTIONS = "DMLTEACH_SOLUTIONS"  # "off" hides them
 HIDDEN = "Solutions are switched off here (DMLTEACH_SOLUTIONS=off). {} gives hints."
 _hints_shown: dict[str, int] = {}  # in this session
 _variants: dict[str, Exercise] = {}  # of an assignment whose numbers are the student's own
+_own: dict[str, Chapter] = {}  # a teacher's, by the name of their file
 
 
 def names() -> list[str]:
@@ -112,10 +117,9 @@ def get(id: str) -> Exercise:
     Raises:
         DMLTeachError: there is none.
     """
-    one_of("exercise", id, _EXERCISES | _QUESTIONS)
-    if id in _variants:
-        return _variants[id]
-    return _EXERCISES[id] if id in _EXERCISES else _QUESTIONS[id]
+    known = _EXERCISES | _QUESTIONS | {e.id: e for chapter in _own.values() for e in chapter.exercises}
+    one_of("exercise", id, known)
+    return _variants.get(id, known[id])
 
 
 def question(id: str) -> Page:
@@ -177,6 +181,33 @@ def use_variants(variants: Mapping[str, int]) -> None:
     """
     _variants.clear()
     _variants.update({id: _marked(id).variant(number) for id, number in variants.items()})
+
+
+def use_own(*files: str | Path) -> None:
+    """Ask a teacher's own exercises in this session, beside those of the course.
+
+    Args:
+        files: of Python code, each with a tuple `EXERCISES`.
+
+    Raises:
+        DMLTeachError: one of them cannot be used; or has the name of a chapter, or an id that is taken.
+    """
+    for file in map(Path, files):
+        title, exercises = own.read(file)
+        if file.stem in {chapter.name for chapter in CHAPTERS}:
+            raise DMLTeachError(f"{file} has the name of a chapter of the course; give it another one.")
+        elsewhere = [e.id for name, chapter in _own.items() if name != file.stem for e in chapter.exercises]
+        for exercise in exercises:
+            if exercise.id in {*_EXERCISES, *_QUESTIONS, *elsewhere}:
+                raise DMLTeachError(
+                    f"{file}: the id {exercise.id!r} is taken; give the exercise another one."
+                )
+        _own[file.stem] = Chapter(file.stem, "", title, exercises, ())
+
+
+def own_chapters() -> tuple[Chapter, ...]:
+    """What `use_own` has taken in, a chapter for each file."""
+    return tuple(_own.values())
 
 
 def hint(id: str) -> Page:
