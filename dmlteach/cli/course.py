@@ -40,6 +40,10 @@ def course(
     ] = None,
     force: Annotated[bool, option("Execute also what has not changed.")] = False,
     profile: Annotated[str, option("fast (a laptop without GPU) or full.", "NAME")] = "fast",
+    include_restricted: Annotated[
+        bool,
+        option("Show also figures in build/figures/ whose images may not be passed on; prints their terms."),
+    ] = False,
 ) -> None:
     """Execute all notebooks and render the course as a site that works offline.
 
@@ -49,7 +53,7 @@ def course(
     """
     from dmlteach.course import site
 
-    page = site.build(jobs=jobs, force=force, profile=profile, say=typer.echo)
+    page = site.build(jobs=jobs, force=force, profile=profile, restricted=include_restricted, say=typer.echo)
     typer.echo(f"course: {page}")
 
 
@@ -240,11 +244,12 @@ def _of_network(
 ) -> None:
     """Draw the figures of one network or two on a data set; all embeddings come before the first figure."""
     from dmlteach import data
+    from dmlteach.course import own_figures
     from dmlteach.embeddings import embed
     from dmlteach.plots import of_networks
-    from dmlteach.plots.style import save
 
-    check_place(Path(folder) / "figure.png")
+    place = Path(folder)
+    check_place(place / "figure.png")
     networks = {Path(path).name: _network(path) for path in filter(None, (checkpoint, beside))}
     if beside and len(networks) == 1:
         raise DMLTeachError(
@@ -260,18 +265,15 @@ def _of_network(
     z = {name: embed(model, images, of_data["device"], progress=say) for name, model in networks.items()}
     written = []
     if "retrieval" in names:
-        written += save(
-            of_networks.retrieval(z, images, seed=of_data["seed"]),
-            Path(folder) / f"retrieval_{dataset}",
-            svg=False,
-        )
+        drawn = of_networks.retrieval(z, images, seed=of_data["seed"])
+        written += own_figures.write(drawn, place, "retrieval", dataset, images)
     for name in networks if "tsne" in names else ():
         drawn = of_networks.embedding_map(z[name], images, of_data["seed"])
-        written += save(drawn, Path(folder) / f"tsne_{dataset}_{name}", svg=False)
+        written += own_figures.write(drawn, place, f"tsne/{name}", dataset, images)
     for file in written:
         typer.echo(str(file))
     if not images.shareable:
-        print_notes([f"these show images of {dataset}; whether you may pass them on, its terms say."])
+        print_notes([f"these show images of {dataset}, whose terms are: {data.terms(dataset)}"])
 
 
 def _network(path: str) -> "Model":

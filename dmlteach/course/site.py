@@ -32,6 +32,7 @@ def build(
     force: bool = False,
     profile: str = "fast",
     checkout: str | Path = CHECKOUT,
+    restricted: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path:
     """Execute the notebooks that changed, or whose code did, and render all of them as `build/course/`.
@@ -43,6 +44,7 @@ def build(
         force: execute every notebook and render the site, whether or not anything changed.
         profile: "fast" (a laptop without GPU) or "full".
         checkout: the folder with `notebooks/` and `docs/`; `build/` is written there.
+        restricted: show also figures of own networks whose images may not be passed on, and say the terms.
         say: receives each line of progress.
 
     Returns:
@@ -61,17 +63,25 @@ def build(
     started = time.perf_counter()
     execute.execute_all(execute.plan(checkout, profile), jobs or execute.default_jobs(), force, say)
     index = _index(checkout)
-    if force or not is_up_to_date(checkout):
+    if force or not is_up_to_date(checkout, restricted):
         say("Rendering the site …")
-        render(checkout)
+        render(checkout, restricted)
     else:
         say("Nothing has changed that the site shows")
+    if restricted:
+        from dmlteach.course import own_figures
+
+        own_figures.say_terms(checkout / own_figures.FOLDER, say)
     say(f"Done in {time.perf_counter() - started:.0f} s")
     return index
 
 
-def render(checkout: Path) -> Path:
+def render(checkout: Path, restricted: bool = False) -> Path:
     """Render `docs/` and the executed notebooks as `build/course/`; returns its first page.
+
+    Args:
+        checkout: the folder with both.
+        restricted: show also figures of own networks whose images may not be passed on.
 
     Raises:
         DMLTeachError: Sphinx failed or warned.
@@ -80,8 +90,8 @@ def render(checkout: Path) -> Path:
     # They load torch, which the other steps do without.
     from dmlteach.course.widgets.page import lab_page, playground_page
 
-    work, key = checkout / "build" / "site", made_from(checkout)
-    assemble(checkout, work / "source")
+    work, key = checkout / "build" / "site", made_from(checkout, restricted)
+    assemble(checkout, work / "source", restricted)
     html = work / "html"
     shutil.rmtree(html, ignore_errors=True)  # Sphinx would keep pages whose source has gone
     command = [
@@ -103,17 +113,17 @@ def _index(checkout: Path) -> Path:
     return checkout / "build" / "course" / "index.html"
 
 
-def is_up_to_date(checkout: Path) -> bool:
+def is_up_to_date(checkout: Path, restricted: bool = False) -> bool:
     """Whether the site is there, and was made from all that is there now."""
     written = checkout / "build" / "site" / MADE_FROM
     return (
         _index(checkout).exists()
         and written.exists()
-        and written.read_text(encoding="utf-8") == made_from(checkout)
+        and written.read_text(encoding="utf-8") == made_from(checkout, restricted)
     )
 
 
-def made_from(checkout: Path) -> str:
+def made_from(checkout: Path, restricted: bool = False) -> str:
     """Hash of all that may show on the site: its documents, this package, and what is installed."""
     from dmlteach.course.exercises import SOLUTIONS
 
@@ -121,6 +131,7 @@ def made_from(checkout: Path) -> str:
         "pyproject.toml",
         "docs/**/*",
         "figures/*.*",
+        "build/figures/*.*",
         "notebooks/order.txt",
         "build/notebooks/**/*.ipynb",
     )
@@ -129,6 +140,7 @@ def made_from(checkout: Path) -> str:
         execute.hash_files(PACKAGE, _no_bytecode(_files(PACKAGE, "**/*"))),
         str(sorted((one.name, one.version) for one in metadata.distributions())),
         os.environ.get(SOLUTIONS, ""),
+        str(restricted),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -137,7 +149,7 @@ def _no_bytecode(paths: list[Path]) -> list[Path]:
     return [path for path in paths if "__pycache__" not in path.parts]
 
 
-def assemble(checkout: Path, source: Path) -> None:
+def assemble(checkout: Path, source: Path, restricted: bool = False) -> None:
     """Lay `docs/`, executed notebooks and figures out as in the repository, and the reference beside them.
 
     So links between documents hold in the repository and on the site.
@@ -145,6 +157,7 @@ def assemble(checkout: Path, source: Path) -> None:
     Raises:
         DMLTeachError: a docstring that the reference shows is missing or cannot be read.
     """
+    from dmlteach.course import own_figures
     from dmlteach.course.exercises import in_page
     from dmlteach.course.reference.pages import pages  # loads torch and Matplotlib
 
@@ -158,6 +171,7 @@ def assemble(checkout: Path, source: Path) -> None:
     wanted |= {f"figures/{p.name}": p for p in _files(checkout / "figures", "*.*") if p.suffix != ".md"}
     wanted |= {f"docs/_static/exercises.{kind}": text.encode() for kind, text in in_page.files().items()}
     wanted |= first_figure() | pages(checkout)
+    wanted |= own_figures.pages(checkout / own_figures.FOLDER, restricted)
     for old in [p for p in source.rglob("*") if p.is_file()]:
         if old.relative_to(source).as_posix() not in wanted:
             old.unlink()

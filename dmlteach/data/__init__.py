@@ -48,6 +48,7 @@ __all__ = [
     "pictures",
     "provenance",
     "recall_at",
+    "terms",
 ]
 
 _DATASETS = {
@@ -68,6 +69,7 @@ _OTHERWISE: dict[str, Any] = {
     "DOMAINS": (),  # the first is the source
     "PROTOCOL": "",  # what retrieval from one domain into another is called
     "FILES": None,  # choices of files to download
+    "TERMS": "what their owners allow",  # on which its images may be used, as its makers state them
 }
 _SPLITS = ("train", "test", "fit", "val", "query", "gallery")
 _OPTIONS_OF_ALL = {"val_fraction": 0.2, "seed": 0}
@@ -240,6 +242,15 @@ def recall_at(name: str) -> tuple[int, ...]:
     """
     known = name in _DATASETS or foreign.is_foreign(name)
     return _fact(name, "RECALL_AT") if known else _OTHERWISE["RECALL_AT"]
+
+
+def terms(name: str) -> str:
+    """On which terms the images of a data set may be used, as its makers state them.
+
+    Args:
+        name: one of `names()`, or a foreign one.
+    """
+    return _fact(name, "TERMS")
 
 
 def how_to_get(name: str) -> str:

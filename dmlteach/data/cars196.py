@@ -16,6 +16,7 @@ from dmlteach.errors import DMLTeachError
 
 PUBLISHED = {"train": (8_054, 98), "test": (8_131, 98)}
 PARTS = tuple(PUBLISHED)
+TERMS = "research purposes"
 # Either four or two files; their place is gone. Checksums: TensorFlow Datasets' record of the four, and
 # what earlier projects checked the two by.
 FILES = [

@@ -15,6 +15,7 @@ from dmlteach.errors import DMLTeachError
 
 PUBLISHED = {"train": (5_864, 100), "test": (5_924, 100)}
 PARTS = tuple(PUBLISHED)
+TERMS = "images belong to their photographers; non-commercial research and education"
 FILES = [
     [
         Remote(

@@ -25,6 +25,7 @@ IMAGES = {  # train and test list of each domain; the first is the source
 DOMAINS = tuple(IMAGES)
 PROTOCOL = "cross-domain, same classes"
 PARTS = ("train", "test", "query", "gallery")
+TERMS = "its makers' fair-use notice; non-commercial research and education"
 
 _PLACE = "http://csr.bu.edu/ftp/visda/2019/multi-source"
 # Bytes and SHA-256 as TensorFlow Datasets recorded them; the official place has no HTTPS.

@@ -20,6 +20,7 @@ PUBLISHED = {
     "test": (26_830, 3_985),
 }
 PARTS = tuple(PUBLISHED)
+TERMS = "after an agreement with its makers; non-commercial research"
 TESTED_AS = ("query", "gallery")
 RECALL_AT = (1, 10, 20, 30, 40, 50)
 FILES = [[Remote("img.zip", holds="img"), Remote("list_eval_partition.txt")]]  # no checksums are published

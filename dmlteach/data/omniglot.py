@@ -24,6 +24,7 @@ DRAWERS = 20  # drawings of each character
 CHARACTERS = {"train": 964, "test": 659}
 _STORED_AS = {"train": "background", "test": "evaluation"}
 PARTS = ("train", "test", "query", "gallery")
+TERMS = "MIT licence, © 2015 Brenden Lake"
 DOMAINS = ("drawings", "restyled")
 PROTOCOL = "cross-domain, new classes"
 HOW_TO_GET = "omniglot is embedded in the package; there is nothing to download."

@@ -14,6 +14,7 @@ from dmlteach.data.listed import Files, Part
 
 PUBLISHED = {"train": (59_551, 11_318), "test": (60_502, 11_316)}
 PARTS = tuple(PUBLISHED)
+TERMS = "images belong to the sellers; research purposes"
 RECALL_AT = (1, 10, 100, 1000)
 # The checksum is TensorFlow Datasets' record of the file at the authors' place; the place has no HTTPS.
 FILES = [

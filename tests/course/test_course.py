@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from dmlteach import course, errors
-from dmlteach.course import execute, site, sources
+from dmlteach.course import execute, own_figures, site, sources
 from dmlteach.errors import DMLTeachError
 
 PARAMETERS = 'profile = "fast"\ndevice = "auto"'
@@ -207,6 +207,9 @@ def test_site_has_mathml_and_no_script_from_elsewhere_and_a_warning_leaves_it_as
     assert "<math" in page and "mathjax.js" not in page.lower()
     assert 'src="http' not in page and "require.js" not in page
     assert "dmlteach.fit" in (small_site / "build" / "course" / "docs" / "api.html").read_text()
+    assert (
+        "Nothing has been drawn" in (small_site / "build" / "course" / f"{own_figures.PAGE}.html").read_text()
+    )
 
     before = index.read_bytes()
     (small_site / "docs" / "glossary.md").write_text("# Glossary\n\n[nowhere](missing.md)\n")
@@ -223,6 +226,7 @@ def rendered(tmp_path, monkeypatch):
     for name in (
         *("pyproject.toml", "docs/index.md", "docs/_static/course.css", "figures/overview.png"),
         *("notebooks/order.txt", "build/notebooks/first.ipynb", "build/notebooks/reports/sst.ipynb"),
+        *("build/figures/tsne_cub200_mine.png",),
         *("package/losses/sst.py", "package/course/measured.csv", "build/course/index.html"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -237,7 +241,7 @@ def test_a_site_of_which_nothing_has_changed_is_not_rendered_again(rendered, mon
     (rendered / "package" / "__pycache__").mkdir()
     (rendered / "package" / "__pycache__" / "sst.pyc").touch()
     assert site.is_up_to_date(rendered)
-    monkeypatch.setattr(site, "render", lambda checkout: pytest.fail("rendered"))
+    monkeypatch.setattr(site, "render", lambda *arguments: pytest.fail("rendered"))
     monkeypatch.setattr(execute, "execute_all", lambda *arguments: None)
     monkeypatch.setattr(execute, "plan", lambda *arguments: [])
     said = []
@@ -252,7 +256,8 @@ def test_a_site_of_which_nothing_has_changed_is_not_rendered_again(rendered, mon
     [
         *("pyproject.toml", "docs/index.md", "docs/_static/course.css", "figures/overview.png"),
         *("notebooks/order.txt", "build/notebooks/first.ipynb", "build/notebooks/reports/sst.ipynb"),
-        *("package/losses/sst.py", "package/course/measured.csv"),
+        *("build/figures/tsne_cub200_mine.png",),
+        *("package/losses/sst.py", "package/course/measured.csv", "build/figures/tsne_cub200_mine.png"),
     ],
 )
 def test_whatever_a_site_shows_is_a_reason_to_render_it(rendered, name):
@@ -266,7 +271,7 @@ def test_a_site_that_is_gone_or_has_other_solutions_is_rendered(rendered, monkey
     monkeypatch.setenv("DMLTEACH_SOLUTIONS", "off")
     assert not site.is_up_to_date(rendered)
     monkeypatch.delenv("DMLTEACH_SOLUTIONS")
-    assert site.is_up_to_date(rendered)
+    assert site.is_up_to_date(rendered) and not site.is_up_to_date(rendered, restricted=True)
     (rendered / "build" / "course" / "index.html").unlink()
     assert not site.is_up_to_date(rendered)
 

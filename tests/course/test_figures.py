@@ -247,9 +247,9 @@ def test_what_may_not_be_passed_on_goes_elsewhere_and_is_told(tmp_path, monkeypa
     code, said = command(
         "retrieval", "--checkpoint", "mine.safetensors", "--dataset", "folder", "--root", "images"
     )
-    assert (code, "whether you may pass them on" in said) == (0, True), said
+    assert (code, f"whose terms are: {data.terms('folder')}" in said) == (0, True), said
     assert {file.name for file in (tmp_path / "build" / "figures").iterdir()} == {
-        "retrieval_folder.png", "retrieval_folder.alt.txt",
+        "retrieval_folder.png", "retrieval_folder.alt.txt", "retrieval_folder.shows.json",
     }  # fmt: skip
     assert not (tmp_path / "figures").exists()
 
