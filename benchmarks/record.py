@@ -23,11 +23,13 @@ from dmlteach.course.reports import commands
 from dmlteach.data.omniglot import CHARACTERS
 
 HOME = Path(__file__).parent
-PAGES = tuple(HOME.parent / page for page in ("README.md", "docs/results.md", "docs/protocol.md"))
+PAGES = tuple(
+    HOME.parent / page for page in ("README.md", "docs/results.md", "docs/protocol.md", "docs/teaching.md")
+)
 TABLES = {
     "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
     "tuned": "tuned.md", "speed": "README.md", "full_size": "full_size.md",
-    "repeated": "repeated.md",
+    "repeated": "repeated.md", "chapters": "chapters.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
 PLACES = {"root": "DIR", "weights": "FILE"}

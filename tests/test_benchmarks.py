@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +15,7 @@ import benchmarks
 from benchmarks import (
     birds,
     birds_page,
+    chapters,
     full_size,
     grid,
     pictures,
@@ -26,6 +28,7 @@ from benchmarks import (
 )
 from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
+from dmlteach.course import CHECKOUT, execute
 from dmlteach.course.reports import commands
 from dmlteach.methods import Group
 from dmlteach.sweep.choices import read_file
@@ -394,3 +397,30 @@ def test_finals_count_with_what_is_chosen_today(tmp_path):
     assert rows.of(cell, "final") == [] and len(rows.of_today()) == 2
     assert rows.chosen(("sst", "with random"))["head_options"] == {"feature_scale": 0.3}
     assert rows.chosen(("sst", "with random"))["sampler"] == "random"
+
+
+def test_seconds_and_memory_of_a_chapter_are_those_of_its_kernel(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[
+        nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("import time\nheld = bytearray(b'x') * 400_000_000\ntime.sleep(1.5)"),
+    ])  # fmt: skip
+    nbformat.write(notebook, tmp_path / "first.ipynb")
+    ((name, row),) = chapters.measure({"00": tmp_path / "first.ipynb"})
+    assert name == "first"
+    assert 0.4e9 < row["peak_bytes"] < 0.8e9
+    assert row["seconds"] > 1.5 and row["cpu_seconds"] > 0
+
+
+def test_the_plans_of_lessons_have_every_chapter():
+    every = execute.notebooks(CHECKOUT)
+    content = json.loads((chapters.HOME / chapters.FILE).read_text("utf-8"))
+    assert set(content["chapters"]) == {path.stem for path in every.values()}
+    assert (chapters.HOME / chapters.PAGE).read_text("utf-8").strip() == "\n".join(
+        chapters.page(content, every)
+    )
+
+
+def test_an_unknown_chapter_is_told(capsys):
+    with pytest.raises(SystemExit):
+        chapters.main(["nowhere"])
+    assert "unknown chapter 'nowhere'; known: start_here" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dmlteach.cli import app
-from dmlteach.course import exercises
+from dmlteach.course import CHECKOUT, exercises
 from dmlteach.course.assignments import assignment as assigned
 from dmlteach.course.assignments import collecting
 
@@ -185,3 +186,15 @@ def test_a_file_that_cannot_be_is_told(tmp_path, place, said):
 def test_something_must_be_asked(tmp_path):
     code, output = command("make", "--out", tmp_path / "out")
     assert (code, "name a chapter, e.g. 01" in output) == (2, True), output
+
+
+def test_the_example_of_the_page_for_teachers_is_handed_out_as_it_stands(tmp_path):
+    page = (CHECKOUT / "docs" / "teaching.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "mine.py").write_text(example)
+    (tmp_path / "ids.txt").write_text("\n".join(f"s{number}" for number in range(20)))
+    words = ("--own", tmp_path / "mine.py", "--out", tmp_path / "out", "--students", tmp_path / "ids.txt")
+    code, output = command("make", *words)
+    assert (code, "20 notebooks" in output) == (0, True), output
+    questions = {assigned.read(tmp_path / "out").asked(f"s{n}", "mine.length").question for n in range(20)}
+    assert len(questions) > 10
