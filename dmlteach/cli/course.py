@@ -250,7 +250,8 @@ def _of_network(
 
     place = Path(folder)
     check_place(place / "figure.png")
-    networks = {Path(path).name: _network(path) for path in filter(None, (checkpoint, beside))}
+    paths = [path for path in (checkpoint, beside) if path]
+    networks = {Path(path).name.removesuffix(".safetensors"): _network(path) for path in paths}
     if beside and len(networks) == 1:
         raise DMLTeachError(
             f"--beside {beside} has the name of --checkpoint {checkpoint}; rename one of them."
