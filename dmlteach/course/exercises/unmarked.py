@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from dmlteach.course.exercises import progress
-from dmlteach.course.exercises.kinds import YOUR_REASON, Choice, Exercise, kind_of, letters_of
+from dmlteach.course.exercises.kinds import YOUR_REASON, Choice, Exercise, Teaching, kind_of, letters_of
 from dmlteach.course.exercises.replies import KEPT, NOT_YET, TO_COMPARE, Reply, shown
 from dmlteach.course.exercises.written import UnreadableError, read
 
@@ -21,6 +21,8 @@ FIRST_STAYS = "Your first answer is the one that is kept: the course has come ba
 ANSWERS, BEFORE, NOW, NO_ANSWER = "Your answers", "at the beginning", "now", "none"
 FIRST_REASON = " (Your reason at the beginning: {})"
 
+NO_TEACHING = Teaching(0, "", "")  # nothing is marked, so there is no mistake
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unmarked(Exercise):
@@ -30,11 +32,13 @@ class Unmarked(Exercise):
         number: none.
         hints: none.
         solution: none.
+        teaching: none.
     """
 
     number: str = ""
     hints: tuple[str, ...] = ()
     solution: str = ""
+    teaching: Teaching = NO_TEACHING
 
     def as_kept(self, answer: Any) -> str:
         """An answer that `judge` has kept, as JSON: what the progress file and the site have."""
