@@ -350,5 +350,5 @@ def test_on_the_site_a_prediction_stands_right_below_the_text_that_asks_for_it(t
     shown = json.loads(site.without_kernel(tmp_path / "one.ipynb", "links"))["cells"]
     added = [cell["id"] for cell in shown if cell["cell_type"] == "markdown"][1:]
     assert added[:2] == ["answered-guess-active_triplets", "open-in"]
-    assert added[2:] == ["answered-before-softmax", "folded-before-softmax", "kept"]
+    assert added[2:] == ["target-before-softmax", "answered-before-softmax", "folded-before-softmax", "kept"]
     assert [shown[i]["id"] for i in (2, 3)] == added[:2] and "seed = 0" in "".join(shown[4]["source"])
