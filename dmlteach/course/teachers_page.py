@@ -10,7 +10,7 @@ KINDS = {
     kinds.Number: "a number, or several",
     kinds.Choice: "a choice, with reasons",
     kinds.Configuration: "settings, which are run",
-    kinds.Artefact: "something made, which is looked into",
+    kinds.Artefact: "something to make, which is looked into",
     kinds.Reflection: "a text, never marked",
 }
 # Where the exercises of a chapter take longer than its first lines say, and why.

@@ -21,7 +21,7 @@ def page(**statuses: list[str]) -> str:
     ids = {"terms": ASKED, "own": REFLECTION}
     many = max(map(len, statuses.values()))
     names = [f"s{row}" for row in range(many)]
-    assignment = Assignment("week1", {"one": [ids[name] for name in statuses]}, students=names)
+    assignment = Assignment(name="week1", notebooks={"one": [ids[name] for name in statuses]}, students=names)
     collected = [
         (
             HandIn(student, "one", Path(student), datetime.now(UTC)),

@@ -14,7 +14,7 @@ from dmlteach.course.exercises.kinds import Choice, Function, Number, tensor_of
 EXERCISES = [exercise for chapter in CHAPTERS for exercise in chapter.exercises]
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.id)
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
-# Exercises that are no part of what a chapter says it takes to do, and exercises for which that is too little.
+# What comes beside the minutes that a chapter says it takes to do: extras, and functions that take longer.
 REFRESHERS, PROJECT = 15, 15
 MORE = {
     "start_here": REFRESHERS, "which_method_is_best": PROJECT,
