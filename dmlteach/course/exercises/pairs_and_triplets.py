@@ -145,6 +145,18 @@ def _hardest_share(margin: float) -> float:
     return float((margin + hardest > 0).double().mean())
 
 
+COUNTING = Teaching(
+    minutes=8,
+    often=(
+        "Leaves the anchor among its own positives, at distance 0, so that the share is a little too small."
+    ),
+    say=(
+        "A character has 20 drawings. How many rows and how many columns has the table of one "
+        "anchor? Compare with the shape of yours before you count anything."
+    ),
+)
+
+
 def count_active(margin: float) -> Number:
     """The exercise at this margin.
 
@@ -204,17 +216,7 @@ def count_active(margin: float) -> Number:
             (lambda: 1 - active_share(-1, margin), "That is the share of triplets that are not active."),
         ),
         with_numbers=lambda drawn: count_active(drawn.choice((0.05, 0.1, 0.15, 0.25, 0.3, 0.4, 0.5))),
-        teaching=Teaching(
-            minutes=8,
-            often=(
-                "Leaves the anchor among its own positives, at distance 0, so that the share is a "
-                "little too small."
-            ),
-            say=(
-                "A character has 20 drawings. How many rows and how many columns has the table of one "
-                "anchor? Compare with the shape of yours before you count anything."
-            ),
-        ),
+        teaching=COUNTING,
     )
 
 

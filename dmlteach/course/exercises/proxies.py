@@ -20,6 +20,16 @@ def triplets(classes: int, images: int) -> int:
     return classes * images * (images - 1) * (classes - 1) * images
 
 
+COUNTING = Teaching(
+    minutes=3,
+    often="Counts (a, p, n) and (p, a, n) as one triplet, or lets an anchor be its own positive.",
+    say=(
+        "Write down all triplets of two classes with two images each. How many are there, and "
+        "what does your formula say?"
+    ),
+)
+
+
 def count_terms(classes: int, images: int) -> Number:
     """The exercise for a training set of this size.
 
@@ -81,14 +91,7 @@ def count_terms(classes: int, images: int) -> Number:
             ),
         ),
         with_numbers=lambda drawn: count_terms(drawn.randint(40, 140), drawn.randint(5, 25)),
-        teaching=Teaching(
-            minutes=3,
-            often="Counts (a, p, n) and (p, a, n) as one triplet, or lets an anchor be its own positive.",
-            say=(
-                "Write down all triplets of two classes with two images each. How many are there, and "
-                "what does your formula say?"
-            ),
-        ),
+        teaching=COUNTING,
     )
 
 
