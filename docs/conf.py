@@ -42,6 +42,13 @@ def loss_table() -> str:
     return re.sub(r"^\| `(\w+)`", r"| [`\1`](api/losses/\1.md)", conventions().markdown, flags=re.MULTILINE)
 
 
+def exercises_for_teachers() -> str:
+    """A section for each chapter."""
+    from dmlteach.course import teachers_page
+
+    return teachers_page.page()
+
+
 def picture(name: str) -> str:
     """A figure with the text that was written beside it when it was drawn, and another one for phones."""
     text = HERE / "figures" / f"{name}.alt.txt"
@@ -54,7 +61,11 @@ def picture(name: str) -> str:
     )
 
 
-myst_substitutions = {"losses": loss_table(), "overview": picture("overview")}
+myst_substitutions = {
+    "losses": loss_table(),
+    "overview": picture("overview"),
+    "exercises": exercises_for_teachers(),
+}
 html_math_renderer = "mathml"
 
 html_theme = "furo"

@@ -219,6 +219,8 @@ def without_kernel(path: Path, links: str = "") -> bytes:
                 name = asked[1].replace(".", "-")
                 cells.append(_markdown(f"answered-{name}", in_page.place(get(asked[1]))))
                 if below := folded(asked[1]):
+                    target = f"({in_page.anchor(path.stem, asked[1])})="
+                    cells.insert(-3, _markdown(f"target-{name}", target))  # above text, code and form
                     cells.append(_markdown(f"folded-{name}", below))
                 last = len(cells)
     except (AttributeError, IndexError, KeyError, TypeError) as error:

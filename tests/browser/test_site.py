@@ -82,6 +82,22 @@ def test_chapters_lead_to_the_embedding_lab_whose_links_are_the_states_of_its_bu
         offline.goto("about:blank")
 
 
+def test_a_teacher_s_note_leads_to_the_text_of_its_exercise_and_is_read_on_a_phone(site, offline):
+    address = (site / "docs" / "teaching_exercises.html").as_uri()
+    for chapter in exercises.CHAPTERS:
+        offline.goto(address)
+        last = chapter.exercises[-1]
+        offline.get_by_role("link", name=last.number, exact=True).click()
+        offline.wait_for_function("location.hash.length > 1")
+        assert Path(unquote(urlparse(offline.url).path)).stem == chapter.name
+        target = offline.locator(f"[id='{unquote(urlparse(offline.url).fragment)}']")
+        following = target.evaluate("e => (e.innerText || e.nextElementSibling.innerText).trim()")
+        assert following.startswith(last.heading)
+    offline.set_viewport_size({"width": 390, "height": 800})
+    offline.goto(address)
+    assert offline.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_a_page_asks_for_nothing_after_it_has_come(site, offline):
     names = ("index", "search", "playground", "embedding-lab", "notebooks/of_the_tests", "docs/glossary")
     for name in (*names, *REFERENCE[:2]):

@@ -349,11 +349,13 @@ def test_on_the_site_a_prediction_stands_right_below_the_text_that_asks_for_it(t
         nbformat.v4.new_markdown_cell("# A title, and what to predict"),
         asked("guess.active_triplets"),
         nbformat.v4.new_code_cell("seed = 0", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_markdown_cell("**Exercise 00.7 · Softmax.** What is it?"),
         asked("before.softmax"),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "one.ipynb")
     shown = json.loads(site.without_kernel(tmp_path / "one.ipynb", "links"))["cells"]
     added = [cell["id"] for cell in shown if cell["cell_type"] == "markdown"][1:]
     assert added[:2] == ["answered-guess-active_triplets", "open-in"]
-    assert added[2:] == ["answered-before-softmax", "folded-before-softmax", "kept"]
+    assert added[2] == "target-before-softmax" and "Softmax" in "".join(shown[6]["source"])
+    assert added[4:] == ["answered-before-softmax", "folded-before-softmax", "kept"]
     assert [shown[i]["id"] for i in (2, 3)] == added[:2] and "seed = 0" in "".join(shown[4]["source"])

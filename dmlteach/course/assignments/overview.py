@@ -31,6 +31,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .bar > .right { background: #0072b2; }
 .bar > .wrong { background: repeating-linear-gradient(45deg, #d55e00 0 4px, transparent 4px 8px); }
 ul { margin: .2rem 0; padding-left: 1.2rem; }
+.say { margin: .3rem 0; font-style: italic; }
 .wide { overflow-x: auto; }
 """
 HEAD = """<!doctype html>
@@ -39,6 +40,7 @@ HEAD = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 """
 LONGEST_GAP = 60  # minutes: a longer one was a pause
+OFTEN = 0.25  # of the answers: where so many are not right, what to say stands beside the exercise
 
 
 def page(assignment: Assignment, collected: marks.Collected, kept: Mapping[str, Mapping[str, Record]]) -> str:
@@ -102,6 +104,12 @@ def _by_exercise(
         counts = [counted[s] for s in (RIGHT, NOT_YET, UNANSWERED)]
         if counted[TO_COMPARE]:
             about += f"<br>{counted[TO_COMPARE]} texts to read"
+        if (
+            exercise.teaching.say
+            and counted[NOT_YET]
+            and counted[NOT_YET] >= OFTEN * (counted[RIGHT] + counted[NOT_YET])
+        ):
+            about += f'<p class="say">Ask: {_text(exercise.teaching.say)}</p>'
         rows.append([about, _bar(counts, number), *map(str, counts), median_minutes])
     head = ["exercise, and mistakes that were recognised", "right, not yet", RIGHT, NOT_YET, "no answer"]
     yield "<h2>By exercise</h2>"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dmlteach import samplers
 from dmlteach.course.exercises.answers import ask
-from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Number, Option
+from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Number, Option, Teaching
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.course.recordings import recordings
 from dmlteach.interfaces import Space
@@ -77,6 +77,17 @@ def expected_positives(batch: int, per_class: int) -> Number:
             ),
         ),
         with_numbers=lambda drawn: expected_positives(drawn.choice(range(64, 260, 4)), drawn.randint(3, 8)),
+        teaching=Teaching(
+            minutes=5,
+            often=(
+                "Counts the anchor: as one of the places of the batch that are still to be filled, or "
+                "as one of its own K."
+            ),
+            say=(
+                "Take two classes of two images each and a batch of all four: how many positives has "
+                "an anchor, and what do your formulas say?"
+            ),
+        ),
     )
 
 
@@ -162,6 +173,17 @@ NEIGHBOURHOODS = Artefact(
     ),
     setup="import torch\nfrom dmlteach.neighbors import kmeans",
     inspect=inspect_batches,
+    teaching=Teaching(
+        minutes=8,
+        often=(
+            "Takes k-means for a knife that cuts equal pieces: groups that are larger than a batch "
+            "stay whole."
+        ),
+        say=(
+            "Print the sizes of your groups. Has anybody promised that they are equal, and what is to "
+            "become of the largest?"
+        ),
+    ),
 )
 
 # --- anchors left alone
@@ -232,6 +254,17 @@ ALONE = Number(
         (lambda: left_alone(0, 2 * NEIGHBOURHOOD), "That is for batches of 32; take 16."),
         (lambda: 1 - left_alone(0, NEIGHBOURHOOD), "That is the share of those who find one."),
     ),
+    teaching=Teaching(
+        minutes=7,
+        often=(
+            "Takes the share from the report of `plan`; or divides by all drawings, though many are in "
+            "no batch."
+        ),
+        say=(
+            "How many anchors are there in the batches that you were given, and how many drawings in "
+            "the recording? Where are the others, and do they belong to your denominator?"
+        ),
+    ),
 )
 
 # --- which sampler with which loss
@@ -277,6 +310,16 @@ WHICH = Choice(
             "near images share a batch; by then most anchors have found a positive.",
         ),
     },
+    teaching=Teaching(
+        minutes=5,
+        often=(
+            "Chooses b as well: a random batch holds hardly any positives, so it must be bad for every loss."
+        ),
+        say=(
+            "Take all other images out of the batch, loss by loss. Which of the four people can still "
+            "compute theirs?"
+        ),
+    ),
 )
 
 EXERCISES: tuple[Exercise, ...] = (EXPECTED, NEIGHBOURHOODS, ALONE, WHICH)

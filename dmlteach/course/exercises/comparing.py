@@ -9,7 +9,7 @@ from torch import Generator
 
 from dmlteach.course import published
 from dmlteach.course.exercises.judged_comparison import PLAN, VERDICT
-from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option, Reflection
+from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option, Reflection, Teaching
 
 # --- an interval
 
@@ -103,6 +103,17 @@ INTERVAL = Function(
             "The division by √n is missing: this is about single seeds, not about their mean.",
         ),
     ),
+    teaching=Teaching(
+        minutes=4,
+        often=(
+            "Takes 1.96 from the normal distribution; or NumPy's `std`, which divides by n where n − 1 "
+            "is meant."
+        ),
+        say=(
+            "Draw three numbers at random, many thousand times, as the chapter does: how often does "
+            "your interval hold the true mean?"
+        ),
+    ),
 )
 
 # --- what a table leaves out
@@ -158,6 +169,14 @@ LEFT_OUT = Choice(
         ),
         "g": Option("the size of the batches", False, "80 is given, for Ours."),
     },
+    teaching=Teaching(
+        minutes=3,
+        often="Misses f, because both networks are named in the table; or ticks what is given.",
+        say=(
+            "Read the two rows aloud. In how many things do they differ, and how many of these are the "
+            "method?"
+        ),
+    ),
 )
 
 # --- a flaw in a published table
@@ -233,6 +252,17 @@ FLAW = Choice(
             "and about what its other rows may be compared with.",
         ),
     },
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Looks at the numbers: throws out a pair whose order is the wrong one, and believes the "
+            "two equal ones."
+        ),
+        say=(
+            "Cover the numbers with your hand. In which pairs do names and brackets differ in one "
+            "thing alone? Now look: does a number change your mind, and why should it?"
+        ),
+    ),
 )
 
 # --- backbone or method
@@ -301,6 +331,17 @@ BACKBONE = Number(
         (
             lambda: (-shares()[0], shares()[1]),
             "The first has the other sign: ProxyNCA minus N-Pair is asked for.",
+        ),
+    ),
+    teaching=Teaching(
+        minutes=4,
+        often=(
+            "Subtracts across: the best row of one method from the worst row of the other, with "
+            "another network."
+        ),
+        say=(
+            "Write the six numbers as a table, methods down and networks across. Along which way does "
+            "each of the two questions go, and how many differences are in each mean?"
         ),
     ),
 )
@@ -386,6 +427,11 @@ DIFFERENCE = Function(
             "This is B minus A.",
         ),
     ),
+    teaching=Teaching(
+        minutes=3,
+        often="Pairs by place in the dictionary, or takes two means and combines their errors.",
+        say="Give B's seeds in another order, and take one of A's away. What may change, and what does?",
+    ),
 )
 
 # --- for one's own problem
@@ -422,6 +468,17 @@ OWN_PROBLEM = Reflection(
         "Is the test made of classes on which nothing was chosen?",
         "Did you say what you would do if it cannot be told, before you know?",
         "Is there a row of something simpler: the untrained network, the classifier, yesterday's method?",
+    ),
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Compares until one is ahead: no smallest difference that matters, no plan for the case "
+            "that nothing can be told."
+        ),
+        say=(
+            "What will you do on Monday if the interval holds 0? And if it does not, but the "
+            "difference is too small for anybody to notice?"
+        ),
     ),
 )
 

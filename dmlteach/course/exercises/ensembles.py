@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option, Reflection
+from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option, Reflection, Teaching
 from dmlteach.course.recordings import recordings
 
 # --- a cascade
@@ -88,6 +88,13 @@ CASCADE = Number(
         (
             lambda: hardest(DEPTHS[0], EVERY, 2),
             "These are the hardest for depth 1: it decides what depth 2 is given, not what depth 3 is.",
+        ),
+    ),
+    teaching=Teaching(
+        minutes=2,
+        often="Lets each depth choose among all eight pairs, and so looks at the last row.",
+        say=(
+            "Cross out every column that depth 2 has never been given. Who decides among those that are left?"
         ),
     ),
 )
@@ -203,6 +210,17 @@ BOOSTING = Function(
             "Pairs of two classes are C times as steep; the cost is missing.",
         ),
     ),
+    teaching=Teaching(
+        minutes=7,
+        often=(
+            "Is off by one: lets a learner's own cosines into its weight, by updating A before the "
+            "weight is kept."
+        ),
+        say=(
+            "Take one pair that learner 1 has surely right, and nobody else. In which row of yours "
+            "does the weight first fall, and in which should it?"
+        ),
+    ),
 )
 
 # --- the reversed gradient
@@ -260,6 +278,17 @@ REVERSAL = Choice(
             "it changes gradients only.",
         ),
     },
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Thinks that the reversal turns the value of R round as well, or that all move as one and "
+            "want the same."
+        ),
+        say=(
+            "Follow the gradient of R backwards with a finger. Who do you meet before the reversal, "
+            "who behind it, and how many signs have you collected at each?"
+        ),
+    ),
 )
 
 # --- side by side without a common scale
@@ -327,6 +356,14 @@ SIDE_BY_SIDE = Number(
             "These are distances, not squared ones; it is the squares that add up side by side.",
         ),
     ),
+    teaching=Teaching(
+        minutes=3,
+        often="Says a third: the three have equally many coordinates.",
+        say=(
+            "Print the spread of each network before you divide anything. What have numbers of "
+            "coordinates to do with it?"
+        ),
+    ),
 )
 
 # --- what averaging can do
@@ -372,6 +409,17 @@ AVERAGE = Number(
         (lambda: (0.6, left(3, 0.6)), "These are the two numbers, in the other order."),
         (lambda: (left(3, 0.6) ** 0.5, 0.6**0.5), "These are standard deviations; variances are asked for."),
     ),
+    teaching=Teaching(
+        minutes=2,
+        often=(
+            "Divides by the number of learners, as for errors that have nothing in common, and lets "
+            "the rest vanish."
+        ),
+        say=(
+            "If all made exactly the same error, what would a thousand of them gain? What part of "
+            "their errors is of that kind here?"
+        ),
+    ),
 )
 
 # --- one's own
@@ -407,6 +455,17 @@ OWN = Reflection(
         "Have you named a control of equal size, and one of equal training?",
         "Have you asked for several seeds, and for intervals?",
         "Have you thought of the cost of each query, and of the gallery?",
+    ),
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Asks only whether the gain is large, of three against one, and not what else three could "
+            "have been."
+        ),
+        say=(
+            "Who would be a fair opponent for three? And who pays for the two further networks, at "
+            "each query?"
+        ),
     ),
 )
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option, Reflection
+from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option, Reflection, Teaching
 
 # --- discriminative feature scaling
 
@@ -105,6 +105,17 @@ DFS = Function(
             "All rows are scaled on the channels of the first one; each row has counts of its own class.",
         ),
     ),
+    teaching=Teaching(
+        minutes=5,
+        often=(
+            "Writes the scales into zeros, so that all other channels vanish; or scales those channels "
+            "that are large in `z`, where `counts` decides."
+        ),
+        say=(
+            "Call it with scales of 1: in which columns does something else come back? Then let two "
+            "rows have other frequent channels: does each row follow its own?"
+        ),
+    ),
 )
 
 # --- where a label stops
@@ -166,6 +177,17 @@ LEAVES = Number(
         (
             lambda: 2 * first_wrong((ANCHOR, CLASSMATE), STRANGERS),
             "That is where the new point lies; the scale is that over the anchor's 2.",
+        ),
+    ),
+    teaching=Teaching(
+        minutes=4,
+        often=(
+            "Takes the middle between the anchor and the point of B, and forgets that the class has "
+            "another member."
+        ),
+        say=(
+            "Draw the four points and push a pencil to the right at the height of the anchor. Who of A "
+            "is nearest to its tip, all along the way?"
         ),
     ),
 )
@@ -232,6 +254,14 @@ BALANCE = Number(
             "force on the point itself is lost.",
         ),
     ),
+    teaching=Teaching(
+        minutes=4,
+        often="Believes that a detached point does nothing at all, and takes away its whole distance.",
+        say=(
+            "Nail one of the points down. Does it still pull at the others, and who goes without a "
+            "push? Draw all three arrows first, then take away what the nail holds."
+        ),
+    ),
 )
 
 # --- the cause of a gain
@@ -291,6 +321,14 @@ CAUSE = Choice(
             "the two losses have different terms; which is lower says nothing.",
         ),
     },
+    teaching=Teaching(
+        minutes=3,
+        often="Asks for more seeds: a difference that is sure is taken for a difference that is explained.",
+        say=(
+            "Suppose the interval were as narrow as you like. Name two things besides new points in "
+            "which the sides differ: would the interval know?"
+        ),
+    ),
 )
 
 # --- your own problem
@@ -324,6 +362,17 @@ OWN = Reflection(
         "Have you said where the knowledge comes from that a change keeps the class?",
         "Would you notice if a label were wrong?",
         "Is there a control in what you would try?",
+    ),
+    teaching=Teaching(
+        minutes=4,
+        often=(
+            "Treats a change of an embedding like an augmentation, as if somebody could see that the "
+            "class is kept."
+        ),
+        say=(
+            "Show me the picture that belongs to your changed embedding. Who would notice that its "
+            "label is wrong, and when?"
+        ),
     ),
 )
 

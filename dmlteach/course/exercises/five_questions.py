@@ -292,3 +292,12 @@ ANOTHER_TEST = _both(
 QUESTIONS = (LOWER_LOSS, HARD_NEGATIVES, PROXIES_SEE, ENSEMBLE, ANOTHER_TEST)
 OPENING = tuple(opening for opening, _ in QUESTIONS)
 CLOSING = tuple(closing for _, closing in QUESTIONS)
+
+# For whoever teaches, as `teaching` of an exercise is.
+IN_CLASS = (
+    "Plan ten minutes at the beginning and twenty at the end. At the beginning everybody answers alone, with "
+    "a reason, and nobody is told anything: what is often believed is to come out, so praise no answer and "
+    "correct none. Come back to a question where its chapter measures it, and ask who would answer otherwise "
+    "now. At the end let two people who have changed their minds read out their first reasons, and ask the "
+    "class which number of the course has changed them; where nobody has, ask what number would."
+)

@@ -11,7 +11,7 @@ from scipy.stats import t
 
 from dmlteach import methods
 from dmlteach.course import measured
-from dmlteach.course.exercises.kinds import Artefact
+from dmlteach.course.exercises.kinds import Artefact, Teaching
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.errors import DMLTeachError, unknown_name
 from dmlteach.options import check_seed
@@ -193,6 +193,14 @@ PLAN = Artefact(
         "adds seeds until the interval excludes 0 will get there by luck alone."
     ),
     inspect=inspect_plan,
+    teaching=Teaching(
+        minutes=6,
+        often="Wants half a point from three seeds, or writes the difference as a fraction.",
+        say=(
+            "Find your smallest difference in the chapter's table of half widths: in which line does "
+            "it stand, and can you afford so many? Who would notice it?"
+        ),
+    ),
 )
 
 # --- the verdict
@@ -351,6 +359,17 @@ VERDICT = Artefact(
         "plan, sweep = recorded_sweep(tempfile.mkdtemp())"
     ),
     inspect=inspect_verdict,
+    teaching=Teaching(
+        minutes=9,
+        often=(
+            "Writes *better* because the mean is above 0, though the interval holds it; or copies "
+            "fractions where points are asked for."
+        ),
+        say=(
+            "Cover the mean and read the two ends aloud: which true differences do they leave open? "
+            "Would you judge alike if A and B changed their names?"
+        ),
+    ),
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import torch
@@ -24,6 +24,23 @@ READ_EACH, NONE_CHOSEN = "Read what each of your choices does.", "Nothing is cho
 YOUR_REASON = " (Your reason: {})"
 
 
+class Teaching(NamedTuple):
+    """What a teacher should know of an exercise.
+
+    Attributes:
+        minutes: to plan for somebody who has read the chapter; no class was timed.
+        often: the mistake that is most to be expected.
+        say: what to ask whoever has made it, so that they find it themselves; never the answer.
+    """
+
+    minutes: int
+    often: str
+    say: str
+
+
+NO_TEACHING = Teaching(0, "", "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
     """What every kind has.
@@ -35,6 +52,7 @@ class Exercise:
         question: Markdown.
         hints: the first gives a direction, the last nearly the answer.
         solution: Python code that binds `answer`.
+        teaching: for whoever teaches; every exercise of the course has it, one of a teacher's own need not.
         explanation: why the solution is right, shown with it.
         setup: code for the names that the chapter has defined by then and the solution uses.
     """
@@ -45,6 +63,7 @@ class Exercise:
     question: str
     hints: tuple[str, ...]
     solution: str
+    teaching: Teaching = NO_TEACHING
     explanation: str = ""
     setup: str = ""
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Option, Reflection
+from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Option, Reflection, Teaching
 from dmlteach.plots.tsne import tsne
 
 # --- two maps
@@ -39,6 +39,14 @@ WHICH = Choice(
             "one embedding gives both, so a map of each says nothing on which network is ahead.",
         ),
     },
+    teaching=Teaching(
+        minutes=2,
+        often="Prefers A, because islands look like order, now that there are two networks.",
+        say=(
+            "You have seen such a difference before, and what had made it. Which question would you "
+            "send back to the two colleagues?"
+        ),
+    ),
 )
 
 NUMBER_THAT_TELLS = Choice(
@@ -73,6 +81,17 @@ NUMBER_THAT_TELLS = Choice(
             "that tells how well the map fits its own probabilities, which depend on the perplexity.",
         ),
     },
+    teaching=Teaching(
+        minutes=2,
+        often=(
+            "Takes a number of the map for one of the network: a map that keeps more neighbours looks "
+            "like a better network."
+        ),
+        say=(
+            "Draw the same network again with another perplexity. Does your number change? Should it, "
+            "if it is the network's?"
+        ),
+    ),
 )
 
 # --- what a map keeps
@@ -155,6 +174,17 @@ KEPT = Function(
         (lambda z, page, k: 100 * kept(z, page, k), "Give a fraction, not percent."),
         (lambda z, page, k: k * kept(z, page, k), "This is the number kept of each point; divide by k."),
     ),
+    teaching=Teaching(
+        minutes=6,
+        often=(
+            "Leaves each point among its own neighbours, in both lists, so that the share is too high; "
+            "or compares place by place."
+        ),
+        say=(
+            "Try two clouds that have nothing to do with each other, and k = 1. What should come out, "
+            "and what does?"
+        ),
+    ),
 )
 
 # --- what a hub costs
@@ -221,6 +251,14 @@ HUB = Function(
             "These are those of its own character; count the others.",
         ),
     ),
+    teaching=Teaching(
+        minutes=4,
+        often="Counts all who found the hub, those of its own character included.",
+        say=(
+            "Look at the figure of the largest hubs: what are the ticks, what are the crosses, and "
+            "which of them do you count?"
+        ),
+    ),
 )
 
 # --- the worst queries
@@ -250,6 +288,14 @@ WORST = Reflection(
         "Is what you named visible in the drawing?",
         "Could a drawing contradict your sentence?",
         "Did it stand before you looked for the counter-example, or did you adapt it afterwards?",
+    ),
+    teaching=Teaching(
+        minutes=3,
+        often="Writes what no drawing could contradict: *it is drawn unclearly*, *the two look alike*.",
+        say=(
+            "Point at the stroke that you mean and cover it with a finger. What should the network "
+            "answer now, if you are right?"
+        ),
     ),
 )
 
@@ -339,6 +385,14 @@ TIES = Function(
         ),
         (lambda d, y: tuple(100 * share for share in _both(d, y)), "Give fractions, not percent."),
     ),
+    teaching=Teaching(
+        minutes=5,
+        often="Believes that `argmin` has no rule, and returns one Recall@1 twice; or leaves the query in.",
+        say=(
+            "Put all drawings in one place. What would a friend of the network report, what an "
+            "opponent, and what do your two fractions say?"
+        ),
+    ),
 )
 
 # --- which numbers compare
@@ -383,6 +437,16 @@ FAIR = Choice(
             "A may know these characters and no others; the mixed set hides it.",
         ),
     },
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Chooses a, the higher number, or thinks that nothing can be said where two metrics disagree."
+        ),
+        say=(
+            "In a, what might B reach on the test of A? And what do your users look at, one answer or "
+            "a whole page?"
+        ),
+    ),
 )
 
 EXERCISES: tuple[Exercise, ...] = (WHICH, NUMBER_THAT_TELLS, KEPT, HUB, WORST, TIES, FAIR)

@@ -9,7 +9,15 @@ from torch import Generator, Tensor
 from torch.nn.functional import softplus
 
 from dmlteach.course.exercises import collapse
-from dmlteach.course.exercises.kinds import Choice, Configuration, Exercise, Function, Number, Option
+from dmlteach.course.exercises.kinds import (
+    Choice,
+    Configuration,
+    Exercise,
+    Function,
+    Number,
+    Option,
+    Teaching,
+)
 from dmlteach.course.recordings import recordings
 
 MARGIN = 0.2
@@ -92,6 +100,17 @@ HINGE = Function(
             "This is smooth, log(1 + eˣ); the hinge is max(0, x).",
         ),
     ),
+    teaching=Teaching(
+        minutes=6,
+        often=(
+            "Writes distances, `.norm()`, where the loss has squared ones, because the contrastive "
+            "loss before it did; or returns `.item()`, which no gradient passes."
+        ),
+        say=(
+            "Let torch differentiate your function for one open triplet. Does the anchor's gradient "
+            "come out as the chapter derives it?"
+        ),
+    ),
 )
 
 # --- active triplets
@@ -124,6 +143,18 @@ def _hardest_share(margin: float) -> float:
     d2, same = torch.cdist(z, z).square(), labels[:, None] == labels
     hardest = d2.masked_fill(~same, -torch.inf).amax(1) - d2.masked_fill(same, torch.inf).amin(1)
     return float((margin + hardest > 0).double().mean())
+
+
+COUNTING = Teaching(
+    minutes=8,
+    often=(
+        "Leaves the anchor among its own positives, at distance 0, so that the share is a little too small."
+    ),
+    say=(
+        "A character has 20 drawings. How many rows and how many columns has the table of one "
+        "anchor? Compare with the shape of yours before you count anything."
+    ),
+)
 
 
 def count_active(margin: float) -> Number:
@@ -185,6 +216,7 @@ def count_active(margin: float) -> Number:
             (lambda: 1 - active_share(-1, margin), "That is the share of triplets that are not active."),
         ),
         with_numbers=lambda drawn: count_active(drawn.choice((0.05, 0.1, 0.15, 0.25, 0.3, 0.4, 0.5))),
+        teaching=COUNTING,
     )
 
 
@@ -245,6 +277,17 @@ COLLAPSE = Choice(
             "a far negative keeps a small weight, and a near one does not outweigh all others.",
         ),
     },
+    teaching=Teaching(
+        minutes=6,
+        often=(
+            "Adds d, a good network to start from, and often b, the smaller rate that cures so much else."
+        ),
+        say=(
+            "Put all drawings in one place with your change made: does a gradient lead out, in any of "
+            "the five? Then look at the way there: what does it gain to make every distance a little "
+            "smaller?"
+        ),
+    ),
 )
 
 # Calibrated by `train_briefly` with seeds 0 … 19. Separations at the end, lowest to highest: "all" 2.21 to
@@ -308,6 +351,14 @@ CURE = Configuration(
     reached=lambda numbers: numbers["negatives ÷ positives, last 5 steps"] >= BOUND,
     goal=f"negatives {BOUND:g} times as far as positives, in d², over the last five steps",
     failed="The network does not separate the characters; compare the two distances.",
+    teaching=Teaching(
+        minutes=5,
+        often="Turns the knobs first: a small margin, whose loss comes out low and looks like a cure.",
+        say=(
+            "Put the replies of two tries side by side. Which lines of them have changed, and what "
+            "does the loss say about the line that decides?"
+        ),
+    ),
 )
 
 EXERCISES: tuple[Exercise, ...] = (HINGE, ACTIVE, COLLAPSE, CURE)

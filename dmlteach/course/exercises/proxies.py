@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option
+from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option, Teaching
 
 # --- how many terms
 
@@ -18,6 +18,16 @@ def triplets(classes: int, images: int) -> int:
         images: of each class.
     """
     return classes * images * (images - 1) * (classes - 1) * images
+
+
+COUNTING = Teaching(
+    minutes=3,
+    often="Counts (a, p, n) and (p, a, n) as one triplet, or lets an anchor be its own positive.",
+    say=(
+        "Write down all triplets of two classes with two images each. How many are there, and "
+        "what does your formula say?"
+    ),
+)
 
 
 def count_terms(classes: int, images: int) -> Number:
@@ -81,6 +91,7 @@ def count_terms(classes: int, images: int) -> Number:
             ),
         ),
         with_numbers=lambda drawn: count_terms(drawn.randint(40, 140), drawn.randint(5, 25)),
+        teaching=COUNTING,
     )
 
 
@@ -201,6 +212,17 @@ PROXY_ANCHOR = Function(
             "The margin has the other sign: an own image should have a cosine above δ, others below −δ.",
         ),
     ),
+    teaching=Teaching(
+        minutes=8,
+        often=(
+            "Sums along the rows, over proxies, as all losses before it did; or takes the mean of the "
+            "pull over all proxies, those without an image in the batch included."
+        ),
+        say=(
+            "Put your hand on one column of `s`. Who is the anchor there, and whom does it compare? "
+            "How many such hands do you need for the pull if the batch shows three classes?"
+        ),
+    ),
 )
 
 # --- the sign
@@ -256,6 +278,17 @@ SIGN = Choice(
             "then it is minus the logarithm of a probability, and no probability exceeds 1.",
         ),
     },
+    teaching=Teaching(
+        minutes=4,
+        often=(
+            "Takes nearness for enough: chooses c, because the image lies on its own proxy; or says "
+            "that minus the logarithm of a fraction is never below 0."
+        ),
+        say=(
+            "Is the fraction the share of something, when its numerator is not in its denominator? And "
+            "how strong are a hundred weak ones together, in c and in d?"
+        ),
+    ),
 )
 
 # --- two modes
@@ -349,6 +382,14 @@ TWO_MODES = Function(
             "Your softmax runs over the centers of all classes; each class has one over its own.",
         ),
     ),
+    teaching=Teaching(
+        minutes=5,
+        often="Takes the softmax over the centers of all classes at once.",
+        say=(
+            "For one image, add up your q over the centers of each class. What do you get, and what "
+            "does the formula ask for?"
+        ),
+    ),
 )
 
 # --- greedy places
@@ -436,6 +477,14 @@ GREEDY = Function(
         (
             _farthest_first,
             "This looks at the farthest point, one point's need; the sum over all points decides.",
+        ),
+    ),
+    teaching=Teaching(
+        minutes=5,
+        often="Takes the k places that are best alone, which may all serve the same crowd.",
+        say=(
+            "Draw two clumps of points and three places, two of them in one clump. Which two does your "
+            "function build, and who has the longest way?"
         ),
     ),
 )

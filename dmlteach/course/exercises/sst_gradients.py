@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import softplus
 
 from dmlteach.course.exercises.answers import ask
-from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function, Option, Reflection
+from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function, Option, Reflection, Teaching
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.course.plots.ternary import triplet_gradients
 from dmlteach.losses import sst_loss
@@ -78,6 +78,14 @@ SUM_TO_ZERO = Function(
         ),
         (lambda a, p, n: moves("triplet", a, p, n), "These are the triplet loss's moves."),
     ),
+    teaching=Teaching(
+        minutes=6,
+        often="Returns gradients in place of moves, or the gradients of u without the factor in front.",
+        say=(
+            "Put a at 0, p at 1 and n at 3: which way should p go? Then take n to 30: should the moves "
+            "grow, or fade?"
+        ),
+    ),
 )
 
 # --- where they push n in opposite directions
@@ -144,6 +152,17 @@ OPPOSED = Function(
         ),
         (lambda a, p, n: False, "They do disagree somewhere: walk n from a to p in the playground."),
     ),
+    teaching=Teaching(
+        minutes=6,
+        often=(
+            "Says all of the way between a and p; or finds the region and writes it for a positive on "
+            "the right alone."
+        ),
+        say=(
+            "Walk n along the line in the playground and stop wherever an arrow turns round. Then "
+            "exchange left and right: does your function still agree with the picture?"
+        ),
+    ),
 )
 
 # --- the place where SST leaves n alone
@@ -171,6 +190,17 @@ REST = Function(
         (lambda a, p: p, "There SST pushes n away from the pair."),
         (lambda a, p: a + p, "a + p − 2n = 0 still has a factor 2 at n."),
         (lambda a, p: (p - a) / 2, "That is half the distance; add it to a."),
+    ),
+    teaching=Teaching(
+        minutes=2,
+        often=(
+            "Answers a, where the triplet loss leaves n alone; or half the distance, which is a length "
+            "and no place."
+        ),
+        say=(
+            "Try a = 10 and p = 12: where does your function put n? And with the points of the "
+            "playground: is the arrow of n under SST gone there?"
+        ),
     ),
 )
 
@@ -205,6 +235,14 @@ STABLE = Choice(
             "SST is symmetric in a and p: neither side is special. The triplet loss would drive it that way.",
         ),
     },
+    teaching=Teaching(
+        minutes=3,
+        often="Says that it comes back: a place of rest is taken for a stable one.",
+        say=(
+            "A ball rests at the bottom of a bowl, and on the top of a hill, too. Move n by a hair in "
+            "the playground and let it step: which of the two is this?"
+        ),
+    ),
 )
 
 # --- a test for a broken loss
@@ -282,6 +320,17 @@ EXPOSE = Artefact(
     ),
     setup=("import torch\nlabels = torch.tensor([0, 0, 1])\nonly_row_0 = torch.tensor([[1], [-1], [-1]])"),
     inspect=inspect_test,
+    teaching=Teaching(
+        minutes=6,
+        often=(
+            "Tests what the broken loss has, too: that its gradients sum to zero, that it falls as n "
+            "goes away. Or compares with `==`, and one way of writing SST fails by rounding."
+        ),
+        say=(
+            "Print what your test computes, for both losses. Of the four points under *Reading them* "
+            "in the chapter, which have you looked at, and which not yet?"
+        ),
+    ),
 )
 
 # --- a bound
@@ -315,6 +364,16 @@ BOUND = Reflection(
         "Did you use that the triplet is active? Without it there is no bound.",
         "Is every inequality strict where it has to be?",
         "Does your proof hold in any number of dimensions?",
+    ),
+    teaching=Teaching(
+        minutes=7,
+        often=(
+            "Uses that the pushes are opposed and not that the triplet is active; or argues with left "
+            "and right, which only a line has."
+        ),
+        say=(
+            "Where does m come into your proof? And where would your proof break if the points lay in space?"
+        ),
     ),
 )
 

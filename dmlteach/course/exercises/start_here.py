@@ -7,7 +7,16 @@ import torch
 from torch import Generator, Tensor
 
 from dmlteach import data, models
-from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function, Number, Option, Reflection
+from dmlteach.course.exercises.kinds import (
+    Artefact,
+    Choice,
+    Exercise,
+    Function,
+    Number,
+    Option,
+    Reflection,
+    Teaching,
+)
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.embeddings import embed
 
@@ -97,6 +106,17 @@ RECALL = Function(
             "This looks at the two nearest others: it is Recall@2.",
         ),
     ),
+    teaching=Teaching(
+        minutes=5,
+        often=(
+            "The query stays in its own list: everybody finds themselves, and the answer is 1 for any "
+            "embedding."
+        ),
+        say=(
+            "Give your function random points with random labels. What should come out, and what does? "
+            "Which drawing is the nearest one of the first?"
+        ),
+    ),
 )
 
 
@@ -160,6 +180,17 @@ LEAK = Number(
         (lambda: _of_untrained(2), "That looks at the two nearest others: it is Recall@2."),
         (lambda: 19 / 1999, "That is guessing. The untrained network does better."),
     ),
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Looks for the leak in the data or in the labels, because the lines of code look right; or "
+            "fills the diagonal after `found` has been taken."
+        ),
+        say=(
+            "Put random numbers in the place of the embeddings: does the report change? What, then, "
+            "can it not depend on?"
+        ),
+    ),
 )
 
 
@@ -222,6 +253,17 @@ SPLIT = Artefact(
     explanation="The first and the last classes share no alphabet.",
     setup='from dmlteach import data\ntrain = data.load("omniglot", "train")',
     inspect=inspect_split,
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Splits as for a classifier, with the same characters on both sides; or takes test classes "
+            "that follow right after the training classes, in the middle of an alphabet."
+        ),
+        say=(
+            "Which characters of your test would a network get right that has learned its training "
+            "characters by heart? And whose `train.class_names` meet where your two lists do?"
+        ),
+    ),
 )
 
 
@@ -254,6 +296,17 @@ OWN_PROBLEM = Reflection(
         "Did you say what a right answer to a search is?",
         "Did you name something simple that the trained network has to beat?",
     ),
+    teaching=Teaching(
+        minutes=4,
+        often=(
+            "Decides for metric learning because the course is about it, without a number and without "
+            "a rival."
+        ),
+        say=(
+            "How many classes have you, and does their list ever close? What would have to happen next "
+            "week for you to say that you had chosen wrongly?"
+        ),
+    ),
 )
 
 
@@ -275,6 +328,14 @@ SQUARED_DISTANCE = Number(
         (lambda: 0.0, "The differences are squared before they are added: −1 and 1 do not cancel."),
         (lambda: 50.0, "That is ‖u‖² + ‖v‖²; 2 u·v has to be taken off."),
     ),
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Compares the lengths: both vectors are equally long, so their distance is taken to be 0; "
+            "or takes the root out of habit."
+        ),
+        say="Draw both arrows on squared paper. They are equally long; do their tips meet?",
+    ),
 )
 
 GRADIENT = Number(
@@ -291,6 +352,17 @@ GRADIENT = Number(
         (lambda: (-2.0, 0.0), "That is the way a training step goes; the gradient points the other way."),
         (lambda: (1.0, 0.0), "That is x − y; the derivative of a square has a factor 2."),
         (lambda: (0.0, 2.0), "The two numbers are exchanged: x differs from y in its first number."),
+    ),
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Gives the step of a training, towards y, where the gradient is asked for; or leaves out "
+            "the derivative of the square."
+        ),
+        say=(
+            "Move x by a hair along your answer: does the squared distance grow or shrink, and by how "
+            "many times the hair? Which of the two does a gradient tell?"
+        ),
     ),
 )
 
@@ -310,6 +382,14 @@ SOFTMAX = Number(
         (lambda: 1.0, "The two share the probability; they add up to 1."),
         (lambda: 2.718281828459045**5, "That is e⁵, not yet divided by the sum."),
     ),
+    teaching=Teaching(
+        minutes=3,
+        often="Takes the largest score for certain, or begins to compute exp(5).",
+        say=(
+            "Is there any reason to prefer one of the two? Would you answer otherwise if both scores "
+            "were 500?"
+        ),
+    ),
 )
 
 K_MEANS = Number(
@@ -326,6 +406,16 @@ K_MEANS = Number(
     mistakes=(
         (lambda: (1.0, 9.0), "Those are points; a centre moves to the mean of its points."),
         (lambda: (0.0, 11.0), "Those are the outermost points, where one may start; the centres move on."),
+    ),
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Answers with points of the data, as if a centre had to be one; or stops after the first round."
+        ),
+        say=(
+            "Do one more round by hand: who chooses which centre, and where does the mean of those "
+            "lie? When may you stop?"
+        ),
     ),
 )
 
@@ -356,6 +446,17 @@ TRAINING_STEP = Choice(
             "it empties the gradients; the weights stay as they are.",
         ),
     },
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Takes the name by its word (*zero* the weights), or remembers the error about going "
+            "backward twice and chooses b."
+        ),
+        say=(
+            "Take that line out of the small training above and print `layer.weight.grad` after each "
+            "step. What do you see?"
+        ),
+    ),
 )
 
 EXERCISES: tuple[Exercise, ...] = (

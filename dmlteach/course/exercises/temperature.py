@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option
+from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Option, Teaching
 from dmlteach.course.widgets.weight_explorer import curves
 from dmlteach.losses import supcon_loss
 
@@ -70,6 +70,16 @@ def all_alike(classes: int, pictures: int) -> Number:
             (lambda: 10 * math.log(others), "The temperature divides all logits alike, so it cancels."),
         ),
         with_numbers=lambda drawn: all_alike(drawn.randint(6, 16), drawn.randint(3, 5)),
+        teaching=Teaching(
+            minutes=2,
+            often=(
+                "Lets the temperature into the result, or counts the anchor among those it is compared with."
+            ),
+            say=(
+                "Would you answer otherwise at a temperature of 1? Then take one anchor and point at "
+                "everybody in its denominator."
+            ),
+        ),
     )
 
 
@@ -181,6 +191,17 @@ SUPCON = Function(
             "S is the cosine: divide each row by its length.",
         ),
     ),
+    teaching=Teaching(
+        minutes=8,
+        often=(
+            "Fills the anchor's own place with −∞ and multiplies by a mask of 0 and 1 afterwards, "
+            "which gives no number; or leaves the anchor in the sum."
+        ),
+        say=(
+            "Print the matrix that you sum, for four pictures. Which entries are no numbers, and what "
+            "did you multiply there?"
+        ),
+    ),
 )
 
 # --- its weights
@@ -254,6 +275,14 @@ WEIGHTS = Function(
         (
             lambda s, is_positive, t: _among_negatives(s, is_positive, t),
             "The positives stand in the denominator, too.",
+        ),
+    ),
+    teaching=Teaching(
+        minutes=4,
+        often="Gives the softmax to the negatives alone: a positive is drawn by 1/|P|, wherever it is.",
+        say=(
+            "In the figure, let it show *a positive is pushed away*. Can your function ever give a "
+            "positive a weight above 0?"
         ),
     ),
 )  # fmt: skip
@@ -330,6 +359,17 @@ TEN = Number(
             "That is by one over the sum of squares; here it is exp of the entropy.",
         ),
     ),
+    teaching=Teaching(
+        minutes=5,
+        often=(
+            "Halves the interval the wrong way round and ends at one of its ends; or leaves the three "
+            "positives in."
+        ),
+        say=(
+            "What is the effective number at both ends of your interval, and at its middle? About "
+            "where does the chapter's curve of the trained network cross ten?"
+        ),
+    ),
 )
 
 # --- two choices
@@ -378,6 +418,17 @@ LONGER = Choice(
             "the layer's products grow by 3, the bias does not: nearly a third of the temperature.",
         ),
     },
+    teaching=Teaching(
+        minutes=3,
+        often=(
+            "Thinks that longer embeddings always mean larger logits, and chooses all; or leaves out "
+            "e, because of its bias."
+        ),
+        say=(
+            "Take two embeddings and make both three times as long: print their cosine, inner product "
+            "and squared distance before and after. Which of these stands in each loss?"
+        ),
+    ),
 )  # fmt: skip
 
 BETTER = Choice(
@@ -427,6 +478,14 @@ BETTER = Choice(
             "it looks at the ranks of all pictures of a class, and the interval says that the seeds agree.",
         ),
     },
+    teaching=Teaching(
+        minutes=3,
+        often="Accepts c: it is one loss at one temperature on the same batches, so it must be fair.",
+        say=(
+            "Look at the chapter's figure of the loss over the temperature, at its left end. Which "
+            "network is lower there, and which of the two finds more?"
+        ),
+    ),
 )
 
 EXERCISES: tuple[Exercise, ...] = (ALL_ALIKE, SUPCON, WEIGHTS, TEN, LONGER, BETTER)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dmlteach import data, models
-from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function, Option
+from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function, Option, Teaching
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.evaluation import evaluate
 from dmlteach.files import read_json
@@ -64,6 +64,14 @@ BOTTLENECK = Artefact(
     solution='answer = ["read", None, "loss"]',
     explanation=" ".join(f"{name}: {reason}." for name, reason in REASONS.items()),
     inspect=inspect_bottlenecks,
+    teaching=Teaching(
+        minutes=3,
+        often="Reads down the columns and names the largest part, forward or backward, of every profile.",
+        say=(
+            "The largest part need not be a fault. Go along one line: in which profile does it stand "
+            "out? If two lines stand out in one profile, which may be the cause of the other?"
+        ),
+    ),
 )
 
 # --- break and resume
@@ -135,6 +143,14 @@ RESUMED = Artefact(
         "runs = two_runs(Path(tempfile.mkdtemp()))"
     ),
     inspect=inspect_runs,
+    teaching=Teaching(
+        minutes=8,
+        often=(
+            "Types the settings anew, and one of them (most often the epochs) is not that of the "
+            "undisturbed run."
+        ),
+        say="Lay both `config.json` side by side before you look at any loss. What differs, and may it?",
+    ),
 )
 
 
@@ -193,6 +209,17 @@ LONGER = Choice(
             "each epoch is planned when it begins, from the seed and its number.",
         ),
     },
+    teaching=Teaching(
+        minutes=4,
+        often=(
+            "Chooses d, or c: the two further epochs are thought of as something that is only added at "
+            "the end."
+        ),
+        say=(
+            "Print the learning rate of each epoch for a run of three and for one of five. In which "
+            "epoch do they part?"
+        ),
+    ),
 )
 
 # --- batch size against learning rate
@@ -271,6 +298,11 @@ HALF_BATCH = Artefact(
         'epochs=1, batches_per_epoch=2, device="cpu", progress=False)'
     ),
     inspect=inspect_halves,
+    teaching=Teaching(
+        minutes=8,
+        often="Takes the order of two single runs for the answer to the prediction.",
+        say="What would you bet that the order stays with another seed? Run one more of each and see.",
+    ),
 )
 
 # --- one process against two
@@ -330,6 +362,14 @@ PAIRS = Function(
         (lambda n, processes: 100 * pairs_compared(n, processes), "Give a fraction, not percent."),
         (lambda n, processes: 1 - pairs_compared(n, processes), "These are the pairs that are lost."),
     ),
+    teaching=Teaching(
+        minutes=7,
+        often="Says one over the number of processes; or takes all shares for equal.",
+        say=(
+            "Take the smallest case: a batch of two on two processes. How many pairs does anybody "
+            "compare, and what does your function say? And three pictures on two processes?"
+        ),
+    ),
 )
 
 AVERAGED = Choice(
@@ -369,6 +409,16 @@ AVERAGED = Choice(
             "negatives and even the nearest positives may be in the other half: it points elsewhere.",
         ),
     },
+    teaching=Teaching(
+        minutes=5,
+        often=(
+            "Leaves out Proxy-NCA, as a metric-learning loss; or accepts b, because it is a mean as well."
+        ),
+        say=(
+            "Take the term of one picture of the first half. Which embeddings does it need, and is one "
+            "of them in the other process?"
+        ),
+    ),
 )
 
 EXERCISES: tuple[Exercise, ...] = (BOTTLENECK, RESUMED, LONGER, HALF_BATCH, PAIRS, AVERAGED)

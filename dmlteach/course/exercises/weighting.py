@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from dmlteach.course.exercises import weighted_training
 from dmlteach.course.exercises.answers import ask
-from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function, Number, Option
+from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function, Number, Option, Teaching
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.losses.margin import log_inverse_density
 
@@ -76,6 +76,17 @@ def within_reach(reach: float) -> Number:
             (lambda: DRAWN / 2, "Half of them are nearer than √2; this distance is smaller."),
         ),
         with_numbers=lambda drawn: within_reach(drawn.choice((1.24, 1.26, 1.28, 1.32, 1.34, 1.36))),
+        teaching=Teaching(
+            minutes=4,
+            often=(
+                "Thinks of a circle, where hundreds lie that near; or compares the cosine with the "
+                "distance itself."
+            ),
+            say=(
+                "Find the distance on the first figure of the chapter, in all three panels. Where is "
+                "it in the crowd, and where in its tail?"
+            ),
+        ),
     )
 
 
@@ -149,6 +160,17 @@ INVERSE = Function(
             "All are drawn alike; the rare ones should come more often.",
         ),
     ),
+    teaching=Teaching(
+        minutes=5,
+        often=(
+            "Draws in proportion to q, so that what is frequent becomes more frequent; or forgets the "
+            "cut-off, and the nearest takes all."
+        ),
+        say=(
+            "One negative at √2, one much nearer: which of the two does your function prefer, and "
+            "which did the paper want to see more often? What do two at 0.2 and 0.4 get?"
+        ),
+    ),
 )
 
 # --- the weights of multi-similarity
@@ -212,6 +234,14 @@ MULTI_SIMILARITY = Function(
             "The β in front of the logarithm cancels the inner derivative.",
         ),
     ),
+    teaching=Teaching(
+        minutes=6,
+        often="Writes a softmax over the negatives, so that somebody is always pushed by the full weight.",
+        say=(
+            "Let there be a single negative, with a cosine far below λ. What weight does your function "
+            "give it, and does it deserve one?"
+        ),
+    ),
 )  # fmt: skip
 
 # --- a duplicate
@@ -267,6 +297,17 @@ DUPLICATE = Choice(
             "every time.",
         ),
     },
+    teaching=Teaching(
+        minutes=4,
+        often=(
+            "Answers another question: which losses give the duplicate the largest weight. And thinks "
+            "that the cut-off at 0.5 takes it out of e."
+        ),
+        say=(
+            "For each loss, count who else pushes. Does this one pair weigh more than any other, or "
+            "more than all others together?"
+        ),
+    ),
 )
 
 # --- a weight of one's own
@@ -338,6 +379,18 @@ OWN = Artefact(
     ),
     setup="import torch",
     inspect=inspect_weight,
+    teaching=Teaching(
+        minutes=6,
+        often=(
+            "Tries a gentle slope (1/d, 2 − d, exp(−d)), which is nearly flat over the distances that "
+            "occur; or the hardest alone, which does worse still."
+        ),
+        say=(
+            "Plot your weight over the distances of the untrained batch, with the histogram behind it. "
+            "How many times as much does the nearest weigh as the middle of the crowd, and what do all "
+            "those of the crowd weigh together?"
+        ),
+    ),
 )
 
 EXERCISES: tuple[Exercise, ...] = (WITHIN, INVERSE, MULTI_SIMILARITY, DUPLICATE, OWN)

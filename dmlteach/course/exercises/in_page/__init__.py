@@ -32,6 +32,16 @@ def place(exercise: Exercise) -> str:
     return f'<div class="dml-answer">{as_script(content)}</div>'
 
 
+def anchor(chapter: str, id: str) -> str:
+    """What a link to an exercise on the site is to: the name of a target above its text.
+
+    Args:
+        chapter: its notebook, without ending.
+        id: of the exercise.
+    """
+    return f"{chapter}-{id.replace('.', '-')}"
+
+
 def overview() -> str:
     """Where a script says what is kept in the browser, with the ways in and out; empty without it."""
     return '<div class="dml-kept"></div>'
