@@ -1,0 +1,104 @@
+"""Slides as HTML: reveal.js, styles and figures lie in the page itself."""
+
+import html
+import re
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from dmlteach.course.slides.deck import Deck, Slide
+
+FOLDER = Path(__file__).parent
+MARKDOWN = MarkdownIt("commonmark").enable("table")
+BESIDE = 2.0  # a figure less than so many times as wide as high stands beside its texts, not between them
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} · dmlteach</title>
+<style>
+{style}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def of_deck(deck: Deck) -> str:
+    """The page with a chapter's slides.
+
+    Args:
+        deck: the slides.
+    """
+    sections = [_title(deck), *map(_section, deck.slides), _closing(deck)]
+    slides = f'<div class="reveal"><div class="slides">\n{"".join(sections)}</div></div>'
+    scripts = "".join(f"<script>\n{_file(name)}\n</script>\n" for name in ("reveal.js", "slides.js"))
+    return PAGE.format(
+        title=f"{deck.number} · {html.escape(deck.title)}",
+        style=_file("reveal.css") + _file("slides.css"),
+        body=f"{slides}\n{scripts}",
+    )
+
+
+def of_index(chapters: dict[str, Path]) -> str:
+    """The page that lists chapters with slides.
+
+    Args:
+        chapters: number → notebook; its slides lie beside the page.
+    """
+    rows = (
+        f'<li><a href="{path.stem}.html">{number} · {path.stem.replace("_", " ")}</a></li>'
+        for number, path in chapters.items()
+    )
+    body = f"<main class=index><h1>Slides</h1><ol>{''.join(rows)}</ol></main>"
+    return PAGE.format(title="Slides", style=_file("slides.css"), body=body)
+
+
+def _title(deck: Deck) -> str:
+    return (
+        f'<section class="title"><p class="number">{deck.number}</p><h1>{html.escape(deck.title)}</h1>'
+        f"<h2>{_inline(deck.question)}</h2><p class=source>dmlteach · CC BY 4.0</p></section>\n"
+    )
+
+
+def _section(slide: Slide) -> str:
+    return (
+        f'<section class="{slide.kind} {_layout(slide)}"><h2>{_inline(slide.question)}</h2>'
+        f'{_shown(slide)}<p class="takeaway fragment">{_inline(slide.takeaway)}</p></section>\n'
+    )
+
+
+def _closing(deck: Deck) -> str:
+    return (
+        f'<section class="closing"><h2>What you can do now</h2><p>{_inline(deck.closing)}</p>'
+        f'<div class="fragment"><h2>What is still open</h2><p>{_inline(deck.still_open)}</p></div></section>\n'
+    )
+
+
+def _layout(slide: Slide) -> str:
+    """ "beside" where that leaves more room for what is shown, else "between"."""
+    if slide.kind != "figure":
+        return "beside" if slide.kind == "explorable" else "between"
+    width, height = (int(side) for side in re.findall(r'(?:width|height)="(\d+)"', slide.shown))
+    return "beside" if width < BESIDE * height else "between"
+
+
+def _shown(slide: Slide) -> str:
+    """What was covered in the chapter is covered here; an explorable waits in a template for its frame."""
+    if slide.kind == "figure":
+        return f'<div class="shown">{slide.shown}</div>'
+    if slide.kind == "explorable":
+        return f'<div class="shown"><template>{slide.shown}</template></div>'
+    return f'<div class="shown fragment">{MARKDOWN.render(slide.shown)}</div>'
+
+
+def _inline(markdown: str) -> str:
+    return MARKDOWN.renderInline(markdown)
+
+
+def _file(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
