@@ -10,7 +10,9 @@ from dmlteach.course.slides.deck import Deck, Slide
 
 FOLDER = Path(__file__).parent
 MARKDOWN = MarkdownIt("commonmark").enable("table")
-BESIDE = 2.0  # a figure less than so many times as wide as high stands beside its texts, not between them
+# What is higher stands beside its texts, where it has more room than between them.
+WIDE = 1.8  # width of a figure, in its heights
+ROWS = 10  # of a table
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -36,7 +38,7 @@ def of_deck(deck: Deck) -> str:
     """
     sections = [_title(deck), *map(_section, deck.slides), _closing(deck)]
     slides = f'<div class="reveal"><div class="slides">\n{"".join(sections)}</div></div>'
-    scripts = "".join(f"<script>\n{_file(name)}\n</script>\n" for name in ("reveal.js", "slides.js"))
+    scripts = f'<script>\n{_file("reveal.js")}\n</script>\n<script type="module">\n{_file("slides.js")}</script>'
     return PAGE.format(
         title=f"{deck.number} · {html.escape(deck.title)}",
         style=_file("reveal.css") + _file("slides.css"),
@@ -80,11 +82,10 @@ def _closing(deck: Deck) -> str:
 
 
 def _layout(slide: Slide) -> str:
-    """ "beside" where that leaves more room for what is shown, else "between"."""
-    if slide.kind != "figure":
-        return "beside" if slide.kind == "explorable" else "between"
-    width, height = (int(side) for side in re.findall(r'(?:width|height)="(\d+)"', slide.shown))
-    return "beside" if width < BESIDE * height else "between"
+    if slide.kind == "figure":
+        width, height = (int(side) for side in re.findall(r'(?:width|height)="(\d+)"', slide.shown))
+        return "between" if width >= WIDE * height else "beside"
+    return "between" if slide.kind == "table" and slide.shown.count("\n") <= ROWS else "beside"
 
 
 def _shown(slide: Slide) -> str:
@@ -93,7 +94,7 @@ def _shown(slide: Slide) -> str:
         return f'<div class="shown">{slide.shown}</div>'
     if slide.kind == "explorable":
         return f'<div class="shown"><template>{slide.shown}</template></div>'
-    return f'<div class="shown fragment">{MARKDOWN.render(slide.shown)}</div>'
+    return f'<div class="shown fragment"><div>{MARKDOWN.render(slide.shown)}</div></div>'
 
 
 def _inline(markdown: str) -> str:
