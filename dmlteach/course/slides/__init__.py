@@ -7,9 +7,9 @@ from dmlteach.course import execute, material
 from dmlteach.course.execute import notebooks
 from dmlteach.course.material import CHECKOUT
 from dmlteach.course.slides import page
-from dmlteach.course.slides.deck import read
+from dmlteach.course.slides.deck import CURE, read, title_of
 from dmlteach.errors import need, unknown_name
-from dmlteach.files import check_place, write_text
+from dmlteach.files import check_place, read_json, write_text
 
 INDEX = "index.html"
 
@@ -44,8 +44,7 @@ def write(
     for deck in decks:
         write_text(folder / f"{deck.name}.html", page.of_deck(deck))
         say(f"{deck.number} {deck.title}: {len(deck.slides) + 2} slides")
-    there = {n: source for n, source in notebooks(checkout).items() if (folder / f"{source.stem}.html").exists()}
-    write_text(index, page.of_index(there))
+    write_text(index, page.of_index(_there(folder, checkout)))
     return index
 
 
@@ -58,6 +57,15 @@ def _chosen(chapters: Sequence[str], checkout: Path) -> dict[str, Path]:
             raise unknown_name("chapter", name, known)
     asked = {known[name] for name in chapters} or set(every)
     return {number: path for number, path in every.items() if number in asked}
+
+
+def _there(folder: Path, checkout: Path) -> list[tuple[str, str, str]]:
+    """Number, title and name of the chapters whose slides lie in a folder, of this call or an earlier one."""
+    return [
+        (number, title_of(read_json(path, CURE)["cells"]), path.stem)
+        for number, path in notebooks(checkout).items()
+        if (folder / f"{path.stem}.html").exists()
+    ]
 
 
 def _executed(source: Path, tasks: list[dict]) -> Path:

@@ -8,7 +8,9 @@ from typing import Any, Literal
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import damaged, read_json
 
-METADATA = "slide"  # of a cell: {"question": …, "takeaway": …}; of the first cell, the title, the question alone
+METADATA = (
+    "slide"  # of a cell: {"question": …, "takeaway": …}; of the first cell, the title, the question alone
+)
 CLOSING = re.compile(r"(?:## What you can do now\n\n|\*\*What you can do now:\*\* )(.+?)\n\n", re.DOTALL)
 OPEN = re.compile(r"\*\*What is still open[.:]\*\* (.+?)(?:\n\n|$)", re.DOTALL)
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
@@ -80,12 +82,21 @@ def read(number: str, source: Path, executed: Path) -> Deck:
     return Deck(
         name=source.stem,
         number=number,
-        title="".join(title["source"]).partition("\n")[0].partition("·")[2].strip(),
+        title=title_of(cells),
         question=_text(source, title, "question"),
         slides=[_slide(source, cell, outputs.get(cell["id"], [])) for cell in marked],
         closing=_section(source, CLOSING, text),
         still_open=_section(source, OPEN, text),
     )
+
+
+def title_of(cells: list[dict[str, Any]]) -> str:
+    """Title of a chapter, without its number.
+
+    Args:
+        cells: of its notebook; the first one begins with "# 01 · ".
+    """
+    return "".join(cells[0]["source"]).partition("\n")[0].partition("·")[2].strip()
 
 
 def _text(source: Path, cell: dict[str, Any], name: str) -> str:

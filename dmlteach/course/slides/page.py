@@ -14,7 +14,7 @@ MARKDOWN = MarkdownIt("commonmark").enable("table")
 WIDE = 1.8  # width of a figure, in its heights
 ROWS = 10  # of a table
 PAGE = """<!doctype html>
-<html lang="en">
+<html lang="en" class="print-pdf">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -37,26 +37,28 @@ def of_deck(deck: Deck) -> str:
         deck: the slides.
     """
     sections = [_title(deck), *map(_section, deck.slides), _closing(deck)]
-    slides = f'<div class="reveal"><div class="slides">\n{"".join(sections)}</div></div>'
-    scripts = f'<script>\n{_file("reveal.js")}\n</script>\n<script type="module">\n{_file("slides.js")}</script>'
     return PAGE.format(
         title=f"{deck.number} · {html.escape(deck.title)}",
         style=_file("reveal.css") + _file("slides.css"),
-        body=f"{slides}\n{scripts}",
+        body=(
+            f'<div class="reveal"><div class="slides">\n{"".join(sections)}</div></div>\n'
+            f"<!-- reveal.js:\n{_file('reveal_LICENSE.txt')}-->\n<script>\n{_file('reveal.js')}\n</script>\n"
+            f'<script type="module">\n{_file("slides.js")}</script>'
+        ),
     )
 
 
-def of_index(chapters: dict[str, Path]) -> str:
+def of_index(chapters: list[tuple[str, str, str]]) -> str:
     """The page that lists chapters with slides.
 
     Args:
-        chapters: number → notebook; its slides lie beside the page.
+        chapters: number, title and name of each; its slides lie beside the page.
     """
     rows = (
-        f'<li><a href="{path.stem}.html">{number} · {path.stem.replace("_", " ")}</a></li>'
-        for number, path in chapters.items()
+        f'<li><a href="{name}.html">{number} · {html.escape(title)}</a></li>'
+        for number, title, name in chapters
     )
-    body = f"<main class=index><h1>Slides</h1><ol>{''.join(rows)}</ol></main>"
+    body = f"<main class=index><h1>Slides</h1><ul>{''.join(rows)}</ul></main>"
     return PAGE.format(title="Slides", style=_file("slides.css"), body=body)
 
 
@@ -77,7 +79,8 @@ def _section(slide: Slide) -> str:
 def _closing(deck: Deck) -> str:
     return (
         f'<section class="closing"><h2>What you can do now</h2><p>{_inline(deck.closing)}</p>'
-        f'<div class="fragment"><h2>What is still open</h2><p>{_inline(deck.still_open)}</p></div></section>\n'
+        '<div class="fragment"><h2>What is still open</h2>'
+        f"<p>{_inline(deck.still_open)}</p></div></section>\n"
     )
 
 
