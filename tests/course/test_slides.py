@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dmlteach import course
+from dmlteach import course, errors
 from dmlteach.course import execute, material, slides
 from dmlteach.course.slides import deck, page
 from dmlteach.errors import DMLTeachError
@@ -198,3 +198,10 @@ def test_an_installed_package_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(material, "is_installed", lambda: True)
     with pytest.raises(DMLTeachError, match="slides are made from a clone of the repository"):
         slides.write((), tmp_path / "lecture", course.CHECKOUT)
+
+
+def test_a_missing_tool_names_what_to_install(checkout, monkeypatch):
+    write_chapter(checkout, "one", (SAID, "text/html", FIGURE))
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
+    with pytest.raises(DMLTeachError, match=r"markdown_it is not installed.*dmlteach\[course\]"):
+        written(checkout)

@@ -2,14 +2,13 @@
 
 import html
 import re
+from functools import cache
 from pathlib import Path
-
-from markdown_it import MarkdownIt
+from typing import Any
 
 from dmlteach.course.slides.deck import Deck, Slide
 
 FOLDER = Path(__file__).parent
-MARKDOWN = MarkdownIt("commonmark").enable("table")
 # What is higher stands beside its texts, where it has more room than between them.
 WIDE = 1.8  # width of a figure, in its heights
 ROWS = 10  # of a table
@@ -97,11 +96,18 @@ def _shown(slide: Slide) -> str:
         return f'<div class="shown">{slide.shown}</div>'
     if slide.kind == "explorable":
         return f'<div class="shown"><template>{slide.shown}</template></div>'
-    return f'<div class="shown fragment"><div>{MARKDOWN.render(slide.shown)}</div></div>'
+    return f'<div class="shown fragment"><div>{_markdown().render(slide.shown)}</div></div>'
 
 
 def _inline(markdown: str) -> str:
-    return MARKDOWN.renderInline(markdown)
+    return _markdown().renderInline(markdown)
+
+
+@cache
+def _markdown() -> Any:
+    from markdown_it import MarkdownIt  # a part of dmlteach[course]
+
+    return MarkdownIt("commonmark").enable("table")
 
 
 def _file(name: str) -> str:

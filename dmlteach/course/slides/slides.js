@@ -45,4 +45,4 @@ await Reveal.initialize({
   transition: "none", backgroundTransition: "none", controls: false, hash: true, slideNumber: "c/t",
 });
 await Promise.all([...places("table").map(enlarge), ...places("explorable").map(explorable)]);
-document.body.dataset.ready = "";
+document.body.dataset.ready = ""; // for tests: nothing changes its size any more
