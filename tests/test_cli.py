@@ -22,7 +22,7 @@ from dmlteach.cli import app
 
 COMMANDS = [
     "train", "sweep", "compare", "evaluate", "embed", "search", "export", "report", "figures", "methods",
-    "doctor", "course", "lab", "progress",
+    "doctor", "course", "slides", "lab", "progress",
 ]  # fmt: skip
 IN_GROUPS = ["data list", "data check", "data get", "assignment make", "assignment collect"]
 SMALL = ["--dataset-option", "rotations=false", "--classes", "20", "--batch-size", "40", "--no-progress"]
@@ -81,6 +81,7 @@ def test_each_help_shows_an_example(command):
         "export",
         "report",
         "course",
+        "slides",
         "lab",
         "figures",
     ],

@@ -49,6 +49,7 @@ SMALL = {
     "methods": "sst",
     "doctor": "",
     "course": "",
+    "slides": "01 --output lecture",
     "lab": "00",
     "playground": "",
     "progress": "--export progress.json",
@@ -85,7 +86,7 @@ CHOSEN = [
     "sweep --learning-rate 1e-3,,3e-3", "sweep --loss-option margin=0.1,x", "sweep --dataset cub200",
     "sweep --jobs 0", "train --seeds 3-1", "train --seeds 1 --seed 1", "compare images",
     "export --output model.txt", "data check omniglot --root images", "data get omniglot --root images",
-    "lab 77", "figures nothing", "assignment make 77", "assignment make --salt x",
+    "lab 77", "slides 77", "figures nothing", "assignment make 77", "assignment make --salt x",
     "assignment make --exercise sst.bound", "assignment make --name ../up", "assignment collect images",
     "assignment collect --due yesterday",
 ]  # fmt: skip

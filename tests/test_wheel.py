@@ -88,7 +88,9 @@ def test_the_wheel_holds_the_package_the_chapters_and_their_pages_and_nothing_el
     }
     assert wanted <= held
     licences = {Path(name).name for name in names if ".dist-info/licenses/" in name}
-    assert licences == {"LICENSE", "LICENSE-CONTENT", "THIRD_PARTY.md", "omniglot_LICENSE.txt"}
+    assert licences == {
+        "LICENSE", "LICENSE-CONTENT", "THIRD_PARTY.md", "omniglot_LICENSE.txt", "reveal_LICENSE.txt",
+    }  # fmt: skip
 
 
 def test_every_link_of_a_chapter_or_page_leads_to_a_file_that_is_there_too(unpacked):

@@ -22,6 +22,7 @@ COMMANDS = (
     training.methods,
     doctor.doctor,
     course.course,
+    course.slides,
     course.lab,
     course.playground,
     course.progress,

@@ -1,4 +1,4 @@
-"""Commands of the course: its site, its notebooks, its figures, its reports, and your progress."""
+"""Commands of the course: its site, slides, notebooks, figures and reports, and your progress."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -55,6 +55,28 @@ def course(
 
     page = site.build(jobs=jobs, force=force, profile=profile, restricted=include_restricted, say=typer.echo)
     typer.echo(f"course: {page}")
+
+
+def slides(
+    chapters: Annotated[
+        list[str] | None, typer.Argument(help="Numbers or names of chapters.  [default: all of them]")
+    ] = None,
+    output: Annotated[
+        str | None, option("Folder of the pages.", "DIR", "build/slides, in the checkout")
+    ] = None,
+) -> None:
+    """Write the slides of chapters, an HTML file each that opens without a network; index.html lists them.
+
+    \b
+    Example:
+        dmlteach slides
+        dmlteach slides 01 03 --output lecture
+    """
+    from dmlteach.course import slides as decks
+    from dmlteach.course.material import CHECKOUT
+
+    folder = CHECKOUT / "build" / "slides" if output is None else Path(output)
+    typer.echo(f"slides: {decks.write(chapters or (), folder, say=typer.echo)}")
 
 
 def lab(

@@ -54,10 +54,18 @@ def plan(checkout: Path, profile: str) -> list[dict[str, Any]]:
     for source, parameters in sources:
         target = checkout / "build" / "notebooks" / source.relative_to(checkout / "notebooks")
         used = hash_files(PACKAGE, [*code_of_notebook(source), *_other_files(PACKAGE)])
-        text = [used, hashlib.sha256(source.read_bytes()).hexdigest(), json.dumps(parameters)]
+        text = [used, hashlib.sha256(_without_slides(source)).hexdigest(), json.dumps(parameters)]
         key = hashlib.sha256("\n".join(text).encode()).hexdigest()
         tasks.append({"source": source, "target": target, "parameters": parameters, "key": key})
     return tasks
+
+
+def _without_slides(notebook: Path) -> bytes:
+    """A notebook without the texts of its slides, which change nothing that a cell puts out."""
+    content = read_json(notebook, "Get it anew from the repository.")
+    for cell in content["cells"]:
+        cell["metadata"].pop("slide", None)
+    return f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode()
 
 
 def hash_files(folder: Path, files: Iterable[Path]) -> str:
@@ -75,9 +83,13 @@ def hash_files(folder: Path, files: Iterable[Path]) -> str:
 
 
 def _other_files(package: Path) -> list[Path]:
-    """Data, shipped states and front ends: what is no code, and may be read by any."""
+    """Data, shipped states and front ends: what is no code, and may be read by any notebook.
+
+    None reads the front end of the slides.
+    """
+    slides = package / "course" / "slides"
     files = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".py")
-    return [path for path in files if "__pycache__" not in path.parts]
+    return [path for path in files if "__pycache__" not in path.parts and slides not in path.parents]
 
 
 def is_current(task: dict[str, Any]) -> bool:

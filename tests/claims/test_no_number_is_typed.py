@@ -28,7 +28,9 @@ def prose(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         cells = json.loads(text)["cells"]
-        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+        texts += [said for cell in cells for said in cell["metadata"].get("slide", {}).values()]
+        text = "\n\n".join(texts)
     text = re.sub(r"<!-- results:(\w+) -->.*?<!-- /results -->", "", text, flags=re.DOTALL)
     return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
 

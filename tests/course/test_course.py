@@ -70,6 +70,17 @@ def test_only_what_changed_is_executed_again(checkout):
     assert "01_second" in run(checkout, profile="full")[1]
 
 
+def test_the_texts_of_slides_are_no_reason_to_execute_and_all_else_of_a_notebook_is(checkout):
+    path = checkout / "notebooks" / "00_first.ipynb"
+    notebook, before = nbformat.read(path, as_version=4), execute.plan(checkout, "fast")[0]["key"]
+    notebook.cells[-1].metadata["slide"] = {"question": "Why?", "takeaway": "Therefore."}
+    nbformat.write(notebook, path)
+    assert execute.plan(checkout, "fast")[0]["key"] == before
+    notebook.cells[-1].metadata["tags"] = ["remove-output"]
+    nbformat.write(notebook, path)
+    assert execute.plan(checkout, "fast")[0]["key"] != before
+
+
 def test_change_of_the_package_is_a_reason_to_execute(checkout, monkeypatch):
     before = execute.plan(checkout, "fast")[0]["key"]
     assert execute.plan(checkout, "fast")[0]["key"] == before
@@ -81,7 +92,8 @@ def test_a_notebook_depends_on_the_modules_it_uses_and_on_data_and_on_no_others(
     package = tmp_path / "dmlteach"
     contents = {
         "__init__.py": "", "losses.py": "from dmlteach import distances", "distances.py": "", "doctor.py": "",
-        "pretrained/sst.npz": "weights", "__pycache__/a.pyc": "bytes",
+        "pretrained/sst.npz": "weights", "__pycache__/a.pyc": "bytes", "course/slides/slides.css": "",
+        "course/widgets/widget.css": "",
     }  # fmt: skip
     for name, content in contents.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +111,9 @@ def test_a_notebook_depends_on_the_modules_it_uses_and_on_data_and_on_no_others(
         matters[name] = key() != first
         (package / name).write_text(contents[name])
         assert key() == first
-    assert [name for name in matters if not matters[name]] == ["doctor.py", "__pycache__/a.pyc"]
+    assert [name for name in matters if not matters[name]] == [
+        "doctor.py", "__pycache__/a.pyc", "course/slides/slides.css",
+    ]  # fmt: skip
 
 
 def test_hash_of_files_follows_names_and_contents(tmp_path):
