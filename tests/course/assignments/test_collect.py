@@ -27,6 +27,7 @@ SAME_OTHERWISE = "def answer(d, k):  # mine\n\n    return  list(range(k))"
 ENDLESS = "def answer(d, k):\n    while True:\n        pass"
 RAISES = "def answer(d, k):\n    return d[k + 1_000_000]"
 GREEDY_FOR_MEMORY = "held = bytearray(3 * 1024**3)\nanswer = 0"
+A_GIGABYTE = "held = bytearray(1024**3)\n"  # which it may take
 
 Answers = dict[str, str]
 
@@ -35,6 +36,11 @@ def solved(student: str, assigned) -> Answers:
     """Right answers with this student's numbers."""
     number = assigned.asked(student, NUMBER).value()
     return {NUMBER: f"answer = {number}", CHOICE: RIGHT_CHOICE, FUNCTION: exercises.get(FUNCTION).solution}
+
+
+def with_a_gigabyte(student: str, assigned) -> Answers:
+    answers = solved(student, assigned)
+    return answers | {NUMBER: A_GIGABYTE + answers[NUMBER]}
 
 
 def half_the_triplets(student: str, assigned) -> Answers:
@@ -52,7 +58,8 @@ def other(id: str, code: str) -> Callable[[str, object], Answers]:
 
 # How many hand in what: their answers, and the points that they get.
 CLASS: list[tuple[int, str, Callable[[str, object], Answers], int]] = [
-    (25, "right", solved, 3),
+    (24, "right", solved, 3),
+    (1, "a gigabyte", with_a_gigabyte, 3),
     (9, "half the triplets", half_the_triplets, 2),
     (5, "a choice too many", other(CHOICE, 'answer = {"a", "b", "d"}'), 2),
     (3, "best alone", other(FUNCTION, BEST_ALONE), 2),
@@ -125,6 +132,8 @@ def collected(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:  # a forked process has them, too
         patch.setattr(answers, "LIMIT", 4.0)
         patch.setattr(collecting, "PER_ANSWER", 4.0)
+        for counted in (answers, collecting):  # by its work alone: however busy this computer is
+            patch.setattr(counted, "PATIENCE", 100)
         said = run("assignment", "collect", str(folder), "-o", str(folder / "marks.csv"), "--due", DUE)
     return folder, said
 
