@@ -25,6 +25,7 @@ COMMANDS = (
     course.lab,
     course.playground,
     course.progress,
+    course.bundle,
 )
 
 app = typer.Typer(
