@@ -72,7 +72,7 @@ def run_all(page, address: str) -> None:
     page.goto(address)
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     if "/doc/" in address:
-        page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)
+        page.get_by_text(") | Idle").wait_for(timeout=60_000)
     else:
         # Before it connects, Notebook 7 calls the kernel idle too; the word "connecting" comes and goes.
         page.locator(".jp-NotebookKernelStatus-fade:empty").wait_for(state="attached", timeout=60_000)

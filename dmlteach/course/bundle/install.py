@@ -81,11 +81,9 @@ def install(version: str) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(ENVIRONMENT)], check=True)
     wheels = HERE / "wheels"
     pip = next(wheels.glob("pip-*.whl")) / "pip"
-    options = ["--isolated", "--disable-pip-version-check", "--quiet", "--no-compile"]
-    source = ["--no-index", "--find-links", str(wheels)]
-    wanted = ["pip", f"dmlteach[course]=={version}"]
-    command = [str(program("python")), str(pip), *options, "install", *source, *wanted]
-    if subprocess.run(command).returncode:
+    options = ["--isolated", "--disable-pip-version-check", "--quiet", "--no-compile", "--no-index"]
+    wanted = ["--find-links", str(wheels), "pip", f"dmlteach[course]=={version}"]
+    if subprocess.run([str(program("python")), str(pip), "install", *options, *wanted]).returncode:
         sys.exit(f"pip could not install; what it said stands above. Remove {ENVIRONMENT} and try again.")
 
 
