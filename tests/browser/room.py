@@ -1,4 +1,4 @@
-"""The whole of a room without a network, tried by hand: `python -m tests.browser.room ARCHIVE`, as root on Linux.
+"""The whole of a room without a network, as root on Linux: `python -m tests.browser.room ARCHIVE`.
 
 Unpacks a bundle in an empty folder where no network is, installs it, opens chapter 00 from `dmlteach lab` in
 Chromium, answers its first exercise, and says how long it took and how much room.
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.browser.jupyter import _wait_for, run_all, scroll_to
+from tests.browser.jupyter import run_all, scroll_to, wait_for
 
 EXERCISE = "start.recall_at_1"
 ALONE = "alone"  # second argument of the process that has no network
@@ -24,8 +24,9 @@ PORT, TOKEN = 8899, "room"
 def main(archive: str, *alone: str) -> None:
     """Try one archive; the process starts itself anew where there is no network but the computer's own."""
     if not alone:
-        inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, "-m", "tests.browser.room"]
-        sys.exit(subprocess.call(["unshare", "--net", *inside, str(Path(archive).absolute()), ALONE]))
+        inside = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+        again = [sys.executable, "-m", "tests.browser.room", str(Path(archive).absolute()), ALONE]
+        sys.exit(subprocess.call([*inside, *again]))
     assert subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout == ""
     with tempfile.TemporaryDirectory(prefix="room-", dir=os.environ.get("TMPDIR")) as temporary:
         room = Path(temporary)
@@ -56,7 +57,7 @@ def lab(bundle: Path, room: Path, clean: dict[str, str]) -> Iterator[str]:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        _wait_for(f"http://127.0.0.1:{PORT}/api", server)
+        wait_for(f"http://127.0.0.1:{PORT}/api", server)
         yield f"http://127.0.0.1:{PORT}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)  # with JupyterLab, which ends its kernels

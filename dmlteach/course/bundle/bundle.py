@@ -100,7 +100,7 @@ def make(bundle: Bundle, output: str | Path | None, say: Callable[[str], None]) 
     files.check_room(_sum(bundle.absent), WORK, "what is still to be downloaded", cure)
     files.check_room(bundle.size, path.parent, "the bundle", cure)
     index = site.build(say=say)
-    wheels.fetch(bundle.wheels, WORK, say)
+    wheels.fetch(bundle.absent, WORK, say)
     say("Writing the archive …")
     _write(path, _contents(bundle, index.parent))
     return path

@@ -48,7 +48,7 @@ Linux, macOS   sh install.sh
 Windows        powershell -ExecutionPolicy Bypass -File install.ps1    (not tried)
 
 It compares every file with SHA256SUMS, makes the environment .venv in this folder, and installs into it.
-Nothing outside this folder is changed; to remove it all, delete the folder.
+It changes nothing outside this folder; to remove what it has installed, delete the folder.
 
 Read the course   open site/index.html in a browser; nothing has to be installed for that
 Work in it        .venv/bin/dmlteach lab    (Windows: .venv\\Scripts\\dmlteach lab)

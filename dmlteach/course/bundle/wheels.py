@@ -93,19 +93,18 @@ def choose(folder: Path, torch_index: str, say: Callable[[str], None]) -> list[W
 
 
 def fetch(wheels: Sequence[Wheel], folder: Path, say: Callable[[str], None]) -> None:
-    """Download what is not there, one after the other: what has arrived is kept when the next is interrupted.
+    """Download wheels one after the other: what has arrived is kept when the next is interrupted.
 
     Args:
-        wheels: of a bundle.
+        wheels: that are not there yet.
         folder: for them.
         say: told each one.
 
     Raises:
         DMLTeachError: one cannot be downloaded, or is not what the index promised.
     """
-    absent = [wheel for wheel in wheels if not wheel.is_in(folder)]
-    for number, wheel in enumerate(absent, 1):
-        say(f"[{number}/{len(absent)}] {wheel.file}")
+    for number, wheel in enumerate(wheels, 1):
+        say(f"[{number}/{len(wheels)}] {wheel.file}")
         address = f"{wheel.url}#sha256={wheel.sha256}" if wheel.sha256 else wheel.url
         _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), address])
         if not wheel.is_in(folder):
