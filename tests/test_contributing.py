@@ -18,8 +18,8 @@ def places(where: str) -> list[str]:
     return [path for path in re.findall(r"`([^`]+)`", where) if "/" in path or path.endswith(".md")]
 
 
-def test_seventeen_changes_have_a_place():
-    assert len(ROWS) == 17
+def test_eighteen_changes_have_a_place():
+    assert len(ROWS) == 18
 
 
 @pytest.mark.parametrize("change", ROWS)
