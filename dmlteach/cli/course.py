@@ -168,12 +168,13 @@ def bundle(
     """
     from dmlteach.course import bundle as made
 
+    path = made.place(output)
     planned = made.plan(torch_index or made.TORCH_INDEX, typer.echo)
     typer.echo(str(planned))
     if not (yes or planned.is_small or _agrees("Go on?")):
         typer.echo("nothing was written")
         return
-    path = made.make(planned, output, typer.echo)
+    made.make(planned, path, typer.echo)
     typer.echo(f"bundle: {path} ({readable(path.stat().st_size)})")
 
 

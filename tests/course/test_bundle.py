@@ -214,6 +214,13 @@ def test_an_output_that_is_a_folder_takes_the_archive_under_its_name(planned, tm
     assert [path.name for path in (tmp_path / "stick").iterdir()] == [archive_of(planned).name]
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_pip_is_asked(planned, tmp_path, monkeypatch):
+    monkeypatch.setattr(wheels, "choose", lambda *_: pytest.fail("pip has been asked"))
+    (tmp_path / "notes.txt").write_text("not a folder")
+    done = run("--output", str(tmp_path / "notes.txt" / "bundle.tar"))
+    assert done.exit_code == 2 and "cannot be written" in done.stderr
+
+
 # ── torch's CPU build ─────────────────────────────────────────────────────────────────────────────────
 
 

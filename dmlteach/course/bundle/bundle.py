@@ -66,9 +66,8 @@ def plan(torch_index: str, say: Callable[[str], None]) -> Bundle:
         say: receives what the reader should know.
 
     Raises:
-        DMLTeachError: there is no checkout, or a package cannot be had.
+        DMLTeachError: a package cannot be had.
     """
-    material.need_checkout("a bundle is made")
     chosen = wheels.choose(WORK, torch_index, say)
     return Bundle(chosen, [wheel for wheel in chosen if not wheel.is_in(WORK)])
 
@@ -78,24 +77,34 @@ def name() -> str:
     return f"dmlteach-{dmlteach.__version__}-{install.this_platform()}-py{texts.PYTHON.replace('.', '')}"
 
 
-def make(bundle: Bundle, output: str | Path | None, say: Callable[[str], None]) -> Path:
-    """Render the site, download the wheels, and write the archive, which is there whole or not at all.
+def place(output: str | Path | None) -> Path:
+    """Where the archive will lie.
 
     Args:
-        bundle: as planned.
         output: file, or a folder for it. None: in `build/` of the checkout.
-        say: receives each line of progress.
-
-    Returns:
-        The archive.
 
     Raises:
-        DMLTeachError: a disk is full, a download fails, or a chapter does.
+        DMLTeachError: nothing can be written there; or there is no checkout, of which a bundle is made.
     """
+    material.need_checkout("a bundle is made")
     path = CHECKOUT / "build" if output is None else Path(output)
     if output is None or path.is_dir():
         path = path / f"{name()}.tar"
     files.check_place(path)
+    return path
+
+
+def make(bundle: Bundle, path: Path, say: Callable[[str], None]) -> None:
+    """Render the site, download the wheels, and write the archive, which is there whole or not at all.
+
+    Args:
+        bundle: as planned.
+        path: of the archive.
+        say: receives each line of progress.
+
+    Raises:
+        DMLTeachError: a disk is full, a download fails, or a chapter does.
+    """
     cure = "Make room, or choose another --output."
     files.check_room(_sum(bundle.absent), WORK, "what is still to be downloaded", cure)
     files.check_room(bundle.size, path.parent, "the bundle", cure)
@@ -103,7 +112,6 @@ def make(bundle: Bundle, output: str | Path | None, say: Callable[[str], None]) 
     wheels.fetch(bundle.absent, WORK, say)
     say("Writing the archive …")
     _write(path, _contents(bundle, index.parent))
-    return path
 
 
 def _contents(bundle: Bundle, pages: Path) -> dict[str, Path | bytes]:
