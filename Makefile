@@ -24,7 +24,7 @@ endif
 # Python compiles what it imports; compiling all 17,000 files of the packages first would take a minute more.
 PIP_OPTIONS := --quiet --disable-pip-version-check --no-compile
 
-.PHONY: help course test lab figures report bench clean existing-environment
+.PHONY: help course test lab figures report bundle bench clean existing-environment
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -44,6 +44,9 @@ figures: $(READY)  ## redraw the figures whose code or input changed
 
 report: $(READY)  ## an executed report; e.g. make report ARGS="--dataset cub200 --root DIR"
 	$(PYTHON) -m dmlteach report $(ARGS)
+
+bundle: $(READY)  ## one archive for rooms without a network; tells its size and asks first
+	$(PYTHON) -m dmlteach bundle $(ARGS)
 
 bench: $(READY)  ## speed, as ratios, on this machine
 	$(PYTHON) -m benchmarks $(ARGS)

@@ -22,7 +22,7 @@ from dmlteach.cli import app
 
 COMMANDS = [
     "train", "sweep", "compare", "evaluate", "embed", "search", "export", "report", "figures", "methods",
-    "doctor", "course", "slides", "lab", "progress",
+    "doctor", "course", "slides", "lab", "progress", "bundle",
 ]  # fmt: skip
 IN_GROUPS = ["data list", "data check", "data get", "assignment make", "assignment collect"]
 SMALL = ["--dataset-option", "rotations=false", "--classes", "20", "--batch-size", "40", "--no-progress"]
@@ -84,6 +84,7 @@ def test_each_help_shows_an_example(command):
         "slides",
         "lab",
         "figures",
+        "bundle",
     ],
 )
 def test_every_option_shows_its_default_or_is_repeatable_or_required(command):

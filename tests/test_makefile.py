@@ -28,7 +28,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("target", ["course", "test", "lab", "figures", "report", "bench"])
+@pytest.mark.parametrize("target", ["course", "test", "lab", "figures", "report", "bundle", "bench"])
 def test_every_target_makes_the_environment_first(clone, target):
     planned = make(clone, "--dry-run", target).stdout
     assert planned.index("-m venv .venv") < planned.index("pip install")

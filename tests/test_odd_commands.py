@@ -53,6 +53,7 @@ SMALL = {
     "lab": "00",
     "playground": "",
     "progress": "--export progress.json",
+    "bundle": "--torch-index http://127.0.0.1:9",
     "assignment make": "01 --out handed_out",
     "assignment collect": "assigned --output marks.csv",
     "data list": "",
@@ -158,6 +159,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(execute, "execute", started)
     monkeypatch.setattr(execute, "execute_all", started)
     monkeypatch.setattr("dmlteach.data.download.fetch", started)
+    monkeypatch.setattr("dmlteach.course.bundle.bundle.WORK", tmp_path / "wheels")
+    monkeypatch.setattr("dmlteach.course.bundle.wheels._build", lambda folder: folder / "dmlteach.whl")
+    monkeypatch.setattr("dmlteach.course.bundle.wheels._get_pip", lambda folder: folder / "pip.whl")
+    monkeypatch.setattr("dmlteach.course.bundle.wheels._run", started)
     monkeypatch.setattr("subprocess.call", lambda *_, **__: 0)  # JupyterLab
     monkeypatch.setattr("dmlteach.course.exercises.progress.file", lambda: tmp_path / "kept.json")
     return tmp_path

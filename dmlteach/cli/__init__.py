@@ -26,6 +26,7 @@ COMMANDS = (
     course.lab,
     course.playground,
     course.progress,
+    course.bundle,
 )
 
 app = typer.Typer(

@@ -27,7 +27,7 @@ from dmlteach.cli.options import (
 )
 from dmlteach.cli.tables import print_notes, print_table
 from dmlteach.errors import DMLTeachError, unknown_name
-from dmlteach.files import check_place, write_text
+from dmlteach.files import check_place, readable, write_text
 
 if TYPE_CHECKING:
     from dmlteach.course.exercises.progress import Record
@@ -165,6 +165,54 @@ def progress(
         typer.echo("all progress is forgotten")
     if not (export or take_in or reset):
         _print_progress()
+
+
+def bundle(
+    output: Annotated[
+        str | None,
+        option("File to write, or a folder for it.", "PATH", "build/dmlteach-VERSION-PLATFORM-pyXY.tar"),
+    ] = None,
+    torch_index: Annotated[
+        str | None,
+        option(
+            "On Linux: index of torch's CPU builds; torch comes from your usual one where this has none.",
+            "URL",
+            "https://download.pytorch.org/whl/cpu",
+        ),
+    ] = None,
+    yes: Annotated[bool, option("Do not ask, however large it becomes.")] = False,
+) -> None:
+    """Write one archive that installs the course, and shows it, on computers without a network.
+
+    They need the Python and the system of this one. It tells its size before it downloads, and asks above
+    1 GB; interrupted, the same command goes on with what has arrived.
+
+    \b
+    Example:
+        dmlteach bundle
+        dmlteach bundle --output /media/stick --yes
+    """
+    from dmlteach.course import bundle as made
+
+    path = made.place(output)
+    planned = made.plan(torch_index or made.TORCH_INDEX, typer.echo)
+    typer.echo(str(planned))
+    if not (yes or planned.is_small or _agrees("Go on?")):
+        typer.echo("nothing was written")
+        return
+    made.make(planned, path, typer.echo)
+    typer.echo(f"bundle: {path} ({readable(path.stat().st_size)})")
+
+
+def _agrees(question: str) -> bool:
+    """Ask; where nobody can answer, say how to do without."""
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        if sys.stdin.isatty():  # Ctrl-C
+            raise
+        typer.echo()  # ends the line of the question
+        raise DMLTeachError("nobody is there to answer; --yes goes on without asking.") from None
 
 
 def _print_progress() -> None:

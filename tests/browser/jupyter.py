@@ -46,7 +46,7 @@ def jupyter(app: str, home: Path, notebooks: Iterable[Path]) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(address + "/api", server)
+        wait_for(address + "/api", server)
         yield address
     finally:
         server.terminate()
@@ -56,7 +56,14 @@ def jupyter(app: str, home: Path, notebooks: Iterable[Path]) -> Iterator[str]:
             server.kill()
 
 
-def _wait_for(address: str, server: subprocess.Popen, seconds: float = 60) -> None:
+def wait_for(address: str, server: subprocess.Popen, seconds: float = 60) -> None:
+    """Wait until a server answers.
+
+    Args:
+        address: of anything that it answers with.
+        server: its process; when that ends, nothing will answer.
+        seconds: how long to wait.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end and server.poll() is None:
         try:
@@ -72,7 +79,7 @@ def run_all(page, address: str) -> None:
     page.goto(address)
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     if "/doc/" in address:
-        page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)
+        page.get_by_text(") | Idle").wait_for(timeout=60_000)
     else:
         # Before it connects, Notebook 7 calls the kernel idle too; the word "connecting" comes and goes.
         page.locator(".jp-NotebookKernelStatus-fade:empty").wait_for(state="attached", timeout=60_000)
