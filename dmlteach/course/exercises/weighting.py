@@ -133,7 +133,7 @@ INVERSE = Function(
         "`d` (K,) of an anchor's negatives and of the dimension `dim` that returns the K probabilities."
     ),
     hints=(
-        "At 512 dimensions 1/q is larger than any floating-point number. Its logarithm is not.",
+        "At 512 dimensions 1/q is larger than any number of single precision. Its logarithm is not.",
         "log 1/q(d) = (2 − n) log d − (n − 3)/2 · log(1 − d²/4).",
         "`d.clamp_min(0.5)` first; a `softmax` of the logarithms divides by the sum without overflow.",
     ),
