@@ -69,7 +69,7 @@ def page(results: dict) -> str:
     """The whole README.md."""
     parts = [
         "# Benchmarks\n",
-        "Written by `python -m benchmarks` (`make bench`); do not edit. Both sides of a ratio are timed in "
+        "Written by `python -m benchmarks` (`make bench`). Both sides of a ratio are timed in "
         "turns in one run, so a busy machine slows both. Seconds are medians.\n",
     ]
     for name, result in results.items():

@@ -20,7 +20,7 @@ def rows(quick: bool) -> list[dict]:
     seconds = in_turns(functions, 3 if quick else 7)
     return [
         {
-            "what": "dmlteach --help",
+            "what": "`dmlteach --help`",
             "peer": "an empty Python program",
             "seconds": seconds,
             "ratio": ratio(seconds, "python", "dmlteach"),

@@ -10,6 +10,7 @@ from dmlteach.course import recordings as pretrained
 from dmlteach.course.measured import BATCHED, SAMPLERS
 from dmlteach.data.omniglot import CHARACTERS
 from dmlteach.plots import comparison, style
+from dmlteach.plots.reading import COLUMN, PHONE
 
 HOME = Path(__file__).parent
 FIGURES = HOME.parent / "figures"
@@ -54,9 +55,12 @@ PICTURES: dict[str, Callable[[], style.Picture]] = {
 
 
 def draw_all() -> None:
-    """Draw every figure anew, with its alt text beside it."""
+    """Draw every figure anew, for the site's column and for a phone, with its alt text beside it."""
     for name, draw in PICTURES.items():
-        style.save(draw(), FIGURES / name, svg=False)
+        picture = draw()
+        with style.context():
+            style.save(picture.for_page(COLUMN), FIGURES / name, picture.alt, svg=False)
+            style.save(picture.for_page(PHONE), FIGURES / f"{name}_on_a_phone", picture.alt, svg=False)
 
 
 def link(name: str) -> str:

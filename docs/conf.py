@@ -12,7 +12,7 @@ author = "the dmlteach authors"
 copyright = "the dmlteach authors; text, figures and exercises CC BY 4.0, code MIT"
 language = "en"
 
-extensions = ["myst_nb", "accessible", "mathml", "reference_links"]
+extensions = ["myst_nb", "accessible", "mathml", "phone_figures", "reference_links"]
 exclude_patterns = ["docs/_ext", "**/.ipynb_checkpoints"]
 suppress_warnings = ["mystnb.unknown_mime_type"]  # widget state; the widget's HTML is shown
 
@@ -50,15 +50,12 @@ def exercises_for_teachers() -> str:
 
 
 def picture(name: str) -> str:
-    """A figure with the text that was written beside it when it was drawn, and another one for phones."""
+    """A figure with the text that was written beside it when it was drawn."""
     text = HERE / "figures" / f"{name}.alt.txt"
     if not text.exists():
         return ""
     alt = text.read_text(encoding="utf-8").strip()
-    return "\n".join(
-        f"```{{image}} figures/{file}.png\n:class: {shown}\n:alt: {alt}\n```\n"
-        for file, shown in ((name, "for-a-column"), (f"{name}_on_a_phone", "for-a-phone"))
-    )
+    return f"```{{image}} figures/{name}.png\n:alt: {alt}\n```\n"
 
 
 myst_substitutions = {

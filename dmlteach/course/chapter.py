@@ -44,13 +44,15 @@ def conventions(*names: str) -> Text:
         names: losses; default: all of them.
     """
     from dmlteach import losses
+    from dmlteach.course.reference.markdown import prose
 
     rows = ["| loss | value | compares | options and defaults |", "|---|---|---|---|"]
     compares = {"euclidean": "embeddings as they are", "sphere": "embeddings scaled to length 1"}
     for name in names or losses.names():
         formula = inspect.getdoc(getattr(losses, f"{name}_loss"))
         first = " ".join(formula.partition("\n\n")[0].split()).rstrip(".") if formula else ""
+        value = prose(first, lambda _: None)  # a |P| does not end a cell, nor do indices make italics
         options = losses.options(name).items()
         given = ", ".join(f"`{k}`" + ("" if p.default is p.empty else f" = {p.default}") for k, p in options)
-        rows.append(f"| `{name}` | {first} | {compares[losses.LOSSES[name].geometry]} | {given} |")
+        rows.append(f"| `{name}` | {value} | {compares[losses.LOSSES[name].geometry]} | {given} |")
     return Text("\n".join(rows))

@@ -134,7 +134,7 @@ class Picture(Figure):
             self.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
         return buffer.getvalue()
 
-    def for_page(self, width: float) -> Figure:
+    def for_page(self, width: float) -> "Picture":
         """The figure as a page of this width shows it, with letters of the same size.
 
         Args:

@@ -19,6 +19,7 @@ STYLE = """@font-face {{
 }}
 math {{ font-family: "STIX Two Math", math; font-size: 1.05em; line-height: 1; }}
 """
+STRUT = '<mspace height="0.75em" depth="0.15em"/>'  # as tall as the smallest root, which else hangs low
 NORM = "<mo>&#x02016;</mo>"  # browsers stretch a norm's bar; before an exponent it would hang too low
 
 
@@ -26,7 +27,8 @@ def to_mathml(node: nodes.Element, display: str) -> str:
     """MathML of one equation; LaTeX that cannot be converted is a warning, which fails the build."""
     latex = node.astext()
     try:
-        return convert(latex, display=display).replace(NORM, NORM.replace("<mo>", '<mo stretchy="false">'))
+        mathml = convert(latex, display=display).replace(NORM, NORM.replace("<mo>", '<mo stretchy="false">'))
+        return mathml.replace("<msqrt><mrow>", f"<msqrt><mrow>{STRUT}")
     except Exception as error:
         logger.warning("equation not understood: %s (%s)", latex, error, location=node)
         return f"<code>{latex}</code>"

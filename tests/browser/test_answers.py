@@ -44,6 +44,8 @@ def test_each_kind_is_answered_and_the_answer_is_there_after_a_reload(reader):
     assert "Softmax: right" in checked(page, NUMBER)
     boxes = form_of(page, CHOICE)
     assert boxes.get_by_role("checkbox").count() == 5
+    said = checked(page, CHOICE)
+    assert "not answered yet" in said and "missing" not in said and CHOICE not in kept(page)
     boxes.get_by_label("raise the margin to 1").check()
     boxes.get_by_label("Your reason for a").fill("more room")
     said = checked(page, CHOICE)

@@ -67,6 +67,17 @@ def test_what_it_shows_is_what_the_library_computes(from_disk, planned, sampler)
         assert_shows(page, looks[0])  # after the last comes the first
 
 
+def test_the_question_is_about_the_batch_that_is_shown(from_disk):
+    page = from_disk(BatchExplorer())
+    asked = []
+    for sampler, epoch in (("random", 0), ("local", 0), ("local", 10)):
+        show(page, sampler, epoch)
+        asked.append(page.inner_text(".dml-question"))
+    assert "opens with a random batch" in asked[0]
+    assert "after 10 epochs, will such a batch" in asked[1]
+    assert "at this epoch, which sampler" in asked[2]
+
+
 def test_the_table_holds_the_means_of_all_samplers(from_disk, planned):
     page = from_disk(BatchExplorer(epoch=10, numbers=True))
     for sampler in KINDS:

@@ -110,6 +110,22 @@ def test_the_first_page_has_one_overview_of_two_and_it_is_not_shrunk(site, brows
     context.close()
 
 
+@pytest.mark.parametrize("page", ["results", "api/losses/triplet"])
+def test_a_figure_that_comes_as_a_file_is_shown_as_drawn_for_the_window(site, browser, page):
+    for window, is_small in ((WIDE, False), (PHONE, True)):
+        context = browser.new_context(offline=True, viewport=window)
+        shown = context.new_page()
+        shown.goto((site / "docs" / f"{page}.html").as_uri())
+        images = [image for image in shown.locator("article img").all() if image.is_visible()]
+        assert images
+        for image in images:
+            assert image.get_attribute("src").endswith("_on_a_phone.png") == is_small
+            assert image.get_attribute("alt")
+            width = image.evaluate("image => image.naturalWidth") * 96 / (160 if is_small else 200)
+            assert image.bounding_box()["width"] >= 0.95 * width
+        context.close()
+
+
 def test_figures_that_come_as_files_turn_dark_too(site, browser):
     context = browser.new_context(offline=True, viewport=WIDE, color_scheme="dark")
     page = context.new_page()

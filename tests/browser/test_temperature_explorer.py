@@ -147,3 +147,21 @@ def test_loss_and_temperature_are_changed_by_keyboard_and_reset(from_disk):
 @pytest.mark.parametrize("state", [{}, *STATES.values()])
 def test_it_fits_a_screen_and_a_phone(fits, state):
     fits(lambda: TemperatureExplorer(**state), ROOT)
+
+
+@pytest.mark.parametrize("label", STATES)
+def test_what_is_shown_asks_a_question_of_its_own(from_disk, label):
+    page = from_disk(TemperatureExplorer())
+    general = page.inner_text(f"{ROOT} .dml-question")
+    page.get_by_role("button", name=label).click()
+    page.wait_for_function(
+        "([root, text]) => document.querySelector(`${root} .dml-question`).innerText !== text",
+        arg=[ROOT, general],
+    )
+    asked = page.inner_text(f"{ROOT} .dml-question")
+    assert asked.startswith("Predict first") and asked.endswith((" choose it.", " choose that loss."))
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_function(
+        "([root, text]) => document.querySelector(`${root} .dml-question`).innerText === text",
+        arg=[ROOT, general],
+    )

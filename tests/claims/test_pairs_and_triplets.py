@@ -11,7 +11,7 @@ import torch
 
 from dmlteach import data, losses, models, samplers
 from dmlteach.course.exercises import collapse
-from dmlteach.course.exercises.pairs_and_triplets import BOUND, active_share
+from dmlteach.course.exercises.pairs_and_triplets import BOUND, active_share, drawn_share
 from dmlteach.course.recordings import recordings
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.train import TrainConfig, fit
@@ -73,6 +73,12 @@ def test_of_the_recorded_training_ever_fewer_random_triplets_are_active(shares):
     assert max(nearest) < 0.25
     assert min(hardest) > 0.9
     assert [active_share(moment) for moment in (0, 12)] == pytest.approx([random[0], random[12]], abs=0.02)
+
+
+def test_the_exercise_knows_the_share_that_the_chapter_draws(run_cells):
+    before = ("imports", "pairs-check", "triplet-check", "plane")
+    shares = run_cells("pairs_and_triplets", *before, "useless")["shares"]
+    assert drawn_share() == pytest.approx(shares[-1][0])
 
 
 def test_in_the_first_steps_of_a_training_anew_too_the_hardest_triplets_are_active_and_others_far_less(

@@ -2,8 +2,10 @@
 
 import inspect
 import json
+import re
 import shutil
 import sys
+from html import unescape
 
 import nbformat
 import pytest
@@ -306,6 +308,20 @@ def test_table_of_conventions_is_read_from_the_code():
     triplet = course.conventions("triplet").markdown.splitlines()[-1]
     assert f"`margin` = {losses.create('triplet').margin}" in triplet
     assert "as they are" in triplet
+
+
+def test_the_table_of_conventions_shows_a_formula_as_it_stands_in_the_code():
+    from markdown_it import MarkdownIt
+
+    from dmlteach import losses
+
+    html = MarkdownIt("commonmark").enable("table").render(course.conventions().markdown)
+    rows = re.findall(r"<tr>\n<td><code>(\w+)</code></td>\n<td>(.*?)</td>", html)
+    assert [name for name, _ in rows] == losses.names()
+    for name, value in rows:
+        formula = inspect.getdoc(getattr(losses, f"{name}_loss")).partition("\n\n")[0]
+        shown = unescape(re.sub("</?code>", "`", value))
+        assert shown == " ".join(formula.split()).rstrip(".")
 
 
 CHAPTER = "notebooks/00_first.ipynb"

@@ -137,6 +137,27 @@ def active_share(moment: int = -1, margin: float = MARGIN) -> float:
     return active / total
 
 
+@functools.cache
+def drawn_share(number: int = 20_000) -> float:
+    """Share of active triplets among those that the chapter draws at random at the end of the recording.
+
+    Args:
+        number: of triplets.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for size, dtype in (((2, 2), None), ((3, 2), torch.float64), ((12, 2), None)):
+        torch.randn(size, generator=generator, dtype=dtype)  # the chapter's points before
+    record = recordings("triplet")
+    z, labels = torch.as_tensor(record.embeddings[-1]).float(), torch.as_tensor(record.labels)
+    same = labels[:, None] == labels
+    a = torch.randint(len(labels), (number,), generator=generator)
+    others = same.clone().fill_diagonal_(False)[a].float()
+    p = torch.multinomial(others, 1, generator=generator)[:, 0]
+    n = torch.multinomial((~same)[a].float(), 1, generator=generator)[:, 0]
+    hinge = MARGIN + (z[a] - z[p]).square().sum(1) - (z[a] - z[n]).square().sum(1)
+    return float((hinge > 0).double().mean())
+
+
 def _hardest_share(margin: float) -> float:
     record = recordings("triplet")
     z, labels = record.embeddings[-1].double(), record.labels
@@ -163,6 +184,10 @@ def count_active(margin: float) -> Number:
     Args:
         margin: m.
     """
+    drawn = (
+        drawn_share,
+        "That is the chapter's share of triplets drawn at random: near, but of a sample. Count them all.",
+    )
     return Number(
         id="triplet.active_share",
         number="01.2",
@@ -214,8 +239,9 @@ def count_active(margin: float) -> Number:
                 "That is the share among the hardest triplets, one for each anchor.",
             ),
             (lambda: 1 - active_share(-1, margin), "That is the share of triplets that are not active."),
+            *((drawn,) if margin == MARGIN else ()),
         ),
-        with_numbers=lambda drawn: count_active(drawn.choice((0.05, 0.1, 0.15, 0.25, 0.3, 0.4, 0.5))),
+        with_numbers=lambda random: count_active(random.choice((0.05, 0.1, 0.15, 0.25, 0.3, 0.4, 0.5))),
         teaching=COUNTING,
     )
 

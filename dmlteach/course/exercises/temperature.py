@@ -120,6 +120,10 @@ def _another(
     return (terms if summed else terms / number[has]).mean()
 
 
+def _with_a_positive(labels: Tensor) -> int:
+    return int(((labels[:, None] == labels).sum(1) > 1).sum())
+
+
 def _batches(generator: Generator) -> list[tuple]:
     def drawn(labels: list[int], dim: int, temperature: float) -> tuple:
         z = torch.randn(len(labels), dim, generator=generator, dtype=torch.float64)
@@ -189,6 +193,18 @@ SUPCON = Function(
         (
             lambda z, labels, t: _another(z, labels, t, unit=False),
             "S is the cosine: divide each row by its length.",
+        ),
+        (
+            lambda z, labels, t: t * _another(z, labels, t),
+            "The loss is multiplied by the temperature: τ divides the similarities, and nothing else.",
+        ),
+        (
+            lambda z, labels, t: _another(z, labels, 1 / t),
+            "The similarities are multiplied by the temperature; they are divided by it.",
+        ),
+        (
+            lambda z, labels, t: _another(z, labels, t) * _with_a_positive(labels),
+            "The anchors are summed; the loss is their mean.",
         ),
     ),
     teaching=Teaching(

@@ -12,6 +12,8 @@ from dmlteach.course.reference.methods import methods_with
 from dmlteach.course.reference.names import Names
 from dmlteach.course.reference.package import Module
 from dmlteach.files import read_json
+from dmlteach.plots.reading import PHONE
+from dmlteach.plots.style import context
 
 NO_CURVE = (
     "This loss compares each part of an ensemble's embedding by itself, and what comes before a part decides "
@@ -62,8 +64,8 @@ def loss_table(of_losses: dict[str, Module]) -> list[str]:
     return ["| loss | what it is called | compares |", "|---|---|---|", *rows, "", *tree]
 
 
-def loss_page(module: Module, names: Names, checkout: Path) -> tuple[str, list[str], bytes]:
-    """Name of a loss, the lines of its page, and its curve as PNG; no bytes where there is none.
+def loss_page(module: Module, names: Names, checkout: Path) -> tuple[str, list[str], dict[str, bytes]]:
+    """Name of a loss, the lines of its page, and its curve by the names of its files; none without a curve.
 
     Args:
         module: that defines the loss.
@@ -84,13 +86,13 @@ def loss_page(module: Module, names: Names, checkout: Path) -> tuple[str, list[s
     function = next(one for one in module.entries if one.name.split(".")[-1] in (f"{name}_loss", name))
     its_module = next(one for one in module.entries if one.name.split(".")[-1] == kind)
     lines += entry(function, names, is_formula=True)
-    drawn, picture = _curve(name)
+    drawn, pictures = _curve(name)
     lines += ["## Weight against distance", "", *drawn, "## Methods", "", *methods_with(name)]
     lines += ["## As a module", "", *entry(its_module, names)]
     parts = [one for one in module.entries if one not in (function, its_module)]
     if parts:
         lines += ["## What it is made of", "", *(line for one in parts for line in entry(one, names))]
-    return name, lines, picture
+    return name, lines, pictures
 
 
 def _facts(name: str, checkout: Path) -> list[str]:
@@ -130,9 +132,9 @@ def chapters(name: str, checkout: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def _curve(name: str) -> tuple[list[str], bytes]:
+def _curve(name: str) -> tuple[list[str], dict[str, bytes]]:
     if not has_weight_curve(name):
-        return [NO_CURVE, ""], b""
+        return [NO_CURVE, ""], {}
     picture = weights_against_distance(name)
     text = (
         "How hard a positive pulls its anchor and a negative pushes it, at each distance, while the other "
@@ -141,4 +143,7 @@ def _curve(name: str) -> tuple[list[str], bytes]:
     )
     if losses.LOSSES[name].compares == "learned class vectors":
         text += " The own class's vector stands for the positive, another class's for the negative."
-    return [text, "", f"![{escaped(picture.alt)}]({name}.png)", ""], picture.png(dpi=130)
+    with context():
+        small = picture.for_page(PHONE).png(dpi=160)
+    files = {f"{name}.png": picture.png(dpi=130), f"{name}_on_a_phone.png": small}
+    return [text, "", f"![{escaped(picture.alt)}]({name}.png)", ""], files

@@ -51,6 +51,21 @@ def file_of(module: str, package: Path = PACKAGE) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
+def docstring_of(module: str, package: Path = PACKAGE) -> Docstring:
+    """The docstring of a module, taken apart.
+
+    Args:
+        module: its whole name.
+        package: the folder of the package.
+
+    Raises:
+        DMLTeachError: it is missing or cannot be read.
+    """
+    file = file_of(module, package)
+    text = ast.get_docstring(tree(file)) if file else None
+    return parse(text or "", f"the module {module}")
+
+
 def modules(package: Path = PACKAGE) -> list[Module]:
     """Every module that a reader may import, with its public functions, classes and constants.
 

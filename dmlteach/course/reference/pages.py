@@ -8,7 +8,7 @@ from dmlteach.course.reference.losses import loss_page, loss_pages, loss_table
 from dmlteach.course.reference.markdown import blocks, declared, entry, link_from, prose
 from dmlteach.course.reference.methods import method_page, method_table
 from dmlteach.course.reference.names import Names
-from dmlteach.course.reference.package import Module, modules
+from dmlteach.course.reference.package import Module, docstring_of, modules
 
 FLOW = {
     "From images to a trained network": (
@@ -53,10 +53,9 @@ def pages(checkout: Path) -> dict[str, bytes]:
         table = {"losses": loss_table(of_losses), "methods": method_table()}.get(room, [])
         texts[f"docs/api/{room}.md"] = room_page(room, rest, names, table)
     for module in of_losses.values():
-        loss, lines, picture = loss_page(module, names, checkout)
+        loss, lines, curves = loss_page(module, names, checkout)
         texts[f"docs/api/losses/{loss}.md"] = lines
-        if picture:
-            files[f"docs/api/losses/{loss}.png"] = picture
+        files |= {f"docs/api/losses/{name}": picture for name, picture in curves.items()}
     texts |= {f"docs/api/methods/{name}.md": method_page(name) for name in methods.names()}
     return files | {path: "\n".join(lines).encode() for path, lines in texts.items()}
 
@@ -79,10 +78,8 @@ def _first_page(rooms: dict[str, list[Module]], names: Names) -> list[str]:
     for caption, inside in groups(rooms).items():
         lines += [f"## {caption}", "", "| module | what it holds |", "|---|---|"]
         for room in inside:
-            first = rooms[room][0]
-            lines.append(
-                f"| [`dmlteach.{room}`](api/{room}.md) | {prose(first.doc.body[0].text, lambda _: None)} |"
-            )
+            holds = prose(docstring_of(f"dmlteach.{room}").body[0].text, lambda _: None)
+            lines.append(f"| [`dmlteach.{room}`](api/{room}.md) | {holds} |")
         lines.append("")
     order = [room for inside in groups(rooms).values() for room in inside]
     return [

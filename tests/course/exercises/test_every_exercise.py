@@ -132,6 +132,7 @@ WRONG = {
     "triplet.active_share": [
         (lambda: pairs_and_triplets.active_share(0), "start of the recording"),
         (lambda: pairs_and_triplets.active_share(-1, 0.0), "without the margin"),
+        (lambda: f"{pairs_and_triplets.drawn_share():.1%}", "drawn at random"),
         (0.99, "too large"),
     ],
     "triplet.collapse": [
@@ -240,6 +241,8 @@ WRONG = {
     "temperature.supcon": [
         (lambda z, y, t: temperature._another(z, y, t, itself=True), "its own denominator"),
         (lambda z, y, t: temperature._another(z, y, t, inside=True), "NCA's form"),
+        (lambda z, y, t: t * temperature.supcon(z, y, t), "multiplied by the temperature"),
+        (lambda z, y, t: temperature.supcon(z, y, 1 / t), "similarities are multiplied"),
         (naive_supcon, "not a finite number"),
         (lambda z, y, t: temperature.supcon(z, y, t).detach(), "lost its connection"),
         (3.5, "a function of z, labels, temperature"),

@@ -83,6 +83,16 @@ def test_every_public_function_and_class_is_on_exactly_one_page(site):
     assert {home for home in functions if not home.startswith("dmlteach.course.")} == defined_in_the_library()
 
 
+def test_the_first_page_says_of_each_part_what_its_own_docstring_says(site):
+    rows = dict(
+        re.findall(r"^\| \[`(dmlteach\.\w+)`\]\(api/\w+\.md\) \| (.*) \|$", site["docs/api.md"], re.M)
+    )
+    assert {"dmlteach.course", "dmlteach.losses", "dmlteach.device"} <= set(rows)
+    for module, said in rows.items():
+        first = " ".join(inspect.getdoc(importlib.import_module(module)).partition("\n\n")[0].split())
+        assert said == prose(first, lambda _: None)
+
+
 def test_whatever_a_package_lists_is_there_by_a_name_that_can_be_imported(site, names):
     on_pages = {name for _, name, _ in shown(site)}
     listing = ["dmlteach", *(f"dmlteach.{module}" for module in dmlteach.MODULES)]
@@ -110,6 +120,7 @@ def test_the_page_of_a_loss_has_equation_curve_and_methods(site, name):
         assert NO_CURVE in page and picture is None
     else:
         assert picture.startswith(b"\x89PNG")
+        assert site[f"docs/api/losses/{name}_on_a_phone.png"].startswith(b"\x89PNG")
         assert f"![{escaped(weights_against_distance(name).alt)}]({name}.png)" in page
     listed = page.split("## Methods")[1].split("## ")[0]
     users = [method for method in methods.names() if methods.get(method).loss == name]

@@ -92,8 +92,10 @@ const FORMS = {
     list?.remove();
     return {
       parts: [make("fieldset", {}, make("legend", { text: "Your choices; several may be right" }), ...rows)],
-      read: () => Object.fromEntries(letters.filter((letter) => boxes[letter].checked)
-        .map((letter) => [letter, reasons[letter].value])),
+      read() {
+        const chosen = letters.filter((letter) => boxes[letter].checked);
+        return chosen.length ? Object.fromEntries(chosen.map((letter) => [letter, reasons[letter].value])) : undefined;
+      },
       fill(answer) {
         for (const letter of letters) {
           boxes[letter].checked = letter in answer;

@@ -105,9 +105,12 @@ class BatchExplorer extends Explorable {
   }
 
   question() {
-    return "It opens with a random batch before training. Predict first: how many confusable pairs does a neighbourhood " +
-      `(local) of ${this.data.batchSize} drawings hold? And how many will each of the two hold after ` +
-      `${this.data.epochs[this.later]} epochs?`;
+    const { sampler, epoch } = this.state, later = this.data.epochs[this.later];
+    if (epoch) return "Predict first: at this epoch, which sampler still finds confusable pairs, and which leaves anchors alone? Then choose each.";
+    if (sampler === "random") return "It opens with a random batch before training. Predict first: how many confusable pairs does a " +
+      `neighbourhood (local) of ${this.data.batchSize} drawings hold? And how many will each of the two hold after ${later} epochs?`;
+    return `Predict first: after ${later} epochs, will such a batch hold more confusable pairs, or fewer? And will more of its anchors ` +
+      "be alone, or fewer? Then move the epoch.";
   }
 
   controls() {

@@ -9,6 +9,13 @@ const TAKEAWAY = "A log-softmax loss pushes each negative by its softmax probabi
   "the differences of similarity, the nearest has nearly all of the push; where it is large, all have the same. So one " +
   "temperature is hard in one embedding and soft in another, and the loss's value says nothing beside that of another " +
   "temperature.";
+const ASK = "Predict first: at the usual temperature of 0.1, how many of the 60 negatives share the push, in effect? In the untrained " +
+  "network, and in the trained one? Then move the slider, and choose the other network.";
+const ASK_OF = { // of what "show me" shows
+  "nearly the hardest alone": "Predict first: at this temperature, do as few negatives share the push in the untrained network? Then choose it.",
+  "a positive is pushed away": "Predict first: NCA has its sum inside the log. Does it push this positive away, too? Then choose that loss.",
+  "the better network, the higher loss": "Predict first: at this temperature, has the untrained network a lower loss, or a higher one? Then choose it.",
+};
 const TOP = 40, FLOOR = 186, HEIGHT = 262, LEFT = 8, SIDE = 214, CURVE = 132; // pixels
 
 /** ∂L/∂S of an anchor's pairs: above 0 pushed apart, below 0 pulled together; what the loss does not look at has 0. */
@@ -56,8 +63,8 @@ class TemperatureExplorer extends Explorable {
   }
 
   question() {
-    return "Predict first: at the usual temperature of 0.1, how many of the 60 negatives share the push, in effect? In the untrained " +
-      "network, and in the trained one? Then move the slider, and choose the other network.";
+    const isShown = ([, part]) => Object.entries(part).every(([key, value]) => this.state[key] === value);
+    return ASK_OF[Object.entries(this.recorded.states).find(isShown)?.[0]] ?? ASK;
   }
 
   controls() {
