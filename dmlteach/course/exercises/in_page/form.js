@@ -68,8 +68,9 @@ function isUnreadable(definition, text) {
 
 const FORMS = {
   number(definition, name) {
-    const { several, parts } = definition;
-    const { rows, ...form } = numberFields(definition, name, several ? parts : ["Your answer, a number"]);
+    const { several, parts, right } = definition;
+    const labels = several ? right.map((_, i) => parts[i] ?? `Number ${i + 1} of ${right.length}`) : ["Your answer, a number"];
+    const { rows, ...form } = numberFields(definition, name, labels);
     return { ...form, parts: rows.map((row) => make("p", several ? { class: "dml-several" } : {}, ...row)) };
   },
 
