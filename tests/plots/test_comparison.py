@@ -63,7 +63,7 @@ def contrast(one, other) -> float:
 def test_the_numbers_of_a_heat_map_stand_out_on_every_colour():
     table = {("sst", f"{percent} %"): [percent / 100] for percent in range(0, 101, 5)}
     axes = heat_map(table).axes[0]
-    pairs = list(zip(axes.texts, axes.collections[0].get_facecolors(), strict=True))
+    pairs = list(zip(axes.texts, axes.collections[0].get_facecolor(), strict=True))
     assert len(pairs) == 21
     assert all(contrast(letters.get_color(), behind[:3]) > 4 for letters, behind in pairs)
 
