@@ -150,7 +150,8 @@ def _heat_map(
         vmax=100, linewidths=1, annot_kws={"fontsize": 9 if whole else 8.5}, cbar=whole, **labels,
     )  # fmt: skip
     is_number = ~np.isnan(numbers[..., 0]).ravel()
-    for letters, behind in zip(axes.texts, axes.collections[0].get_facecolor()[is_number], strict=True):
+    colors = np.asarray(axes.collections[0].get_facecolor())[is_number]
+    for letters, behind in zip(axes.texts, colors, strict=True):
         letters.set_color(_ink_on(behind))
     axes.set_title(title, loc="left")
     axes.tick_params(length=0)
