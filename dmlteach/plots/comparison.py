@@ -9,7 +9,7 @@ import seaborn
 from dmlteach.metrics.over_seeds import interval, mean_and_interval
 from dmlteach.plots.letters import folded
 from dmlteach.plots.reading import fitted
-from dmlteach.plots.style import BLUE, GREY, MARKERS, Picture, palette, styled
+from dmlteach.plots.style import BLACK, BLUE, GREY, MARKERS, Picture, palette, styled
 
 Table = Mapping[tuple[str, str], Sequence[float]]  # one number per seed
 
@@ -149,10 +149,21 @@ def _heat_map(
         numbers[..., 0], ax=axes, annot=said, fmt="", cmap=seaborn.light_palette(BLUE, as_cmap=True), vmin=0,
         vmax=100, linewidths=1, annot_kws={"fontsize": 9 if whole else 8.5}, cbar=whole, **labels,
     )  # fmt: skip
+    is_number = ~np.isnan(numbers[..., 0]).ravel()
+    colors = np.asarray(axes.collections[0].get_facecolor())[is_number]
+    for letters, behind in zip(axes.texts, colors, strict=True):
+        letters.set_color(_ink_on(behind))
     axes.set_title(title, loc="left")
     axes.tick_params(length=0)
     axes.tick_params(axis="y", rotation=0)
     return figure
+
+
+def _ink_on(color: Sequence[float]) -> str:
+    """Black or white, whichever stands out more on a color (seaborn takes white on half-tones as well)."""
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in color[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return BLACK if luminance > 0.2 else "white"  # there both have a contrast of about 4.2
 
 
 def _said(values: Sequence[float]) -> str:

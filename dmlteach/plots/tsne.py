@@ -25,6 +25,7 @@ PERPLEXITY = 30  # where there are points enough
 FEWEST = 5  # points of a map: of fewer, no perplexity from 1 fits
 EXACT = 10_000  # up to here neighbours are searched exactly: equal on every machine, and fast enough
 KEY_BELOW = 1.8  # inches of the key below a map
+BEHIND = "#b0b0b0"  # points that are not highlighted; seen on a dark page, too, where it is turned over
 MAX_HIGHLIGHTS = len(CYCLE)  # more colours could not be told apart
 
 
@@ -347,7 +348,7 @@ def _scatter(
         )
     others = ~np.isin(labels, list(highlight))
     x, y = points.T
-    pale = PALE if len(highlight) else GREY
+    pale = BEHIND if len(highlight) else GREY
     axes.scatter(x[others], y[others], s=size / 4, color=pale, linewidths=0)
     for label, colour, marker in zip(highlight, CYCLE, MARKERS, strict=False):
         look: dict[str, Any] = {"color": colour, "marker": marker, "edgecolors": "white", "linewidths": 0.4}

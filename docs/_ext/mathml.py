@@ -21,14 +21,16 @@ math {{ font-family: "STIX Two Math", math; font-size: 1.05em; line-height: 1; }
 """
 STRUT = '<mspace height="0.75em" depth="0.15em"/>'  # as tall as the smallest root, which else hangs low
 NORM = "<mo>&#x02016;</mo>"  # browsers stretch a norm's bar; before an exponent it would hang too low
+PLUS_MINUS = "&#x000B1;"  # comes as a letter, which has no space around it
 
 
 def to_mathml(node: nodes.Element, display: str) -> str:
     """MathML of one equation; LaTeX that cannot be converted is a warning, which fails the build."""
     latex = node.astext()
     try:
-        mathml = convert(latex, display=display).replace(NORM, NORM.replace("<mo>", '<mo stretchy="false">'))
-        return mathml.replace("<msqrt><mrow>", f"<msqrt><mrow>{STRUT}")
+        made = convert(latex, display=display).replace(NORM, NORM.replace("<mo>", '<mo stretchy="false">'))
+        made = made.replace("<msqrt><mrow>", f"<msqrt><mrow>{STRUT}")
+        return made.replace(f"<mi>{PLUS_MINUS}</mi>", f"<mo>{PLUS_MINUS}</mo>")
     except Exception as error:
         logger.warning("equation not understood: %s (%s)", latex, error, location=node)
         return f"<code>{latex}</code>"

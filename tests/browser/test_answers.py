@@ -31,7 +31,7 @@ def chapter(write_chapter) -> str:
 
 def checked(page, id: str) -> str:
     """Press the form's button; what is said."""
-    form_of(page, id).get_by_role("button", name="Check").click()
+    form_of(page, id).get_by_role("button").click()
     return reply_of(page, id)
 
 
@@ -51,7 +51,9 @@ def test_each_kind_is_answered_and_the_answer_is_there_after_a_reload(reader):
     said = checked(page, CHOICE)
     assert "a, no: at the collapse" in said and "(Your reason: more room)" in said and "2 of them" in said
     form_of(page, TEXT).get_by_role("textbox").fill("My shop has\nmany products.")
+    assert form_of(page, TEXT).get_by_role("button").inner_text() == "Compare"  # it is not marked
     assert "An answer to compare yours with" in checked(page, TEXT)
+    assert form_of(page, PAIR).locator("label").all_inner_texts() == list(exercises.get(PAIR).parts)
     assert "Answered on this page: 2 of 4" in page.locator(".dml-kept").inner_text()
 
     replies = [reply_of(page, id) for id in (NUMBER, CHOICE, TEXT)]

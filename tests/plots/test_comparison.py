@@ -54,6 +54,20 @@ def test_a_heat_map_says_mean_and_interval_in_percent_and_leaves_a_missing_cell_
     assert figure.axes[0].get_title("left") == "untrained: 28.0 %"
 
 
+def contrast(one, other) -> float:
+    """As WCAG 2 defines it; luminance by the mean gamma of 2.2."""
+    lights = sorted(0.05 + np.dot([0.2126, 0.7152, 0.0722], np.power(to_rgb(c), 2.2)) for c in (one, other))
+    return lights[1] / lights[0]
+
+
+def test_the_numbers_of_a_heat_map_stand_out_on_every_colour():
+    table = {("sst", f"{percent} %"): [percent / 100] for percent in range(0, 101, 5)}
+    axes = heat_map(table).axes[0]
+    pairs = list(zip(axes.texts, axes.collections[0].get_facecolor(), strict=True))
+    assert len(pairs) == 21
+    assert all(contrast(letters.get_color(), behind[:3]) > 4 for letters, behind in pairs)
+
+
 def test_a_ranking_has_the_best_on_top_and_the_lines_to_compare_with():
     figure = ranking({"a": [0.2, 0.3], "b": [0.9, 0.8]}, lines={"untrained": 0.1})
     axes = figure.axes[0]

@@ -60,6 +60,7 @@ def expected_positives(batch: int, per_class: int) -> Number:
         ),
         value=lambda: (right, per_class - 1.0),
         means="the mean number of positives of an anchor, in a random batch and in a P×K batch",
+        parts=("in a random batch", "in a P×K batch"),
         decimals=4,
         tolerance=1e-6,
         mistakes=(

@@ -322,6 +322,7 @@ BACKBONE = Number(
     ),
     value=shares,
     means="what the method makes with one network, and what the network makes with one method, in points",
+    parts=("ProxyNCA over N-Pair", "ResNet50 over GoogLeNet"),
     decimals=1,
     percent=1,
     mistakes=(

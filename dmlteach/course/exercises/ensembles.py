@@ -69,6 +69,7 @@ CASCADE = Number(
     setup="import torch",
     value=cascade,
     means="the two pairs that depth 3 learns from",
+    parts=("one pair", "the other pair"),
     tolerance=0.1,
     any_order=True,
     mistakes=(
@@ -401,6 +402,7 @@ AVERAGE = Number(
     ),
     value=lambda: (left(3, 0.6), left(math.inf, 0.6)),
     means="the variance of the mean of three, and of very many",
+    parts=("of three learners", "of ever more learners"),
     decimals=2,
     mistakes=(
         (lambda: (1 / 3, 0.0), "That is so for errors that have nothing in common."),

@@ -240,6 +240,7 @@ BALANCE = Number(
     ),
     value=_forces,
     means="the sum of the forces: all three, without that on the negative, without that on the positive",
+    parts=("gradient to all three", "the negative detached", "the positive detached"),
     tolerance=0.01,
     mistakes=(
         (lambda: _forces(-1), "These are gradients; a force is the negative gradient."),

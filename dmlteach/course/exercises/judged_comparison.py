@@ -234,7 +234,7 @@ def _settings(plan: Mapping[str, Any], folder: Any) -> tuple[compare.Setting, co
         own = [run for run in runs if run.options.get("method", "sst") in (plan["a"], plan["b"])]
         found = compare.tables(own)
     except (DMLTeachError, TypeError, IndexError) as error:
-        raise _Unfit(_sentence(error)) from error
+        raise _Unfit(f"The sweep cannot be read: {error}") from error
     if missing:
         raise _Unfit(f"{missing} of the sweep's runs are not done; start the command again.")
     for run in own:
@@ -337,7 +337,7 @@ VERDICT = Artefact(
         "`dmlteach compare FOLDER --against B` prints the difference with half of its interval, as "
         "fractions.",
         "In Python: `runs, _ = compare.read([folder])`, then `compare.tables(runs)[0].settings`, and "
-        "`compare.difference(one, other)`.",
+        "`compare.difference(one, other)`: its `mean` and `half` are fractions.",
     ),
     solution=(
         "from dmlteach.sweep import compare\n\n"

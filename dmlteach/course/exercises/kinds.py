@@ -237,6 +237,7 @@ class Number(Exercise):
     Attributes:
         value: computes the right one; a tuple if several are asked for.
         means: what it is, in words.
+        parts: what each of several numbers is, in a few words: a page writes them beside the fields.
         decimals: to how many the question asks to round; None where the number is exact.
         tolerance: absolute, of a number that is not rounded.
         percent: what 1 % is: 0.01 where a fraction is asked for, 1 where percent or points are; None where
@@ -248,6 +249,7 @@ class Number(Exercise):
 
     value: Callable[[], float | tuple[float, ...]]
     means: str
+    parts: tuple[str, ...] = ()
     decimals: int | None = None
     tolerance: float = 1e-3
     percent: float | None = None
@@ -311,6 +313,7 @@ class Number(Exercise):
         return {
             "kind": "number",
             "several": right.ndim == 1,
+            "parts": list(self.parts),
             "right": right.reshape(-1).tolist(),
             "right_words": self._right_words,
             "means": self.means,

@@ -300,6 +300,44 @@ LOOKING = (
         },
         unit="%",
     ),
+    Prediction(
+        id="guess.trained_classes",
+        title="Trained classes in the test set",
+        question="1. by how many points one more layer moves Recall@1 (with a minus where it falls)",
+        parts={
+            "fitted": "among the 50 characters it is fitted to",
+            "others": "among the 50 others",
+            "all": "among all 100",
+        },
+        unit="points",
+        least=-100.0,
+    ),
+    Prediction(
+        id="guess.leak",
+        title="A query among its own results",
+        question="2. how many points a query that finds itself adds to MAP@R",
+        parts={"untrained": "for the untrained network", "sst": "for SST"},
+        unit="points",
+    ),
+    Prediction(
+        id="guess.signs",
+        title="Four signs",
+        question="3. Recall@1 of SST among 100 characters by four signs, in percent",
+        parts={"four": "as the library counts"},
+        unit="%",
+    ),
+    PredictedChoice(
+        id="guess.winners",
+        title="Three metrics, three winners",
+        question="4. whom Recall@1, MAP@R and NMI name the best of three embeddings",
+        options={"a": "each metric can name another one", "b": "two of them at least always agree"},
+    ),
+    PredictedChoice(
+        id="guess.ahead",
+        title="The untrained network ahead",
+        question="5. a fair-looking test in which the untrained network is ahead of SST",
+        options={"a": "there is one", "b": "there is none"},
+    ),
 )
 
 COMPARING = (

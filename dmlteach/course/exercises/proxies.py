@@ -67,6 +67,7 @@ def count_terms(classes: int, images: int) -> Number:
         ),
         value=lambda: (triplets(classes, images), classes * images * classes),
         means="the number of triplets, and the number of cosines with a proxy in an epoch",
+        parts=("triplets", "cosines in an epoch"),
         tolerance=0.5,
         mistakes=(
             (

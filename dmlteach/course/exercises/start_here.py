@@ -348,6 +348,7 @@ GRADIENT = Number(
     explanation="It points away from y: going against it brings x nearer to y.",
     value=lambda: (2.0, 0.0),
     means="2 (x − y), number by number",
+    parts=("first number", "second number"),
     mistakes=(
         (lambda: (-2.0, 0.0), "That is the way a training step goes; the gradient points the other way."),
         (lambda: (1.0, 0.0), "That is x − y; the derivative of a square has a factor 2."),
@@ -402,6 +403,7 @@ K_MEANS = Number(
     explanation="0 and 1 form one group, 9 and 11 the other; no point is nearer to the other centre.",
     value=lambda: (0.5, 10.0),
     means="the means of the two groups",
+    parts=("one centre", "the other centre"),
     any_order=True,
     mistakes=(
         (lambda: (1.0, 9.0), "Those are points; a centre moves to the mean of its points."),

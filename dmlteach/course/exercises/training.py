@@ -11,7 +11,7 @@ from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.evaluation import evaluate
 from dmlteach.files import read_json
-from dmlteach.train import Run, TrainConfig, fit
+from dmlteach.train import Result, Run, TrainConfig, fit
 
 # --- the bottleneck
 
@@ -96,18 +96,26 @@ def _kept(folder: Any, file: str, part: str) -> Any:
     return read_json(Path(folder) / file, "Train this run again.")[part]
 
 
+def _folder(given: Any) -> Any:
+    """The folder that is meant: of what `fit` returns, or of a configuration, that of the run."""
+    if isinstance(given, Result):
+        return given.path
+    return given.output if isinstance(given, TrainConfig) else given
+
+
 def inspect_runs(answer: Any) -> Reply:
     """Whether two runs computed the same, epoch by epoch."""
     expected = "two folders, of the undisturbed run and of the one that was broken and resumed"
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         return Reply(NOT_YET, "Two folders are asked for.", expected)
+    answer = [_folder(given) for given in answer]
     if Path(str(answer[0])).resolve() == Path(str(answer[1])).resolve():
         return Reply(NOT_YET, "This is the same folder twice: it agrees with itself.", expected)
     try:
         first, second = (_epochs(folder) for folder in answer)
         settings = [_settings(folder) for folder in answer]
     except UNREADABLE as error:
-        return Reply(NOT_YET, f"A folder holds no run: {error}.", expected)
+        return Reply(NOT_YET, f"A folder holds no run: {str(error).rstrip('.')}.", expected)
     other = sorted(name for name in settings[0] if settings[0][name] != settings[1].get(name))
     if other:
         return Reply(NOT_YET, f"The runs were asked for different things: {', '.join(other)}.", expected)
@@ -224,9 +232,9 @@ LONGER = Choice(
 
 # --- batch size against learning rate
 
-HALVES: dict[str, dict[str, float | None]] = {
-    "batch 20": {"batch_size": 20, "learning_rate": None},
-    "batch 20, half rate": {"batch_size": 20, "learning_rate": 5e-4},
+HALVES: dict[str, dict[str, tuple[float | None, ...]]] = {
+    "batch 20": {"batch_size": (20,), "learning_rate": (None, 1e-3)},  # the recipe's, left or written out
+    "batch 20, half rate": {"batch_size": (20,), "learning_rate": (5e-4,)},
 }
 
 
@@ -239,24 +247,30 @@ def inspect_halves(answer: Any) -> Reply:
         return Reply(NOT_YET, "The two runs are asked for by name.", expected)
     recall, settings = {}, {}
     for name, asked in HALVES.items():
+        folder = _folder(answer[name])
         try:
-            settings = _settings(answer[name])
-            rows = _kept(answer[name], "metrics.json", "epochs")
+            settings[name] = _settings(folder)
+            rows = _kept(folder, "metrics.json", "epochs")
             recall[f"Recall@1 on val, {name}"] = float(rows[-1]["val"]["recall@1"])
         except UNREADABLE as error:
-            return Reply(
-                NOT_YET, f"{name}: the folder holds no run with a Recall@1 on val: {error}.", expected
-            )
-        for setting, value in asked.items():
-            if settings.get(setting) != value:
-                words = f"{name}: {setting} is {settings.get(setting)}, not {value or 'left as it was'}."
+            words = f"{name}: the folder holds no run with a Recall@1 on val: {str(error).rstrip('.')}."
+            return Reply(NOT_YET, words, expected)
+        for setting, values in asked.items():
+            found = settings[name].get(setting)
+            if found not in values:
+                words = f"{name}: {setting} is {found}, not {values[0] or 'left as it was'}."
                 return Reply(NOT_YET, words, expected)
+    one, other = settings.values()
+    also = sorted(name for name in one if name not in HALVES["batch 20"] and one[name] != other.get(name))
+    if also:
+        words = f"The two are to differ in the rate alone, and differ in {', '.join(also)}, too."
+        return Reply(NOT_YET, words, expected)
     details = (
         "Compare the difference with that between seeds in the chapter: is it larger?",
         "Half the batch at the same rate means twice as many steps of the same size, each from noisier "
         "gradients.",
     )
-    case = {**_before_training(settings), **recall}
+    case = {**_before_training(one), **recall}
     return Reply(RIGHT, "Two runs to compare with your prediction.", case=case, details=details)
 
 

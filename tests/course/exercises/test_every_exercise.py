@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,7 +27,9 @@ from dmlteach.course.exercises import (
     weighting,
 )
 from dmlteach.course.exercises.kinds import Choice, Configuration, Function, Number, Reflection
+from dmlteach.course.exercises.replies import NOT_YET, RIGHT
 from dmlteach.losses import sst_loss, triplet_loss
+from dmlteach.train import TrainConfig, fit
 
 LABELS, ONLY_ROW_0 = torch.tensor([0, 0, 1]), torch.tensor([[1], [-1], [-1]])
 
@@ -540,6 +543,12 @@ def test_each_known_mistake_of_a_function_is_recognised(id):
 
 @pytest.mark.anew
 @pytest.mark.parametrize("id", [id for id in exercises.names() if isinstance(exercises.get(id), Number)])
+def test_each_of_several_numbers_is_named_beside_its_field(id):
+    page = exercises.get(id).for_page()
+    assert len(set(page["parts"])) == len(page["parts"]) == (len(page["right"]) if page["several"] else 0)
+
+
+@pytest.mark.parametrize("id", [id for id in exercises.names() if isinstance(exercises.get(id), Number)])
 def test_each_known_mistake_of_a_number_is_recognised(id):
     for value, words in exercises.get(id).mistakes:
         assert exercises.check(id, value()).words == words
@@ -628,6 +637,37 @@ def test_two_runs_are_shown_beside_the_untrained_network_on_the_same_classes():
     case = exercises.check(exercise.id, exercise.reference()).case
     assert list(case)[:2] == ["classes of val", "Recall@1 on val, untrained"] and len(case) == 4
     assert all(0 < value <= 1 for name, value in case.items() if name.startswith("Recall@1"))
+
+
+@pytest.mark.anew
+def test_two_runs_of_half_the_batch_may_differ_in_their_rate_alone(tmp_path):
+    small = TrainConfig(
+        method="sst", dataset="omniglot", classes=20, batch_size=20, epochs=1, batches_per_epoch=1,
+        device="cpu", progress=False,
+    )  # fmt: skip
+
+    def runs(**halves):
+        made = [
+            fit(replace(small, output=str(tmp_path / f"{name}{len([*tmp_path.iterdir()])}"), **other))
+            for name, other in {"full": {"learning_rate": 1e-3}, "half": halves}.items()
+        ]
+        return dict(zip(training.HALVES, made, strict=True))  # as `fit` returns them: their folders are meant
+
+    as_asked = exercises.check("training.half_batch", runs(learning_rate=5e-4))
+    assert as_asked.status == RIGHT
+    longer = exercises.check("training.half_batch", runs(learning_rate=5e-4, epochs=2))
+    assert longer.status == NOT_YET and "differ in epochs, too" in longer.words
+    whole_rate = exercises.check("training.half_batch", runs(learning_rate=2e-4))
+    assert whole_rate.status == NOT_YET and "learning_rate is 0.0002, not 0.0005" in whole_rate.words
+
+
+def test_a_run_is_known_by_its_folder_by_its_configuration_and_by_what_fit_returns(tmp_path):
+    exercise = exercises.get("training.resumed")
+    runs = training.two_runs(tmp_path)
+    undisturbed = TrainConfig(method="sst", dataset="omniglot", output=str(runs / "undisturbed"))
+    assert exercise.judge((undisturbed, runs / "broken")).status == RIGHT
+    missing = exercise.judge((undisturbed, runs / "nowhere"))
+    assert "nowhere" in missing.words and not missing.words.endswith("..")
 
 
 @pytest.mark.parametrize(("alpha", "margin"), [(32.0, 0.1), (4.0, 0.3)])

@@ -68,10 +68,10 @@ function isUnreadable(definition, text) {
 
 const FORMS = {
   number(definition, name) {
-    const size = definition.right.length;
-    const labels = definition.right.map((_, i) => (size === 1 ? "Your answer, a number" : `Number ${i + 1} of ${size}`));
+    const { several, parts, right } = definition;
+    const labels = several ? right.map((_, i) => parts[i] ?? `Number ${i + 1} of ${right.length}`) : ["Your answer, a number"];
     const { rows, ...form } = numberFields(definition, name, labels);
-    return { ...form, parts: rows.map((row) => make("p", {}, ...row)) };
+    return { ...form, parts: rows.map((row) => make("p", several ? { class: "dml-several" } : {}, ...row)) };
   },
 
   choice(definition, name, before) {
@@ -185,7 +185,8 @@ function build(place) {
     say(found, problem, earlier(before, found.status));
     showKept();
   };
-  const row = make("p", { class: "dml-row" }, make("button", { type: "submit", text: isUnmarked ? "Keep my answer" : "Check" }), state);
+  const pressed = isUnmarked ? "Keep my answer" : definition.kind === "reflection" ? "Compare" : "Check";
+  const row = make("p", { class: "dml-row" }, make("button", { type: "submit", text: pressed }), state);
   place.append(make("form", { "aria-label": `Answer to ${definition.heading}`, onsubmit: answerIt }, ...form.parts, row, said));
   const isBare = cell?.classList.contains("tag_exercise") && (isUnmarked || cell.textContent.trim().split("\n").length <= 2);
   if (isBare) cell.classList.add("dml-code"); // nothing in it but the question for an answer

@@ -244,7 +244,7 @@ class ResultsExplorer extends Explorable {
   build() {
     const wide = this.width >= 700, side = 206, gap = 18, published = this.state.view === "published";
     const width = wide ? this.width - side - gap : this.width, small = width < 420, place = 24;
-    const name = small ? (published ? 190 : 118) : published ? 250 : 150;
+    const name = small ? (published ? 190 : 140) : published ? 250 : 150;
     const value = small ? (published ? 36 : 62) : published ? 40 : this.before ? 124 : 80;
     const strip = Math.max(width - name - value - place - 40, 60);
     const columns = `grid-template-columns:${place}px ${name}px ${strip}px ${value}px`;
