@@ -104,7 +104,8 @@ def collect(
     from dmlteach.options import at_least
 
     until = time_of(due) if due else None
-    at_least("jobs", jobs or 1, 1)
+    if jobs is not None:
+        at_least("jobs", jobs, 1)
     path = Path(output)
     check_place(path)
     made = assigned.read(Path(folder))

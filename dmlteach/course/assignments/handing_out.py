@@ -11,14 +11,14 @@ from dmlteach import files
 from dmlteach.course import execute, exercises, material
 from dmlteach.course.assignments.assignment import FILE, Assignment
 from dmlteach.course.exercises import CHAPTERS, Chapter, own, own_chapters
-from dmlteach.course.exercises.kinds import Exercise, Function
+from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Reflection
 from dmlteach.errors import DMLTeachError, unknown_name
 
 RELEASED = "release"  # nbgrader's name for what is handed out
 METADATA = "dmlteach"
 HOW = """# {title}
 
-Exercises of the chapter *{chapter}*. Replace each `...` by your answer and run its cell, from the top to the
+Exercises of {chapter}. Replace each `...` by your answer and run its cell, from the top to the
 bottom. As long as there is no answer, a cell says so and does no harm; where a reply offers hints,
 `hint("…")` gives them.
 
@@ -27,6 +27,7 @@ again, with the code above them that they use; what you have deleted cannot be m
 OWN_NUMBERS = "Its numbers are **yours**: others have other ones, where it does not say *the same for all*."
 FIRST_CELL = "import torch\n\nfrom dmlteach.exercises import check, hint, use_own, use_variants\n\n"
 STUB = 'def answer({}):\n    ...\n\n\ncheck("{}", answer)'
+FORMS = {Choice: '  # {"a letter": "because …"}', Reflection: "  # text, in quotes"}  # as chapters say it
 
 
 def chapters(numbers: Sequence[str]) -> list[Chapter]:
@@ -119,16 +120,17 @@ def notebook(assignment: Assignment, name: str, student: str = "") -> NotebookNo
     (chapter,) = chapters([name])
     ids = assignment.notebooks[name]
     variants = {id: assignment.variant(student, id) for id in ids} if student else {}
-    title = {"title": assignment.name, "chapter": chapter.title, "file": f"{name}.ipynb"}
-    cells = [new_markdown_cell(HOW.format(**title, numbers=OWN_NUMBERS if student else "").strip())]
     is_own = chapter in own_chapters()
+    about_what = f"*{chapter.title}*" if is_own else f"the chapter *{chapter.title}*"
+    title = {"title": assignment.name, "chapter": about_what, "file": f"{name}.ipynb"}
+    cells = [new_markdown_cell(HOW.format(**title, numbers=OWN_NUMBERS if student else "").strip())]
     uses = f'use_own("{name}.py")\n' if is_own else ""
     cells.append(new_code_cell(f"{FIRST_CELL}{uses}use_variants({variants})"))
     given = {e.id: stub(e) for e in chapter.exercises} if is_own else as_in_chapter(name)
     for id in ids:
         exercise = assignment.asked(student, id)
         same = "" if exercise.varies or not student else "\n\n*(The same for all.)*"
-        cells.append(new_markdown_cell(f"**{exercise.heading}.** {exercise.text}{same}"))
+        cells.append(new_markdown_cell(f"**{_ended(exercise.heading)}** {exercise.text}{same}"))
         if exercise.setup:
             cells.append(new_code_cell(exercise.setup))
         cells.append(new_code_cell(given[id]))
@@ -152,7 +154,12 @@ def stub(exercise: Exercise) -> str:
     """
     if isinstance(exercise, Function):
         return STUB.format(", ".join(exercise.arguments), exercise.id)
-    return f'answer = ...\ncheck("{exercise.id}", answer)'
+    return f'answer = ...{FORMS.get(type(exercise), "")}\ncheck("{exercise.id}", answer)'
+
+
+def _ended(heading: str) -> str:
+    """With a full stop, where it does not end as a sentence does."""
+    return heading if heading.endswith(("?", "!", ".")) else f"{heading}."
 
 
 def as_in_chapter(name: str) -> dict[str, str]:

@@ -24,7 +24,10 @@ MARKS = (
 )  # fmt: skip
 ANSWERS = ("student_id", "exercise", "title", "status", "words", "seconds", "text", "teacher")
 NOTES = ("student_id", "file", "what", "note")
-MISSING, COPIED = "missing", "same wrong code"
+MISSING, COPIED, WAITED = "missing", "same wrong code", "stopped by the clock"
+STOPPED_EARLY = (
+    "before it had worked its time: this computer was busy, or the code waits; collect again with --jobs 1"
+)
 
 
 def marked(assignment: Assignment) -> list[str]:
@@ -106,6 +109,8 @@ def notes(assignment: Assignment, collected: Collected) -> Iterator[dict[str, st
                     "what": "right for another",
                     "note": f"{id}: the answer to the numbers of {whose}",
                 }
+            if one.waited:
+                yield about | {"what": WAITED, "note": f"{id}: {STOPPED_EARLY}"}
     has = {(hand_in.student, hand_in.notebook) for hand_in, _ in collected if hand_in.cells}
     for student in assignment.students:
         for name in assignment.notebooks:

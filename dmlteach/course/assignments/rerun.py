@@ -22,12 +22,13 @@ from traitlets.config import Config
 from dmlteach.course import exercises
 from dmlteach.course.assignments import cells
 from dmlteach.course.assignments.assignment import Assignment
+from dmlteach.course.exercises import answers as limits
 from dmlteach.course.exercises import progress
 from dmlteach.course.exercises.kinds import Choice, Exercise, Function, Number, Reflection, letters_of
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, UNANSWERED, Reply
 
 NO_CELL = "no cell checks it"
-FAILED = re.compile(r"your code (raised \w+|was stopped after [\d.]+ s)")
+FAILED = re.compile(r"your code raised \w+|(?:your code|the check) was stopped after ([\d.]+) s")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Answer:
         words: of the reply.
         mistake: the known one that was recognised, or the letters that were wrong; "" where none is.
         text: of a reflection, for the teacher to read.
-        right_for: students for whom it would be right.
+        right_for: students for whom it would be right, where no mistake explains it.
         fingerprint: of the code of a wrong function: equal where only names of the file and blanks differ.
         seconds: it took.
     """
@@ -66,6 +67,12 @@ class Answer:
     right_for: tuple[str, ...] = ()
     fingerprint: str = ""
     seconds: float = 0.0
+
+    @property
+    def waited(self) -> bool:
+        """Whether it was stopped before it had worked its time: this computer was busy, or the code waits."""
+        failed = FAILED.match(self.words)
+        return bool(failed and failed[1] and float(failed[1]) > limits.LIMIT)
 
 
 def rerun(
@@ -149,9 +156,11 @@ def _told(id: str, asked: Asked, reply: Reply, answer: Any, cell: cells.Cell) ->
     text = answer if isinstance(exercise, Reflection) and isinstance(answer, str) else ""
     if reply.status != NOT_YET:
         return Answer(id, reply.status, reply.words, text=text)
-    right_for = tuple(who for who, other in asked.others.items() if other.judge(answer).status == RIGHT)
+    mistake = _mistake(exercise, reply, answer)
+    others = {} if mistake else asked.others  # a known mistake is explained, whosever numbers it meets
+    right_for = tuple(who for who, other in others.items() if other.judge(answer).status == RIGHT)
     written = sha256(_without_blanks(cell.source).encode()).hexdigest()[:16] if callable(answer) else ""
-    return Answer(id, NOT_YET, reply.words, _mistake(exercise, reply, answer), text, right_for, written)
+    return Answer(id, NOT_YET, reply.words, mistake, text, right_for, written)
 
 
 def _mistake(exercise: Exercise, reply: Reply, answer: Any) -> str:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from typer.testing import CliRunner
 from dmlteach.cli import app
 from dmlteach.course import CHECKOUT, exercises
 from dmlteach.course.assignments import assignment as assigned
-from dmlteach.course.assignments import collecting
+from dmlteach.course.assignments import collecting, marks
+from dmlteach.course.assignments.hand_ins import HandIn
+from dmlteach.course.assignments.rerun import Answer
 
 OWN = '''"""Hands on distances. More of this file nobody reads."""
 
@@ -199,3 +202,43 @@ def test_the_example_of_the_page_for_teachers_is_handed_out_as_it_stands(tmp_pat
     assert (code, "20 notebooks" in output) == (0, True), output
     questions = {assigned.read(tmp_path / "out").asked(f"s{n}", "mine.length").question for n in range(20)}
     assert len(questions) > 10
+    page = (tmp_path / "out" / "release" / "s0" / "assignment" / "mine.ipynb").read_text("utf-8")
+    assert 'answer = ...  # {\\"a letter\\": \\"because …\\"}' in page
+    assert "answer = ...  # text, in quotes" in page
+    assert "**Exercise A4 · Distance or cosine?** Which" in page  # one mark at its end, not two
+    assert "Exercises of *Distances by hand*." in page
+
+
+def test_a_known_mistake_that_is_right_for_another_is_not_held_for_their_answer(
+    handed_out, tmp_path, monkeypatch
+):
+    made = assigned.read(handed_out)
+    right = {who: made.asked(who, LENGTH).value() for who in made.students}
+    monkeypatch.setattr(
+        "dmlteach.course.assignments.rerun._mistake", lambda *_: "This is the sum of the legs."
+    )
+    hand_in(handed_out, "bob", {LENGTH: f"answer = {right['ann']}"})
+    assert statuses(handed_out, tmp_path)[("bob", LENGTH)] == "not yet"
+    assert "right for another" not in (tmp_path / "marks.notes.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "waited"),
+    [
+        ("your code was stopped after 60 s, in a cell, line 2.", True),
+        ("the check was stopped after 60 s.", True),
+        ("your code was stopped after 20 s, in a cell, line 2.", False),
+        ("your code raised ValueError: 60 s", False),
+        ("It is too large.", False),
+    ],
+)
+def test_what_the_clock_stopped_before_its_time_is_for_the_teacher_to_look_at(tmp_path, words, waited):
+    given = HandIn("ann", "distances", tmp_path / "x.ipynb", datetime.now(UTC), ["answer = 1"])
+    collected = [(given, {LENGTH: Answer(LENGTH, "not yet", words)})]
+    made = assigned.Assignment(name="w", notebooks={"distances": [LENGTH]})
+    assert ["stopped by the clock" in n["what"] for n in marks.notes(made, collected)] == [True] * waited
+
+
+def test_no_hand_ins_at_a_time_is_refused(tmp_path):
+    code, output = command("collect", tmp_path, "--jobs", 0)
+    assert (code, "jobs" in output) == (2, True), output
