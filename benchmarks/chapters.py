@@ -6,19 +6,23 @@ chapters.json and chapters.md. `python -m benchmarks.record` takes the table int
 
 import argparse
 import json
-import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks.__main__ import machine
 from dmlteach.course import execute, material
 
 HOME = Path(__file__).parent
 FILE, PAGE = "chapters.json", "chapters.md"
+LOOKS = 0.1  # seconds between two looks at what a chapter holds
 
 
 def measured(source: Path) -> dict[str, float]:
@@ -28,15 +32,36 @@ def measured(source: Path) -> dict[str, float]:
         source: the notebook.
 
     Returns:
-        "seconds" by the clock, "cpu_seconds" of all its processes, and "peak_bytes" of the largest of them.
+        "seconds" by the clock, "cpu_seconds" of all its processes, and "peak_bytes" that they held together.
     """
-    import resource  # not on Windows
-
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _watched() as held:
         seconds, cpu_seconds = execute.execute(source, Path(folder) / source.name, {})
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
-    return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1), "peak_bytes": peak}
+    return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1), "peak_bytes": max(held)}
+
+
+@contextmanager
+def _watched() -> Iterator[list[int]]:
+    """Bytes that the processes below this one hold together, again and again."""
+    held, ended = [0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(LOOKS):
+            held.append(sum(map(_resident, psutil.Process().children(recursive=True))))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield held
+    finally:
+        ended.set()
+        looking.join()
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.Error:  # it has ended
+        return 0
 
 
 def measure(chapters: Mapping[str, Path]) -> Iterator[tuple[str, dict[str, float]]]:
@@ -66,7 +91,7 @@ def page(content: Mapping[str, Any], chapters: Mapping[str, Path]) -> Iterator[s
     yield ""
     yield (
         f"Executed from its first cell to its last on {content['machine']['processor']}, with one thread. "
-        "Memory is that of the largest process of a chapter at its peak."
+        "Memory is what the processes of a chapter hold together at their peak."
     )
 
 
