@@ -54,7 +54,7 @@ HELPERS = (
     "tuning",
 )
 HERE = {"made_with": {"device": "cpu", "processor": "a CPU"}, "side_by_side": 1}
-ELSEWHERE = {"faults"}  # has a test of its own
+ELSEWHERE = {"faults", "chapters"}  # have tests of their own
 
 
 def here(*words: str) -> None:

@@ -251,7 +251,7 @@ def test_below_a_chapter_stands_what_its_code_takes_from_the_package(site, offli
 
 def test_the_page_of_a_loss_shows_its_curve_and_its_types_are_links(site, offline):
     offline.goto((site / "docs" / "api" / "losses" / "triplet.html").as_uri())
-    curve = offline.locator("article img")
+    curve = offline.locator("article img.for-a-column")
     assert "pull of the positive" in curve.get_attribute("alt").lower()
     assert curve.evaluate("image => image.complete && image.naturalWidth > 400")
     assert "[m + d²(a,p) − d²(a,n)]₊" in offline.locator(".formula").inner_text()

@@ -28,7 +28,7 @@ def test_its_files_make_the_runs_that_they_say(tmp_path):
 
 def commands(program: str) -> list[list[str]]:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    words = [shlex.split(line, comments=True) for line in lines]
+    words = [split for line in lines if (split := shlex.split(line, comments=True))]
     assert {first for first, *_ in words} == {"dmlteach", "ray"}
     return [rest for first, *rest in words if first == program]
 
