@@ -340,7 +340,7 @@ def _of_network(
         written += own_figures.write(drawn, place, "retrieval", dataset, images)
     for name in networks if "tsne" in names else ():
         drawn = of_networks.embedding_map(z[name], images, of_data["seed"])
-        written += own_figures.write(drawn, place, f"tsne/{name}", dataset, images)
+        written += own_figures.write(drawn, place, "tsne", dataset, images, name)
     for file in written:
         typer.echo(str(file))
     if not images.shareable:

@@ -43,15 +43,18 @@ class Own(NamedTuple):
     terms: str
 
 
-def write(figure: Figure, folder: Path, name: str, dataset: str, images: ImageDataset) -> list[Path]:
+def write(
+    figure: Figure, folder: Path, kind: str, dataset: str, images: ImageDataset, network: str = ""
+) -> list[Path]:
     """Keep a figure, with a note of whose images it shows.
 
     Args:
         figure: of a network.
         folder: for it.
-        name: how its file begins, and what comes after the data set's name: "tsne", "tsne/NETWORK".
+        kind: "retrieval" or "tsne".
         dataset: name of the data set.
         images: of it.
+        network: the only one that is shown; "" where there are several.
 
     Returns:
         The files to look at.
@@ -59,7 +62,6 @@ def write(figure: Figure, folder: Path, name: str, dataset: str, images: ImageDa
     Raises:
         DMLTeachError: they cannot be written.
     """
-    kind, _, network = name.partition("/")
     path = folder / "_".join(filter(None, [kind, foreign.called(dataset), network]))
     written = save(figure, path, svg=False)
     about = {"dataset": dataset, "shareable": images.shareable, "terms": data.terms(dataset)}

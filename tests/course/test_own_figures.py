@@ -29,7 +29,7 @@ def drawn(words: str) -> Figure:
 def folder(tmp_path) -> Path:
     own_figures.write(drawn("Five drawings."), tmp_path, "retrieval", "omniglot", Images(True))
     own_figures.write(drawn("Five birds."), tmp_path, "retrieval", "cub200", Images(False))
-    own_figures.write(drawn("A map of birds."), tmp_path, "tsne/mine", "cub200", Images(False))
+    own_figures.write(drawn("A map of birds."), tmp_path, "tsne", "cub200", Images(False), "mine")
     return tmp_path
 
 
