@@ -68,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.birds", description=__doc__)
     parser.add_argument("--root", help="folder or archive of CUB-200-2011")
     parser.add_argument("--weights", help=f"ImageNet weights of {NETWORK['backbone']}")
+    parser.add_argument("--compile", action="store_true", help="compile the network: faster steps")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="start no run after these")
     parser.add_argument("--output", type=Path, default=HOME, help="folder of the rows")
@@ -83,19 +84,20 @@ def main() -> None:
             if not Path(given).exists():
                 parser.error(f"--{name}: there is no {given}")
         frozen(rows, files)
-    make((tuning, finals, checks, longest), rows, lambda what: training(what, files, args.quick), args)
+    here = files | {"compile": args.compile}
+    make((tuning, finals, checks, longest), rows, lambda what: training(what, here, args.quick), args)
     (args.output / "birds.md").write_text("\n".join(page(rows, CELLS)) + "\n", encoding="utf-8")
 
 
-def training(what: dict[str, Any], files: dict[str, Any], quick: bool = False) -> dict[str, Any]:
+def training(what: dict[str, Any], given: dict[str, Any], quick: bool = False) -> dict[str, Any]:
     """Options of TrainConfig of one run.
 
     Args:
         what: of its row.
-        files: root and weights, which are elsewhere on every machine.
+        given: root, weights and compile, which are others on every machine.
         quick: one step on a few drawings, which only shows that it runs.
     """
-    options = {**NETWORK, **SCHEDULE, **LENGTHS[what["stage"]], **files, **what["options"]}
+    options = {**NETWORK, **SCHEDULE, **LENGTHS[what["stage"]], **given, **what["options"]}
     return options | QUICK | {"eval_every": min(1, options["eval_every"])} if quick else options
 
 

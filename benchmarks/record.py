@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import birds, birds_page, course_rows, grid, pictures, repeated, sweep_files, tuned_page
+from benchmarks import birds, birds_page, course_rows, grid, pace, pictures, repeated, sweep_files, tuned_page
 from benchmarks.tuning import Rows
 from dmlteach.course import measured, statements
 from dmlteach.course import recordings as pretrained
@@ -29,7 +29,7 @@ PAGES = tuple(
 TABLES = {
     "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
     "tuned": "tuned.md", "speed": "README.md", "full_size": "full_size.md",
-    "repeated": "repeated.md", "chapters": "chapters.md",
+    "repeated": "repeated.md", "chapters": "chapters.md", "pace": "pace.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
 PLACES = {"root": "DIR", "weights": "FILE"}
@@ -174,6 +174,7 @@ def main() -> None:
     rows = Rows(HOME / "tuned.jsonl")
     again = repeated.read(HOME / "repeated.jsonl")
     pages = {"tuned": tuned_page.page(rows), "repeated": repeated.page(rows, again)}
+    pages["pace"] = pace.page(Rows(HOME / "pace.jsonl"), rows)
     pages["birds"] = birds_page.page(Rows(HOME / "birds.jsonl"), birds.CELLS)
     for name, lines in pages.items():
         (HOME / TABLES[name]).write_text("\n".join(lines) + "\n")

@@ -73,16 +73,27 @@ def peak(device: torch.device) -> dict[str, int | None]:
 def on_val(config: TrainConfig, device: torch.device) -> dict[str, Any]:
     """Train on fit classes; the numbers of the last state on val. Test classes are not measured."""
     run = Run(config, device, World())
+    train(run)
+    if not run.history or "val" not in run.history[-1]:
+        return {"error": run.ended}
+    return {name: run.history[-1]["val"][name] for name in ("recall@1", "map@r", "num_classes")}
+
+
+def train(run: Run, after_step: Callable[[Run], None] = lambda run: None) -> None:
+    """Train to the end, without a look at the test classes.
+
+    Args:
+        run: that has not started.
+        after_step: called after each step.
+    """
     run.start()
     while not run.over():
         run.plan_epoch()
         for batch, pixels in run.remaining_batches():
             run.train_on(batch, pixels)
+            after_step(run)
         if run.epoch_is_complete():
             run.end_epoch()
-    if not run.history or "val" not in run.history[-1]:
-        return {"error": run.ended}
-    return {name: run.history[-1]["val"][name] for name in ("recall@1", "map@r", "num_classes")}
 
 
 def on_test(config: TrainConfig, long: bool = False) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from benchmarks import (
     chapters,
     full_size,
     grid,
+    pace,
     pictures,
     record,
     repeated,
@@ -36,7 +37,7 @@ from dmlteach.sweep.grid import hash_of, plan
 from dmlteach.train import Run, TrainConfig
 from dmlteach.train.recipe import resolve
 
-SCRIPTS = ("birds", "comparison", "domains", "full_size", "methods", "repeated", "tuned")
+SCRIPTS = ("birds", "comparison", "domains", "full_size", "methods", "pace", "repeated", "tuned")
 HELPERS = (
     "__init__",
     "__main__",
@@ -234,6 +235,39 @@ def test_the_page_of_tuned_methods_is_drawn_from_its_committed_rows():
     home = Path(benchmarks.__file__).parent
     rows = tuning.Rows(home / "tuned.jsonl")
     assert (home / "tuned.md").read_text().splitlines() == "\n".join(tuned_page.page(rows)).splitlines()
+
+
+def test_the_pace_of_a_method_is_read_on_the_way_of_its_tuned_training(run, tmp_path):
+    """The last measurement is what the same training reaches where nobody looks on the way."""
+    folder = run("pace", "--only", "softmax")
+    (row,) = tuning.Rows(folder / "pace.jsonl").rows
+    chosen = tuning.Rows(pace.HOME / "tuned.jsonl").chosen(("softmax", ""))
+    assert row["what"]["options"] == {**chosen, "seed": 0}
+    (first, start, untrained), (last, seconds, recall) = row["curve"]
+    assert (first, last) == (0, 1) and 0 <= start < seconds and row["memory"] > 0
+    plain = trainings.run(row["what"], tuning.training(row["what"], quick=True), tmp_path / "plain")
+    assert recall == plain["recall@1"] and row["num_classes"] == plain["num_classes"]
+    page = (folder / "pace.md").read_text()
+    assert f"reaches {untrained:.1%} to {untrained:.1%} there" in page
+    assert "| `softmax` | random (its own) | – | – | – | – |" in page
+    run("pace", "--only", "softmax")
+    assert len(tuning.Rows(folder / "pace.jsonl").rows) == 1
+
+
+def test_a_goal_is_reached_by_the_first_measurement_that_is_not_below_it():
+    row = {"curve": [(0, 0.0, 0.1), (10, 2.0, 0.79), (20, 4.0, 0.8), (30, 6.0, 0.7), (40, 8.0, 0.9)]}
+    assert [pace.reached(row, goal) for goal in (0.05, 0.8, 0.85, 0.95)] == [
+        (0, 0.0),
+        (20, 4.0),
+        (40, 8.0),
+        None,
+    ]
+
+
+def test_the_page_of_paces_is_drawn_from_its_committed_rows():
+    rows, tuned = tuning.Rows(pace.HOME / "pace.jsonl"), tuning.Rows(pace.HOME / "tuned.jsonl")
+    assert (pace.HOME / "pace.md").read_text() == "\n".join(pace.page(rows, tuned)) + "\n"
+    assert {tuple(row["what"]["cell"]) for row in rows.rows} == set(pace.CELLS)
 
 
 @pytest.mark.parametrize("name", pictures.PICTURES)
