@@ -24,7 +24,7 @@ from dmlteach.options import one_of
 MOST_PIXELS = 4_096  # of the side of an image
 MODEL_FILE = "model.safetensors"  # in the folder of a run
 _SOURCE = "sha256 of the backbone's source"
-SHIPPED = ("untrained", "softmax", "triplet", "sst")
+SHIPPED = ("untrained", "softmax", "triplet", "sst", "lifted_modified")
 
 
 def save(model: Model, path: str | Path, dtype: torch.dtype | None = None) -> None:
