@@ -188,7 +188,7 @@ def count_active(margin: float) -> Number:
         margin: m.
     """
     drawn = (
-        drawn_share,
+        lambda: round(drawn_share(), 3),  # as the chapter prints it
         "That is the chapter's share of triplets drawn at random: near, but of a sample. Count them all.",
     )
     return Number(
