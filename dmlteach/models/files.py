@@ -223,7 +223,7 @@ def card(name: str) -> dict[str, Any]:
     """How a shipped network was made, and what it reaches on all 13,180 evaluation drawings.
 
     Of a trained one also what the network reached before training ("untrained"), the seconds that it took and
-    where ("train_seconds", "made_with"), and Recall@1 of equal trainings with other seeds ("recall@1_by_seed").
+    where ("train_seconds", "made_with"), and Recall@1 of trainings with other seeds ("recall@1_by_seed").
 
     Args:
         name: one of `models.SHIPPED`.
