@@ -21,6 +21,7 @@ from dmlteach.course import measured, statements
 from dmlteach.course import recordings as pretrained
 from dmlteach.course.reports import commands
 from dmlteach.data.omniglot import CHARACTERS
+from dmlteach.metrics import mean_and_interval
 
 HOME = Path(__file__).parent
 PAGES = tuple(
@@ -84,19 +85,23 @@ def shipped() -> Iterator[str]:
     """The networks that come with the package."""
     yield "Networks that come with the package, made by `python -m dmlteach.course.recordings NAME`: the same"
     yield "network, images, schedule and 1,200 steps of 256 images; they differ in the loss and in who"
-    yield "shares a batch."
-    yield f"Among {CLASSES['omniglot']} test classes."
+    yield "shares a batch. Learning rate and option of each are those that the benchmark chose for it."
+    yield f"Among {CLASSES['omniglot']} test classes. Shipped is seed 0; beside it mean ± half of"
+    yield "the 95 % interval over the seeds."
     yield ""
-    yield "| loss | batches | Recall@1 | Recall@8 | MAP@R |"
-    yield "|---|---|---|---|---|"
+    yield "| loss | batches | learning rate | Recall@1 | over seeds | Recall@8 | MAP@R | minutes, processor |"
+    yield "|---|---|---|---|---|---|---|---|"
     for name in pretrained.SHIPPED:
         card = pretrained.card(name)
-        batches = card["recipe"]["sampler"] if isinstance(card["recipe"], dict) else "–"
-        yield (
-            f"| {name} | {batches} | "
-            + " | ".join(f"{card[key]:.1%}" for key in ("recall@1", "recall@8", "map@r"))
-            + " |"
-        )
+        numbers = [f"{card[key]:.1%}" for key in ("recall@1", "recall@8", "map@r")]
+        batches, rate, over, cost = "–", "–", "–", "–"
+        if "config" in card:
+            found = card["recall@1_by_seed"]
+            batches, rate = card["config"]["sampler"], f"{card['config']['learning_rate']:g}"
+            over = f"{grid.percent(mean_and_interval([*found.values()]))} ({len(found)})"
+            cost = f"{card['train_seconds'] / 60:.0f}, {card['made_with']['processor']}"
+        numbers.insert(1, over)
+        yield f"| {' | '.join([name, batches, rate, *numbers, cost])} |"
 
 
 def one_name() -> Iterator[str]:

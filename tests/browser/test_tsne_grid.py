@@ -104,14 +104,14 @@ def test_the_positions_read_by_the_page_are_those_recorded(from_disk):
 def test_pair_4_shows_two_networks_and_says_so_after_the_answer(from_disk):
     page = from_disk(TSNEGrid())
     page.click("button:text-is('pair 4: and these two?')")
-    assert_shows(page, "a", row(network="triplet", perplexity=10))
-    assert page.locator("[data-key='a seed']").is_disabled()
+    assert_shows(page, "b", row(network="triplet", perplexity=500))
+    assert page.locator("[data-key='b seed']").is_disabled()
     page.click("button:text-is('cannot be told')")
     status(page, "Right, it cannot be told from maps. These are two networks")
     status(page, "Both numbers on the maps favour A, and the embedding of B is the better one.")
-    page.select_option("[data-key='a network']", "sst")
-    assert_shows(page, "a", row(perplexity=10))
-    assert page.locator("[data-key='a seed']").is_enabled()
+    page.select_option("[data-key='b network']", "sst")
+    assert_shows(page, "b", row(perplexity=500))
+    assert page.locator("[data-key='b seed']").is_enabled()
 
 
 def test_every_button_of_a_pair_shows_recorded_maps_and_hides_the_answer(from_disk):

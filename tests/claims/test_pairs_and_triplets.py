@@ -12,7 +12,7 @@ import torch
 from dmlteach import data, losses, models, samplers
 from dmlteach.course.exercises import collapse
 from dmlteach.course.exercises.pairs_and_triplets import BOUND, active_share, drawn_share
-from dmlteach.course.recordings import recordings
+from dmlteach.course.recordings import card, recordings
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.train import TrainConfig, fit
 
@@ -58,7 +58,7 @@ def shares(run_cells):
     def of(embeddings, labels, seed=0):
         record = SimpleNamespace(embeddings=embeddings, labels=labels)
         space = run_cells("pairs_and_triplets", "imports") | {
-            "pretrained": SimpleNamespace(recordings=lambda name: record),
+            "pretrained": SimpleNamespace(recordings=lambda name: record, card=card),
             "generator": torch.Generator().manual_seed(seed),
         }
         return run_cells("pairs_and_triplets", "useless", **space)["shares"]
@@ -69,9 +69,9 @@ def shares(run_cells):
 def test_of_the_recorded_training_ever_fewer_random_triplets_are_active(shares):
     record = recordings("triplet")
     random, nearest, hardest = zip(*shares(record.embeddings, record.labels), strict=True)
-    assert 0.5 > random[0] > random[4] > random[8] > random[12] and random[12] < 0.1
-    assert max(nearest) < 0.25
-    assert min(hardest) > 0.9
+    assert 0.7 > random[0] > random[4] > random[8] > random[12] and random[12] < 0.03
+    assert max(nearest[1:]) < 0.05 < nearest[0] < random[0]
+    assert min(hardest) > 0.8
     assert [active_share(moment) for moment in (0, 12)] == pytest.approx([random[0], random[12]], abs=0.02)
 
 
@@ -270,12 +270,14 @@ def test_with_the_loss_that_the_chapter_writes_the_network_finds_more_than_untra
 # --- on recordings, the same bytes on every machine
 
 
-def test_active_means_two_things_one_share_falls_and_the_other_rises_in_one_healthy_training(run_cells):
+def test_active_means_two_things_before_a_training_all_count_under_sst_and_few_under_the_triplet_loss(
+    run_cells,
+):
     counted = run_cells("pairs_and_triplets", "imports", "pairs-check", "useless", "two-meanings")["counted"]
     start, end, in_one_place = counted.values()
-    assert end[0] < 0.01 < start[0] < 0.1  # under the triplet loss
-    assert start[1] < 0.5 < 0.95 < end[1] < 1  # under SST
-    assert end[2] > 0.95 > start[2] + 0.2  # and it retrieves far better
+    assert end[0] < 0.01 < start[0] < 0.2  # under the triplet loss
+    assert end[1] < 0.01 and start[1] > 0.99  # under SST
+    assert end[2] > 0.95 > start[2] + 0.2 and start[2] > 0.5  # and it retrieves far better
     assert in_one_place == [1, 1, 0]
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from dmlteach import losses
+from dmlteach import losses, pretrained
 from dmlteach.course.exercises.sst_gradients import broken_sst_loss
 from dmlteach.course.plots.ternary import triplet_gradients
 from dmlteach.losses import sst_loss, triplet_loss
@@ -232,9 +232,11 @@ def test_of_recorded_triplets_few_negatives_are_less_than_half_as_far_as_the_pos
 
 def test_what_differs_in_recorded_embeddings_is_who_still_gets_a_push(recorded):
     found = recorded["found"]
-    assert found["triplet", 12, "random"][1] < 0.05 and found["triplet", 12, "random"][2] > 0.95
-    for _, active, pushed, _ in found.values():
-        assert pushed > 1.1 * active
+    assert max(found["triplet", 12, "random"][1:3]) < 0.05
+    grown = [pretrained.recordings("triplet").embeddings[moment] for moment in (0, 12)]
+    start, end = (torch.cdist(z, z).square().mean() for z in grown)
+    assert end > 3 * start  # with so large a margin
+    assert all(pushed > active for (name, *_), (_, active, pushed, _) in found.items() if name == "sst")
     _, active, pushed, _ = found["sst", 12, "near"]
     assert pushed > 2 * active > 0.2
     assert found["sst", 12, "random"][2] < 0.05  # where SST trained, it fades as well

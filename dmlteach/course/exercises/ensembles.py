@@ -342,7 +342,7 @@ SIDE_BY_SIDE = Number(
     ),
     explanation=(
         "Each network has as many coordinates as the others, but distances know nothing of that: whoever "
-        "spreads widest decides, and the others are carried along for nothing. Brought to one scale, each "
+        "spreads widest decides, and the others have little to say. Brought to one scale, each "
         "has a say."
     ),
     setup="from dmlteach.course.recordings import recordings",

@@ -18,7 +18,7 @@ from dmlteach.course.exercises.kinds import (
     Option,
     Teaching,
 )
-from dmlteach.course.recordings import recordings
+from dmlteach.course.recordings import card, recordings
 
 MARGIN = 0.2
 
@@ -116,8 +116,11 @@ HINGE = Function(
 # --- active triplets
 
 
+TRAINED_WITH: float = card("triplet")["recipe"]["loss_options"]["margin"]  # the recorded training
+
+
 @functools.cache
-def active_share(moment: int = -1, margin: float = MARGIN) -> float:
+def active_share(moment: int = -1, margin: float = TRAINED_WITH) -> float:
     """Share of all recorded triplets that are active, anchor by anchor and by sorting instead of comparing.
 
     Args:
@@ -154,7 +157,7 @@ def drawn_share(number: int = 20_000) -> float:
     others = same.clone().fill_diagonal_(False)[a].float()
     p = torch.multinomial(others, 1, generator=generator)[:, 0]
     n = torch.multinomial((~same)[a].float(), 1, generator=generator)[:, 0]
-    hinge = MARGIN + (z[a] - z[p]).square().sum(1) - (z[a] - z[n]).square().sum(1)
+    hinge = TRAINED_WITH + (z[a] - z[p]).square().sum(1) - (z[a] - z[n]).square().sum(1)
     return float((hinge > 0).double().mean())
 
 
@@ -185,7 +188,7 @@ def count_active(margin: float) -> Number:
         margin: m.
     """
     drawn = (
-        drawn_share,
+        lambda: round(drawn_share(), 3),  # as the chapter prints it
         "That is the chapter's share of triplets drawn at random: near, but of a sample. Count them all.",
     )
     return Number(
@@ -196,7 +199,7 @@ def count_active(margin: float) -> Number:
             "Of *all* triplets of the last recorded moment `z` (every anchor, every positive other than the "
             f"anchor, every negative), which share is active at the margin {margin:g}? A loop over anchors "
             "is fine. Give "
-            "a fraction, to three decimals. (Is it nearer to the random or to the hardest curve, and why?)"
+            "a fraction, to four decimals. (Is it nearer to the random or to the hardest curve, and why?)"
         ),
         hints=(
             "For one anchor: its squared distances to positives (P,) and to negatives (Q,) make a table (P, "
@@ -225,9 +228,9 @@ def count_active(margin: float) -> Number:
         ),
         value=lambda: active_share(-1, margin),
         means=f"the share of triplets with {margin:g} + d²(a,p) > d²(a,n), of all anchors and their pairs",
-        decimals=3,
+        decimals=4,
         percent=0.01,
-        tolerance=2e-4,
+        tolerance=2e-5,
         mistakes=(
             (
                 lambda: active_share(0, margin),
@@ -239,14 +242,14 @@ def count_active(margin: float) -> Number:
                 "That is the share among the hardest triplets, one for each anchor.",
             ),
             (lambda: 1 - active_share(-1, margin), "That is the share of triplets that are not active."),
-            *((drawn,) if margin == MARGIN else ()),
+            *((drawn,) if margin == TRAINED_WITH else ()),
         ),
-        with_numbers=lambda random: count_active(random.choice((0.05, 0.1, 0.15, 0.25, 0.3, 0.4, 0.5))),
+        with_numbers=lambda random: count_active(random.choice((1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0))),
         teaching=COUNTING,
     )
 
 
-ACTIVE = count_active(MARGIN)
+ACTIVE = count_active(TRAINED_WITH)
 
 # --- collapse
 

@@ -45,7 +45,7 @@ def recordings(name: str) -> Recording:
     """What the embedding did while the network `name` was trained.
 
     Args:
-        name: "softmax", "triplet" or "sst".
+        name: one of `RECORDED`, e.g. "sst".
     """
     one_of("recording", name, RECORDED)
     with resources.as_file(resources.files(__package__) / f"{name}.npz") as file, np.load(file) as stored:

@@ -134,11 +134,10 @@ def open_subject(place: str | Path, backbone: str | None = None) -> Subject:
     if str(place) in models.SHIPPED and not path.exists():
         card = pretrained.card(str(place))
         recipe = card["recipe"] if isinstance(card["recipe"], dict) else {}
-        made_with = {"threads": card["threads"], "versions": {"torch": card["torch"]}}
         config = card.get("config", {"dataset": "omniglot", "seed": 0})
         final = {"final": {"epochs": card["epochs"]}} if "epochs" in card else {}
         model = models.pretrained(str(place))
-        return Subject(model, str(place), None, config, recipe, final, made_with, str(place))
+        return Subject(model, str(place), None, config, recipe, final, card["made_with"], str(place))
     model = models.load(path, backbone if foreign.is_foreign(backbone) else None)
     folder = path if path.is_dir() else path.parent
     made = read_json(folder / "config.json") if path.is_dir() or path.name == models.MODEL_FILE else {}

@@ -599,7 +599,8 @@ def test_the_share_of_active_triplets_is_that_of_random_ones():
     from dmlteach.losses.triplet import triplet_hinges
 
     record = recordings("triplet")
-    hinges, exist = triplet_hinges(record.embeddings[-1].double(), record.labels, 0.2, num_targets=500)
+    margin = pairs_and_triplets.TRAINED_WITH
+    hinges, exist = triplet_hinges(record.embeddings[-1].double(), record.labels, margin, num_targets=500)
     assert pairs_and_triplets.active_share() == pytest.approx(float((hinges[exist] > 0).double().mean()))
 
 

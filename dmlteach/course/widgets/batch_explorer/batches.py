@@ -166,7 +166,7 @@ def plans(recording: str, batch_size: int, seed: int) -> tuple[Recording, list[d
     """A recording, and for each of its epochs the plan of every sampler.
 
     Args:
-        recording: "softmax", "triplet" or "sst".
+        recording: of `dmlteach.course.recordings.recordings`, e.g. "sst".
         batch_size: of all samplers.
         seed: of all samplers.
     """

@@ -31,7 +31,7 @@ class BatchExplorer(Explorable):
     library's own; all batches are planned when the figure is made, so it works without a kernel.
 
     Args:
-        recording: of `dmlteach.course.recordings.recordings`: "sst", "triplet" or "softmax".
+        recording: of `dmlteach.course.recordings.recordings`, e.g. "sst".
         sampler: "random", "class_balanced", "local" or "local_classes".
         epoch: of the recording, 0 (untrained) to 12.
         batch: which of the first eight batches of the epoch; the last, where there are fewer.

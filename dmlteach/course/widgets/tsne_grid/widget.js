@@ -13,7 +13,7 @@ const PAIRS = {
   "1: islands or a cloud": [setting(10), setting(500)],
   "2: two starts": [setting(30), setting(30, 1)],
   "3: early and late": [setting(100, 0, 10), setting(100)],
-  "4: and these two?": [setting(10, 0, 750, "triplet"), setting(500)],
+  "4: and these two?": [setting(10), setting(500, 0, 750, "triplet")],
 };
 const QUESTION = "Predict first: which panel shows the better model, A or B? Answer below the maps, " +
   "then try other settings and pairs.";
