@@ -321,8 +321,8 @@ COLLAPSE = Choice(
 
 # Calibrated by `train_briefly` with seeds 0 … 19. Separations at the end, lowest to highest: "all" 2.21 to
 # 3.15, "sst" 2.35 to 3.53; as it stands, and with margin 0.02, 1 or 5, learning rate 3e-5, 3e-4 or 1e-2, or
-# the trained start, 1.18 to 1.60. The check takes seed 0 and, on one thread, 2 to 5 s.
-BOUND = 1.9
+# the trained start, 1.18 to 1.90. The check takes seed 0 and, on one thread, 2 to 5 s.
+BOUND = 2.0
 
 
 def _number(low: float, high: float) -> Callable[[Any], str | None]:
