@@ -164,19 +164,15 @@ def test_a_smaller_learning_rate_goes_the_same_way_more_slowly(mean_over_seeds):
     assert mean["separation"] < 0.9 * BOUND  # 1.38 ± 0.06
 
 
-def test_a_network_that_separates_is_lifted_far_above_the_margin_by_the_first_step_and_then_shrinks(
-    mean_over_seeds,
-):
+def test_a_network_that_separates_starts_far_above_the_margin_as_well_and_shrinks(mean_over_seeds):
     def measure(seed):
         history = short(seed, start="triplet", steps=30)
-        doublings = math.log2(history[1].loss / history[0].loss)
-        return ends(history) | {"first": history[0].loss / MARGIN, "doublings": doublings}
+        return ends(history) | {"first": history[0].loss / MARGIN}
 
     mean = mean_over_seeds(measure)
-    assert mean["first"] < 15  # BOUNDFIRST
-    assert mean["doublings"] > 0  # of the loss, in the first step: DOUBLINGS
-    assert mean["loss"] == pytest.approx(MARGIN, rel=0.2)  # ENDLOSS
-    assert mean["shrunk to"] < 0.02  # SHRUNK
+    assert mean["first"] > 2  # 10.7 ± 6.7, 20 seeds
+    assert mean["loss"] == pytest.approx(MARGIN, rel=0.2)  # 0.219 ± 0.006
+    assert mean["shrunk to"] < 0.02  # 0.0009 ± 0.0003
 
 
 def test_most_triplets_of_an_untrained_network_are_not_hard_and_no_negative_outweighs_the_others_in_sst(

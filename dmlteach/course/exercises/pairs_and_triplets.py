@@ -297,8 +297,8 @@ COLLAPSE = Choice(
         "d": Option(
             "start from a network that already separates the characters",
             False,
-            "and that is a surprise: the first step at this learning rate lifts the hardest triplets far "
-            "above the margin, and then shrinking lowers them.",
+            "and that is a surprise: its hardest triplets, few as they are, lie far above the margin, and "
+            "the shortest way down is once more to shrink everything.",
         ),
         "e": Option(
             "another loss, SST, which is also a mean over all negatives",
