@@ -70,7 +70,8 @@ def page(results: dict) -> str:
     parts = [
         "# Benchmarks\n",
         "Written by `python -m benchmarks` (`make bench`). Both sides of a ratio are timed in "
-        "turns in one run, so a busy machine slows both. Seconds are medians.\n",
+        "turns in one run, so a busy machine slows both. Seconds are medians, and so is the ratio: of those "
+        "of each turn.\n",
     ]
     for name, result in results.items():
         m = result["machine"]

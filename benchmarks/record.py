@@ -112,11 +112,11 @@ def one_name() -> Iterator[str]:
     untrained = [run.untrained for run in finals if run.untrained is not None]
     seeds, over = len({run.seed for run in finals}), f"{min(untrained):.1%} to {max(untrained):.1%}"
     yield f"Among {CLASSES['omniglot']} test classes the untrained network has Recall@1 {over}, by its seed"
-    yield f"({seeds} were used), and by whether a method searches by distance or by direction. Beside a"
-    yield "training stands the number of its own seed."
+    yield f"({seeds} were used), and by whether a method searches by distance or by direction. Where a page"
+    yield "has one number, it is that of seed 0, or the mean over the trainings that it shows."
     yield ""
     short, long_steps = finals[0].steps, longer[0].steps
-    steps = f"shipped, 1,200 steps | finals, {short} steps, tuned | {long_steps:,} steps, tuned"
+    steps = f"shipped, 1,200 steps | finals, {short} steps | {long_steps:,} steps"
     yield f"| loss | batches | {steps} |"
     yield "|---|---|---|---|---|"
     for name in pretrained.SHIPPED:

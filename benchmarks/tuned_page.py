@@ -23,7 +23,8 @@ from dmlteach import methods
 from dmlteach.course.measured import BATCHED, SAMPLERS
 from dmlteach.metrics import difference_by_seed, mean_and_interval
 
-MEASURED = "Recall@1 | MAP@R | seeds | device | training, s | of it planning"
+MEASURED = "Recall@1 | MAP@R | seeds"
+COST = "training (of it planning)"
 
 
 def page(rows: Rows) -> Iterator[str]:
@@ -42,13 +43,13 @@ def page(rows: Rows) -> Iterator[str]:
         "Convolutions of a GPU run in TF32. *An end*: the best was the smallest or largest value tried.\n"
     )
     yield "### Methods\n"
-    yield f"| method | sampler | learning rate | option | {MEASURED} |"
-    yield f"|{'---|' * 10}"
+    yield f"| method | {MEASURED} | sampler | learning rate | option | {COST} |"
+    yield f"|{'---|' * 8}"
     plain = {cell: rows.of(cell, "final") for cell, _ in of_methods()}
     for cell, found in sorted(plain.items(), key=lambda item: -mean_recall(rows, item[0])):
         if found:
             sampler = methods.get(cell[0]).sampler
-            yield f"| `{cell[0]}` | {sampler} | {chosen(rows, cell)} | {numbers(found)} |"
+            yield f"| `{cell[0]}` | {numbers(found)} | {sampler} | {chosen(rows, cell)} | {cost(found)} |"
     without = [f"`{name}`" for (name, _), found in plain.items() if not found]
     if without:
         yield f"\nNot tuned yet: {', '.join(without)}."
@@ -85,8 +86,8 @@ def page_of_samplers(rows: Rows) -> Iterator[str]:
     """The same loss in other batches, and what they gain over random ones, seed by seed."""
     yield "\n### Samplers\n"
     yield "Rate and option are those chosen for the method with its own sampler, not for each.\n"
-    yield f"| method | sampler | {MEASURED} | more than with random, same seeds |"
-    yield f"|{'---|' * 9}"
+    yield f"| method | sampler | {MEASURED} | more than with random, same seeds | {COST} |"
+    yield f"|{'---|' * 7}"
     for name in BATCHED:
         random = rows.of((name, "with random"), "final")
         for sampler in SAMPLERS:
@@ -94,7 +95,8 @@ def page_of_samplers(rows: Rows) -> Iterator[str]:
             found = rows.of((name, "" if own else f"with {sampler}"), "final")
             if found:
                 gain = "" if sampler == "random" else grid.percent(paired(found, random))
-                yield f"| `{name}` | {sampler}{' (its own)' if own else ''} | {numbers(found)} | {gain} |"
+                batches = f"{sampler}{' (its own)' if own else ''}"
+                yield f"| `{name}` | {batches} | {numbers(found)} | {gain} | {cost(found)} |"
 
 
 def page_of_das(rows: Rows) -> Iterator[str]:
@@ -103,17 +105,18 @@ def page_of_das(rows: Rows) -> Iterator[str]:
     yield (
         "Each side has its own rate; the option of the loss is that chosen without DAS, and DAS's ranges are "
         "chosen like an option. Copies give gradients to the images they come from; detached ones do not. "
-        "Recall@1 on val is of one seed and few steps: what was chosen by, no result.\n"
+        f"Recall@1 on {val_classes(rows)} is of one seed and few steps: what was chosen by, no result.\n"
     )
-    yield f"| method | learning rate | option | Recall@1 on val | {MEASURED} |"
-    yield f"|{'---|' * 10}"
+    yield f"| method | {MEASURED} | learning rate | option | Recall@1 on val | {COST} |"
+    yield f"|{'---|' * 8}"
     for name, options in WITH_DAS.items():
         for about in ("on the sphere" if options else "", "with DAS", "with DAS, detached"):
             best, found = rows.best((name, about)), rows.of((name, about), "final")
             if best:
                 what = f"`{name}`{', ' if about else ''}{about}"
                 final = numbers(found) if found else " | ".join(["not run yet", *[""] * MEASURED.count("|")])
-                yield f"| {what} | {chosen(rows, (name, about))} | {100 * best['recall@1']:.1f} % | {final} |"
+                tried = f"{chosen(rows, (name, about))} | {100 * best['recall@1']:.1f} %"
+                yield f"| {what} | {final} | {tried} | {cost(found) if found else ''} |"
 
 
 def page_across_domains(rows: Rows) -> Iterator[str]:
@@ -124,8 +127,8 @@ def page_across_domains(rows: Rows) -> Iterator[str]:
     directions = dict.fromkeys(d for runs in found.values() for row in runs for d in row["across_domains"])
     if not directions:
         return
-    yield "\n### Across domains\n"
-    yield "Recall@1 of the same finals where queries and gallery are drawn in different styles.\n"
+    yield "\n### The same finals across domains\n"
+    yield f"Recall@1 where queries and gallery are drawn in different styles. {grid.beside()}\n"
     yield f"| method | {' | '.join(directions)} | within drawings | seeds |"
     yield f"|{'---|' * (len(directions) + 3)}"
     for (name, _), runs in found.items():
@@ -144,8 +147,8 @@ def page_of_long_runs(rows: Rows) -> Iterator[str]:
         return
     yield f"\n### {_length('long')}\n"
     yield (
-        "The best methods of the finals, and SST in its best batches, with one seed. *Trained on*: Recall@1 "
-        "on as many of the classes that it was trained on.\n"
+        "Of the best methods of the finals, and SST in its best batches, those that were run so far, with "
+        f"one seed. {grid.beside()} *Trained on*: Recall@1 on as many of the classes that were trained on.\n"
     )
     yield (
         "| method | sampler | Recall@1 | trained on | MAP@R | Recall@1 of its finals | device | "
@@ -170,8 +173,8 @@ def page_of_checks(rows: Rows) -> Iterator[str]:
         return
     yield "\n### Are the rates of short runs right for longer ones?\n"
     yield (
-        f"Recall@1 on val classes after {_length('tuning')}, by which the rate was chosen (in bold), and "
-        f"after {_length('check')}, as many as a final has; one seed.\n"
+        f"Recall@1 on {val_classes(rows)} after {_length('tuning')}, by which the rate was chosen (in bold), "
+        f"and after {_length('check')}, as many as a final has; one seed.\n"
     )
     yield f"| method | learning rate | {_length('tuning')} | {_length('check')} | device |"
     yield f"|{'---|' * 5}"
@@ -189,6 +192,20 @@ def page_of_checks(rows: Rows) -> Iterator[str]:
             shown = f"**{rate:g}**" if is_best else f"{rate:g}"
             before = f"{short[rate]:.1%}" if rate in short else "not run"
             yield f"| `{name}` | {shown} | {before} | {row['recall@1']:.1%} | {device_of(row)} |"
+    yield ""
+    yield from verdicts({name: found for name, found in checked.items() if found}, rows)
+
+
+def verdicts(checked: dict[str, list[dict]], rows: Rows) -> Iterator[str]:
+    """What the rate chosen by short runs costs in longer ones, of one seed each."""
+    for name, found in checked.items():
+        best = rows.best((name, ""))
+        by_rate = {row["what"]["options"]["learning_rate"]: row["recall@1"] for row in found}
+        rate = best["what"]["options"]["learning_rate"] if best else None
+        if rate in by_rate:
+            lost = 100 * (max(by_rate.values()) - by_rate[rate])
+            end = f"{lost:.1f} points below the best rate" if lost >= 0.05 else "with the highest"
+            yield f"At the rate that short runs chose, `{name}` ends {end}, in one seed."
 
 
 def chosen(rows: Rows, cell: Cell) -> str:
@@ -214,13 +231,25 @@ def end_of(cell: Cell, name: str, value: float) -> str:
 
 
 def numbers(found: list[dict]) -> str:
-    recall, precision, seconds = (
-        mean_and_interval([row[name] for row in found]) for name in ("recall@1", "map@r", "train_seconds")
-    )
-    planning = sum(row["plan_seconds"] for row in found) / sum(row["train_seconds"] for row in found)
-    quality = f"{grid.percent(recall)} | {grid.percent(precision)}"
-    devices = ", ".join(sorted({device_of(row) for row in found}))
-    return f"{quality} | {len(found)} | {devices} | {seconds[0]:.0f} | {planning:.0%}"
+    recall, precision = (mean_and_interval([row[name] for row in found]) for name in ("recall@1", "map@r"))
+    return f"{grid.percent(recall)} | {grid.percent(precision)} | {len(found)}"
+
+
+def cost(found: list[dict]) -> str:
+    """Seconds on each device, and the share of planning."""
+    by_device = {
+        device: [row for row in found if device_of(row) == device] for device in map(device_of, found)
+    }
+    told = []
+    for device, runs in sorted(by_device.items()):
+        seconds, planning = (sum(row[name] for row in runs) for name in ("train_seconds", "plan_seconds"))
+        told.append(f"{seconds / len(runs):.0f} s ({planning / seconds:.0%}) on {device}")
+    return "; ".join(told)
+
+
+def val_classes(rows: Rows) -> str:
+    """What choices were measured on."""
+    return one({row["num_classes"] for row in rows.rows if row["what"]["stage"] == "tuning"}) + " val classes"
 
 
 def paired(found: list[dict], others: list[dict]) -> tuple[float, float]:

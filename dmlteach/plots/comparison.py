@@ -1,6 +1,7 @@
 """Several trainings beside each other: every seed as a dot, means with intervals, and tables as heat maps."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def heat_map(
     """A table of means over seeds as colours, the numbers written on them: mean ± half of the 95 % interval.
 
     Args:
-        table: one number per seed, by (row, column); a cell may be missing.
+        table: one number per seed, by (row, column); a cell may be missing, and says so.
         measure: what the numbers are: fractions, written in percent.
         untrained: what the network reaches before its first step, for the title.
         rows, columns: what they are, for the axes.
@@ -130,6 +131,8 @@ def heat_map(
 
     figure.again = again
     parts = [f"{row} with {column} {_said(values)}" for (row, column), values in table.items()]
+    missing = [(row, column) for row, column in product(down, across) if (row, column) not in table]
+    parts += [f"{row} with {column} not run" for row, column in missing]
     before = "" if untrained is None else f" Untrained: {untrained:.3f}."
     figure.alt = f"Table of {measure} by {rows} and {columns}: {'; '.join(parts)}.{before}"
     return figure
@@ -153,6 +156,8 @@ def _heat_map(
     colors = np.asarray(axes.collections[0].get_facecolor())[is_number]
     for letters, behind in zip(axes.texts, colors, strict=True):
         letters.set_color(_ink_on(behind))
+    for row, column in np.argwhere(np.isnan(numbers[..., 0])):
+        axes.text(column + 0.5, row + 0.5, "not run", color=GREY, fontsize=8.5, ha="center", va="center")
     axes.set_title(title, loc="left")
     axes.tick_params(length=0)
     axes.tick_params(axis="y", rotation=0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dmlteach import data, models, samplers
-from dmlteach.course import CHECKOUT
+from dmlteach.course import CHECKOUT, measured
 from dmlteach.course.exercises.batches import EXPECTED
 from dmlteach.course.recordings import recordings
 from dmlteach.embeddings import embed
@@ -260,6 +260,16 @@ def test_the_recorded_verdict_local_sampling_does_not_pay_in_short_trainings_on_
     assert overlap("local_classes", "class_balanced") and rows["local_classes"]["plan_share"] < 0.2
     steps = data.load("omniglot", "train").labels.numel() // 256  # groups, and so batches, of an epoch
     assert steps * content["epochs"] < content["steps"]
+
+
+def test_tuned_and_for_longer_local_batches_end_where_p_by_k_batches_do_and_local_classes_above_them():
+    tuned = {name: measured.in_batches_of("sst", name) for name in SAMPLERS}
+    content = json.loads((CHECKOUT / "benchmarks" / "comparison.json").read_text(encoding="utf-8"))
+    assert all(run.steps > content["steps"] for ranked in tuned.values() for run in ranked.runs.values())
+    higher, half, _ = tuned["local"].minus(tuned["class_balanced"])
+    assert abs(higher) <= half
+    higher, half, _ = tuned["local_classes"].minus(tuned["local"])
+    assert higher > half
 
 
 # --- what exercises and tables say

@@ -40,7 +40,7 @@ def test_one_seed_gives_no_interval():
     assert "sst with local 0.500 (1 seed)" in figure.alt and "± 0.635 (2 seeds)" in figure.alt
 
 
-def test_a_heat_map_says_mean_and_interval_in_percent_and_leaves_a_missing_cell_empty():
+def test_a_heat_map_says_mean_and_interval_in_percent_and_that_a_missing_cell_was_not_run():
     table = {key: values for key, values in TABLE.items() if key != ("triplet", "random")}
     figure = heat_map(table, untrained=0.28)
     mesh = figure.axes[0].collections[0]
@@ -48,9 +48,10 @@ def test_a_heat_map_says_mean_and_interval_in_percent_and_leaves_a_missing_cell_
         [50, 71, np.nan, 60], nan_ok=True
     )
     said = [text.get_text() for text in figure.axes[0].texts]
-    assert said == ["50.0\n± 24.8", "71.0\n± 4.3", "60.0"]
+    assert said == ["50.0\n± 24.8", "71.0\n± 4.3", "60.0", "not run"]
     assert mesh.get_clim() == (0, 100)
-    assert "triplet with local 0.600 (1 seed)" in figure.alt and figure.alt.endswith("Untrained: 0.280.")
+    assert "triplet with local 0.600 (1 seed); triplet with random not run" in figure.alt
+    assert figure.alt.endswith("Untrained: 0.280.")
     assert figure.axes[0].get_title("left") == "untrained: 28.0 %"
 
 

@@ -272,7 +272,7 @@ COLLAPSE = Choice(
     ),
     solution=(
         "answer = {\n"
-        '    "c": "the mean over all triplets starts below the margin after a few steps: shrinking does not '
+        '    "c": "the mean over all triplets falls below the margin within a few steps: shrinking does not '
         'pay",\n'
         '    "e": "all negatives count, far ones a little: no single hard negative decides",\n'
         "}"
