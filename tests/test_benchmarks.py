@@ -18,6 +18,7 @@ from benchmarks import (
     chapters,
     full_size,
     grid,
+    limits,
     pace,
     pictures,
     record,
@@ -37,7 +38,7 @@ from dmlteach.sweep.grid import hash_of, plan
 from dmlteach.train import Run, TrainConfig
 from dmlteach.train.recipe import resolve
 
-SCRIPTS = ("birds", "comparison", "domains", "full_size", "methods", "pace", "repeated", "tuned")
+SCRIPTS = ("birds", "comparison", "domains", "full_size", "limits", "methods", "pace", "repeated", "tuned")
 HELPERS = (
     "__init__",
     "__main__",
@@ -46,6 +47,7 @@ HELPERS = (
     "course_rows",
     "definitions",
     "grid",
+    "larger",
     "measure",
     "pictures",
     "record",
@@ -252,6 +254,26 @@ def test_the_pace_of_a_method_is_read_on_the_way_of_its_tuned_training(run, tmp_
     assert "| `softmax` | random (its own) | – | – | – | – |" in page
     run("pace", "--only", "softmax")
     assert len(tuning.Rows(folder / "pace.jsonl").rows) == 1
+
+
+def test_what_limits_is_seen_on_val_and_the_best_network_there_trains_for_longer(run):
+    folder = run("limits", "--jobs", "1")
+    rows, chosen = tuning.Rows(folder / "limits.jsonl"), limits.best(tuning.Rows(limits.HOME / "tuned.jsonl"))
+    checks, long = limits.by_network(rows, "check"), limits.by_network(rows, "long")
+    assert [*checks] == [*limits.NETWORKS]
+    assert [*long] == [max(checks, key=lambda network: checks[network]["recall@1"])]
+    for network, row in (checks | long).items():
+        assert row["what"]["options"] == {**chosen, "seed": 0, "backbone": network}
+        assert 0 < row["untrained"] < 1 and 0 < row["on_training_classes"] < 1
+    page = (folder / "limits.md").read_text()
+    assert all(f"| {words} |" in page for words in limits.NETWORKS.values())
+    assert f"Recall@1 **{next(iter(long.values()))['recall@1']:.1%}**" in page
+
+
+def test_the_page_of_what_limits_is_drawn_from_its_committed_rows():
+    rows = tuning.Rows(limits.HOME / "limits.jsonl")
+    assert (limits.HOME / "limits.md").read_text() == "\n".join(limits.page(rows)) + "\n"
+    assert [*limits.by_network(rows, "check")] == [*limits.NETWORKS]
 
 
 def test_a_goal_is_reached_by_the_first_measurement_that_is_not_below_it():
