@@ -24,9 +24,8 @@ from typing import Any
 
 from benchmarks import trainings
 from benchmarks.course_rows import device_of
-from benchmarks.tuning import SEEDS, Cell, Rows, key, of_methods, training
+from benchmarks.tuning import SEEDS, Cell, Rows, key, of_methods, of_samplers, training
 from dmlteach import methods
-from dmlteach.course.measured import BATCHED, SAMPLERS
 from dmlteach.device import choose_device, environment
 from dmlteach.distributed import World
 from dmlteach.train import Run, TrainConfig
@@ -34,11 +33,7 @@ from dmlteach.train import Run, TrainConfig
 HOME = Path(__file__).parent
 GOALS = (0.8, 0.85)  # Recall@1 on val
 EVERY = 10  # steps between two measurements
-CELLS: tuple[Cell, ...] = (
-    *(cell for cell, _ in of_methods()),
-    *((name, f"with {sampler}") for name in BATCHED for sampler in SAMPLERS
-      if sampler != methods.get(name).sampler),
-)  # fmt: skip
+CELLS: tuple[Cell, ...] = (*(cell for cell, _ in of_methods()), *of_samplers())
 
 
 class Watch:

@@ -81,6 +81,12 @@ def of_methods() -> list[Setting]:
     return [((name, ""), {"method": name}) for name in methods.names()]
 
 
+def of_samplers() -> list[Cell]:
+    """Three methods in the batches of every sampler but their own."""
+    own = {name: methods.get(name).sampler for name in BATCHED}
+    return [(name, f"with {sampler}") for name in BATCHED for sampler in SAMPLERS if sampler != own[name]]
+
+
 def of_das(rows: "Rows") -> list[Setting]:
     """Methods with densely-anchored sampling; the option of the loss is that chosen without it."""
     found: list[Setting] = []
@@ -265,12 +271,7 @@ def finals(rows: Rows) -> Iterator[list[dict]]:
 
 def final(rows: Rows, part: str, seed: int) -> Iterator[dict]:
     if part == "samplers":
-        every: list[Cell] = [
-            (name, f"with {sampler}")
-            for name in BATCHED
-            for sampler in SAMPLERS
-            if seed in SEEDS[:3] and sampler != methods.get(name).sampler
-        ]
+        every = of_samplers() if seed in SEEDS[:3] else []
     else:
         every = [cell for cell, _ in (of_methods() if part == "methods" else of_das(rows))]
     for cell in every:

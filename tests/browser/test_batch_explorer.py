@@ -201,10 +201,10 @@ def test_the_named_states_and_reset(from_disk, planned):
     assert_shows(page, planned[2]["class_balanced"].looks[3])
 
 
-def test_a_batch_beyond_the_last_shows_the_last(from_disk, planned):
-    looks = planned[10]["local"].looks
+def test_a_batch_beyond_the_last_shows_the_last(from_disk):
+    looks = plans("softmax", 32, 0)[1][10]["local"].looks
     assert len(looks) < SHOWN
-    page = from_disk(BatchExplorer(sampler="local", epoch=10, batch=SHOWN - 1))
+    page = from_disk(BatchExplorer(recording="softmax", sampler="local", epoch=10, batch=SHOWN - 1))
     assert_shows(page, looks[-1])
 
 

@@ -11,8 +11,8 @@ import torch
 
 from dmlteach import data, losses, models, samplers
 from dmlteach.course.exercises import collapse
-from dmlteach.course.exercises.pairs_and_triplets import BOUND, active_share, drawn_share
-from dmlteach.course.recordings import card, recordings
+from dmlteach.course.exercises.pairs_and_triplets import BOUND, TRAINED_WITH, active_share, drawn_share
+from dmlteach.course.recordings import recordings
 from dmlteach.distances import pairwise_squared_distances
 from dmlteach.train import TrainConfig, fit
 
@@ -55,10 +55,11 @@ def test_a_class_shrinks_to_a_point_under_the_contrastive_loss_and_not_under_the
 def shares(run_cells):
     """The chapter's own cell: per moment, the share of active triplets drawn in its three ways."""
 
-    def of(embeddings, labels, seed=0):
+    def of(embeddings, labels, seed=0, margin=TRAINED_WITH):
         record = SimpleNamespace(embeddings=embeddings, labels=labels)
+        of_training = {"recipe": {"loss_options": {"margin": margin}}}
         space = run_cells("pairs_and_triplets", "imports") | {
-            "pretrained": SimpleNamespace(recordings=lambda name: record, card=card),
+            "pretrained": SimpleNamespace(recordings=lambda name: record, card=lambda name: of_training),
             "generator": torch.Generator().manual_seed(seed),
         }
         return run_cells("pairs_and_triplets", "useless", **space)["shares"]
@@ -88,7 +89,7 @@ def test_in_the_first_steps_of_a_training_anew_too_the_hardest_triplets_are_acti
 
     def measure(seed):
         run = trained("triplet", seed)
-        random, nearest, hardest = zip(*shares(run.moments, run.labels, seed), strict=True)
+        random, nearest, hardest = zip(*shares(run.moments, run.labels, seed, MARGIN), strict=True)
         return {"random": max(random), "nearest": max(nearest), "hardest": min(hardest)}
 
     mean = mean_over_seeds(measure)
@@ -163,19 +164,15 @@ def test_a_smaller_learning_rate_goes_the_same_way_more_slowly(mean_over_seeds):
     assert mean["separation"] < 0.9 * BOUND  # 1.38 ± 0.06
 
 
-def test_a_network_that_separates_is_lifted_far_above_the_margin_by_the_first_step_and_then_shrinks(
-    mean_over_seeds,
-):
+def test_a_network_that_separates_starts_far_above_the_margin_as_well_and_shrinks(mean_over_seeds):
     def measure(seed):
         history = short(seed, start="triplet", steps=30)
-        doublings = math.log2(history[1].loss / history[0].loss)
-        return ends(history) | {"first": history[0].loss / MARGIN, "doublings": doublings}
+        return ends(history) | {"first": history[0].loss / MARGIN}
 
     mean = mean_over_seeds(measure)
-    assert mean["first"] < 2.1  # 0.95 ± 0.46, 20 seeds
-    assert mean["doublings"] > 0  # of the loss, in the first step: 3.1 ± 1.4
-    assert mean["loss"] == pytest.approx(MARGIN, rel=0.1)  # 0.2022 ± 0.0010
-    assert mean["shrunk to"] < 0.02  # 0.0023 ± 0.0007
+    assert mean["first"] > 2  # 10.7 ± 6.7, 20 seeds
+    assert mean["loss"] == pytest.approx(MARGIN, rel=0.2)  # 0.219 ± 0.006
+    assert mean["shrunk to"] < 0.02  # 0.0009 ± 0.0003
 
 
 def test_most_triplets_of_an_untrained_network_are_not_hard_and_no_negative_outweighs_the_others_in_sst(

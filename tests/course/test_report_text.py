@@ -74,11 +74,13 @@ def shipped():
     return subject.open_subject("sst")
 
 
-def test_shipped_network_comes_with_its_recipe_and_says_what_it_does_not_know(shipped):
+def test_shipped_network_comes_with_its_recipe_and_with_what_its_card_knows_of_the_training(shipped):
     said = text.provenance(shipped, TEST, {"device": "cpu", "root": None, "checkpoint": "sst"}).markdown
     rows = dict(re.findall(r"^\| (.*?) \| (.*) \|$", said, re.MULTILINE))
     assert rows["steps"] == "1,200" and rows["whole epochs"] == "12" and rows["seed"] == "0"
-    assert rows["training time"] == rows["training ended"] == rows["training: date"] == "not known"
+    card = models.card("sst")
+    assert rows["training ended"] == card["ended"] and rows["training: date"] == card["made_with"]["date"]
+    assert rows["training time"] == f"{card['train_seconds'] / 60:.0f} min"
     assert rows["this report: versions"].count(" ") == 5 and rows["this report: date"][:2] == "20"
     assert rows["test"] == "120 images of 30 classes"
     assert rows["to repeat this report"].endswith("--checkpoint sst`")

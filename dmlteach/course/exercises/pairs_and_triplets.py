@@ -297,8 +297,8 @@ COLLAPSE = Choice(
         "d": Option(
             "start from a network that already separates the characters",
             False,
-            "and that is a surprise: the first step at this learning rate lifts the hardest triplets far "
-            "above the margin, and then shrinking lowers them.",
+            "and that is a surprise: its hardest triplets, few as they are, lie far above the margin, and "
+            "the shortest way down is once more to shrink everything.",
         ),
         "e": Option(
             "another loss, SST, which is also a mean over all negatives",
@@ -321,8 +321,8 @@ COLLAPSE = Choice(
 
 # Calibrated by `train_briefly` with seeds 0 … 19. Separations at the end, lowest to highest: "all" 2.21 to
 # 3.15, "sst" 2.35 to 3.53; as it stands, and with margin 0.02, 1 or 5, learning rate 3e-5, 3e-4 or 1e-2, or
-# the trained start, 1.18 to 1.60. The check takes seed 0 and, on one thread, 2 to 5 s.
-BOUND = 1.9
+# the trained start, 1.18 to 1.90. The check takes seed 0 and, on one thread, 2 to 5 s.
+BOUND = 2.0
 
 
 def _number(low: float, high: float) -> Callable[[Any], str | None]:

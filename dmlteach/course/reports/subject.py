@@ -135,7 +135,8 @@ def open_subject(place: str | Path, backbone: str | None = None) -> Subject:
         card = pretrained.card(str(place))
         recipe = card["recipe"] if isinstance(card["recipe"], dict) else {}
         config = card.get("config", {"dataset": "omniglot", "seed": 0})
-        final = {"final": {"epochs": card["epochs"]}} if "epochs" in card else {}
+        known = {name: card[name] for name in ("epochs", "steps", "train_seconds", "ended") if name in card}
+        final = {"final": known} if known else {}
         model = models.pretrained(str(place))
         return Subject(model, str(place), None, config, recipe, final, card["made_with"], str(place))
     model = models.load(path, backbone if foreign.is_foreign(backbone) else None)

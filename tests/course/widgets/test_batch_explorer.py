@@ -171,7 +171,7 @@ def test_a_state_set_from_python_is_what_contents_and_rows_answer(record, planne
 
 
 def test_a_batch_beyond_the_last_shows_the_last():
-    explorer = BatchExplorer(sampler="local", epoch=10)
+    explorer = BatchExplorer(recording="softmax", sampler="local", epoch=10)
     last = explorer._plan.looks[-1]
     explorer.batch = SHOWN - 1
     assert len(explorer._plan.looks) < SHOWN

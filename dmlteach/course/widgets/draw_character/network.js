@@ -66,8 +66,8 @@ function pool(values, side) {
 
 /** The network that a script has brought: `embed` maps (28 × 28) bytes to D numbers. */
 class Network {
-  constructor({ mean, std, tensors }) {
-    Object.assign(this, { mean, std });
+  constructor({ mean, std, scale, tensors }) {
+    Object.assign(this, { mean, std, scale });
     this.tensors = Object.fromEntries(Object.entries(tensors).map(([name, given]) =>
       [name, typeof given === "string" ? floatsOf(given) : unrounded(given)]));
   }
@@ -86,7 +86,7 @@ class Network {
     const features = pool(this.layer(third, 10, 128, 7), 7); // 128 × 3 × 3
     const weights = this.tensors["head.linear.weight"], size = features.length;
     return this.tensors["head.linear.bias"].map((bias, row) =>
-      features.reduce((sum, v, i) => sum + v * weights[row * size + i], bias));
+      features.reduce((sum, v, i) => sum + v * this.scale * weights[row * size + i], bias));
   }
 }
 

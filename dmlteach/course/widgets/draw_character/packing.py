@@ -43,6 +43,7 @@ def packed_network(search: Search) -> dict:
     return {
         "mean": spec.mean[0],
         "std": spec.std[0],
+        "scale": spec.feature_scale,
         "tensors": {
             name: _rounded(weights[name]) if name in weights else _floats(tensor)
             for name, tensor in state.items()
