@@ -54,6 +54,12 @@ def device_of(row: dict[str, Any]) -> str:
     return made["processor"] if made["device"] == "cpu" else made["device"]
 
 
+def device_and_threads(row: dict[str, Any]) -> str:
+    """The device, and how many threads of the CPU worked."""
+    threads = row["made_with"]["threads"]
+    return f"{device_of(row)} ({threads} thread{'s' * (threads > 1)})"
+
+
 def text() -> str:
     """The file of the course, written from the benchmark's rows."""
     file = io.StringIO()

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.course_rows import device_of
+from benchmarks.course_rows import device_and_threads
 from benchmarks.measure import wait
 from dmlteach import losses, methods, models
 from dmlteach.device import choose_device, environment
@@ -76,12 +76,11 @@ def on_a_gpu() -> tuple[str, float] | None:
 def page(row: dict[str, Any]) -> Iterator[str]:
     """The table as Markdown."""
     per_image = row["operations"] / row["batch_size"]
-    seconds, made = median(row["seconds"]), row["made_with"]
+    seconds = median(row["seconds"])
     yield (
         f"A step of {row['batch_size']} photographs of {row['image_size']} × {row['image_size']} pixels with "
         f"`{row['backbone']}` and an embedding of {row['embedding_dim']} numbers takes {seconds:.1f} s on "
-        f"{device_of(row)} ({made['threads']} thread{'s' * (made['threads'] > 1)}), and "
-        f"{per_image / 1e9:.1f} billion floating-point operations an image.\n"
+        f"{device_and_threads(row)}, and {per_image / 1e9:.1f} billion floating-point operations an image.\n"
     )
     gpu = on_a_gpu()
     if gpu is None:
