@@ -2,9 +2,9 @@
 
 The best method of `benchmarks.tuned` trains with its tuned rate and option on fit classes, with the steps
 of a final, in networks that differ in one thing each: channels, depth, pixels. Measured are val classes,
-and as many that it was trained on: where those are learned, more training is not what is missing. The
-network that is best on val then trains on all training classes for as many steps as the long runs, and is
-measured once on the test.
+and as many that it was trained on: where those are learned, more training is not what is missing. In the
+network that is best on val the method, and SST, then train on all training classes for as many steps as the
+long runs, and are measured once on the test.
 
 Every run is a row of limits.jsonl beside this file, written when it ends; repeated or interrupted, the
 command goes on with what is missing. limits.md is written from the rows.
@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.course_rows import device_of
+from benchmarks.course_rows import device_and_threads
 from benchmarks.trainings import make
-from benchmarks.tuning import SEEDS, Rows, mean_recall, of_methods, training
+from benchmarks.tuning import SEEDS, Rows, mean_recall, of_methods, sst_at_its_best, training
 
 HOME = Path(__file__).parent
 NETWORKS = {
@@ -28,14 +28,14 @@ NETWORKS = {
 }
 
 
-def best(tuned: Rows) -> dict[str, Any]:
-    """Options of the method with the highest mean of its finals.
+def chosen(tuned: Rows) -> list[dict[str, Any]]:
+    """Options of the method with the highest mean of its finals, and of SST in its best batches.
 
     Args:
         tuned: rows of `benchmarks.tuned`.
     """
-    cell = max((cell for cell, _ in of_methods()), key=lambda cell: mean_recall(tuned, cell))
-    return tuned.chosen(cell) or {}
+    best = max((cell for cell, _ in of_methods()), key=lambda cell: mean_recall(tuned, cell))
+    return [options for cell in (best, sst_at_its_best(tuned)) if (options := tuned.chosen(cell))]
 
 
 def options_of(what: dict[str, Any], quick: bool = False) -> dict[str, Any]:
@@ -50,21 +50,30 @@ def options_of(what: dict[str, Any], quick: bool = False) -> dict[str, Any]:
     return options | {"backbone": f"{HOME / file}{colon}{name}" if colon else file}
 
 
-def plans(options: dict[str, Any]) -> tuple[Callable[[Rows], Iterator[list[dict]]], ...]:
-    """Networks on val, then the best of them for longer.
+def plans(methods: list[dict[str, Any]]) -> tuple[Callable[[Rows], Iterator[list[dict]]], ...]:
+    """The first method in all networks on val, then all methods in the best of them for longer.
 
     Args:
-        options: of the best method.
+        methods: their options.
     """
 
     def on_val(rows: Rows) -> Iterator[list[dict]]:
-        yield [of(network, "check", options) for network in NETWORKS]
+        yield [of(network, "check", methods[0]) for network in NETWORKS]
 
     def longest(rows: Rows) -> Iterator[list[dict]]:
-        if found := {network: row["recall@1"] for network, row in by_network(rows, "check").items()}:
-            yield [of(max(found, key=lambda network: found[network]), "long", options)]
+        if checks := rows_of(rows, "check"):
+            yield [of(best_on_val(checks), "long", options) for options in methods]
 
     return on_val, longest
+
+
+def best_on_val(checks: list[dict[str, Any]]) -> str:
+    """By MAP@R: it sees all drawings of a class, and tells apart what has the same first neighbors.
+
+    Args:
+        checks: rows of the networks on val.
+    """
+    return max(checks, key=lambda row: row["map@r"])["what"]["options"]["backbone"]
 
 
 def of(network: str, stage: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -73,13 +82,9 @@ def of(network: str, stage: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"cell": [options["method"], NETWORKS[network]], "stage": stage, "options": given}
 
 
-def by_network(rows: Rows, stage: str) -> dict[str, dict[str, Any]]:
+def rows_of(rows: Rows, stage: str) -> list[dict[str, Any]]:
     """Rows that came to an end."""
-    return {
-        row["what"]["options"]["backbone"]: row
-        for row in rows.rows
-        if row["what"]["stage"] == stage and "recall@1" in row
-    }
+    return [row for row in rows.rows if row["what"]["stage"] == stage and "recall@1" in row]
 
 
 def page(rows: Rows) -> Iterator[str]:
@@ -88,28 +93,41 @@ def page(rows: Rows) -> Iterator[str]:
     Args:
         rows: of limits.jsonl.
     """
-    checks, long = by_network(rows, "check"), by_network(rows, "long")
+    checks = rows_of(rows, "check")
     if not checks:
         yield "Not run yet."
         return
-    first = next(iter(checks.values()))
-    method, classes = first["what"]["options"]["method"], first["num_classes"]
+    method, classes = checks[0]["what"]["cell"][0], checks[0]["num_classes"]
     yield (
-        f"`{method}` with its tuned rate and option, {first['steps']} steps on fit classes, one seed: "
-        f"Recall@1 on {classes} val classes, and on as many of those that it was trained on.\n"
+        f"`{method}` with its tuned rate and option, {checks[0]['steps']} steps on fit classes, one seed; "
+        f"measured on {classes} val classes, and on as many of those that it was trained on.\n"
     )
-    yield "| network | untrained | val | trained on | minutes, processor |"
-    yield "|---|---|---|---|---|"
-    for network, row in checks.items():
-        cost = f"{row['wall_seconds'] / 60:.0f}, {device_of(row)}"
-        numbers = f"{row['untrained']:.1%} | {row['recall@1']:.1%} | {row['on_training_classes']:.1%}"
-        yield f"| {NETWORKS[network]} | {numbers} | {cost} |"
-    for network, row in long.items():
-        yield (
-            f"\nThe best of them on val ({NETWORKS[network]}), {row['steps']:,} steps on all training "
-            f"classes: Recall@1 **{row['recall@1']:.1%}** among {row['num_classes']} test classes (untrained "
-            f"{row['untrained']:.1%}), {row['on_training_classes']:.1%} among as many that it was trained on."
-        )
+    yield from table("network", [(row["what"]["cell"][1], row) for row in checks])
+    yield from of_long_runs(rows_of(rows, "long"))
+
+
+def of_long_runs(found: list[dict[str, Any]]) -> Iterator[str]:
+    """The best network on val, trained for longer."""
+    if not found:
+        return
+    first = found[0]
+    yield (
+        f"\nThe best of them on val by MAP@R ({first['what']['cell'][1]}), {first['steps']:,} steps on all "
+        f"training classes; measured on {first['num_classes']} test classes, and on as many that it was "
+        "trained on.\n"
+    )
+    yield from table("method", [(f"`{row['what']['cell'][0]}`", row) for row in found])
+
+
+def table(what: str, rows: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """A line of each row, that begins with its name."""
+    yield f"| {what} | untrained | Recall@1 | MAP@R | Recall@1 on classes trained on |"
+    yield f"|{'---|' * 5}"
+    for name, row in rows:
+        shares = ("untrained", "recall@1", "map@r", "on_training_classes")
+        numbers = " | ".join(f"{row[share]:.1%}" for share in shares)
+        yield f"| {name} | {numbers} |"
+    yield f"\nTrained on {' and '.join(sorted({device_and_threads(row) for _, row in rows}))}."
 
 
 def main() -> None:
@@ -120,8 +138,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one step of each: does it run?")
     args = parser.parse_args()
     rows, args.only = Rows(args.output / "limits.jsonl"), None
-    options = best(Rows(HOME / "tuned.jsonl"))
-    make(plans(options), rows, lambda what: options_of(what, args.quick), args)
+    methods = chosen(Rows(HOME / "tuned.jsonl"))
+    make(plans(methods), rows, lambda what: options_of(what, args.quick), args)
     (args.output / "limits.md").write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
 
 
