@@ -55,9 +55,8 @@ class Watch:
 
     def _measure(self, run: Run) -> None:
         self.seconds += time.process_time() - self.since
-        assert run.parts.val is not None
         steps = sum(row["steps"] for row in run.history) + run.step
-        recall = run.parts.val.measure(run.model, run.device.type)["recall@1"]
+        recall = trainings.measured_on_val(run)["recall@1"]
         self.curve.append((steps, self.seconds, recall))
         self.since = time.process_time()
 

@@ -15,7 +15,18 @@ from typing import Any
 
 import torch
 
-from benchmarks import birds, birds_page, course_rows, grid, pace, pictures, repeated, sweep_files, tuned_page
+from benchmarks import (
+    birds,
+    birds_page,
+    course_rows,
+    grid,
+    limits,
+    pace,
+    pictures,
+    repeated,
+    sweep_files,
+    tuned_page,
+)
 from benchmarks.tuning import Rows
 from dmlteach.course import measured, statements
 from dmlteach.course import recordings as pretrained
@@ -31,6 +42,7 @@ TABLES = {
     "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
     "tuned": "tuned.md", "speed": "README.md", "full_size": "full_size.md",
     "repeated": "repeated.md", "chapters": "chapters.md", "pace": "pace.md",
+    "limits": "limits.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
 PLACES = {"root": "DIR", "weights": "FILE"}
@@ -182,6 +194,7 @@ def main() -> None:
     again = repeated.read(HOME / "repeated.jsonl")
     pages = {"tuned": tuned_page.page(rows), "repeated": repeated.page(rows, again)}
     pages["pace"] = pace.page(Rows(HOME / "pace.jsonl"), rows)
+    pages["limits"] = limits.page(Rows(HOME / "limits.jsonl"))
     pages["birds"] = birds_page.page(Rows(HOME / "birds.jsonl"), birds.CELLS)
     for name, lines in pages.items():
         (HOME / TABLES[name]).write_text("\n".join(lines) + "\n")

@@ -36,7 +36,11 @@ def run(what: dict[str, Any], options: dict[str, Any], folder: Path) -> dict[str
     started = time.perf_counter()
     config = TrainConfig(**options, output=str(folder), resume=True, progress=False)
     try:
-        measured = on_val(config, device) if config.eval_every else on_test(config, what["stage"] == "long")
+        measured = (
+            on_val(config, device, what["stage"] == "check")
+            if config.eval_every
+            else on_test(config, what["stage"] == "long")
+        )
     except DMLTeachError as error:
         measured = {"error": str(error).replace(str(folder), "…")}
     shutil.rmtree(folder, ignore_errors=True)
@@ -70,13 +74,30 @@ def peak(device: torch.device) -> dict[str, int | None]:
     return {"peak_memory": peak_memory(), "gpu_peak_memory": on_gpu}
 
 
-def on_val(config: TrainConfig, device: torch.device) -> dict[str, Any]:
-    """Train on fit classes; the numbers of the last state on val. Test classes are not measured."""
+def on_val(config: TrainConfig, device: torch.device, beside: bool = False) -> dict[str, Any]:
+    """Train on fit classes; the numbers of the last state on val. Test classes are not measured.
+
+    Args:
+        config: of the training.
+        device: to train on.
+        beside: measure the untrained network on val as well, and the trained one on as many fit classes.
+    """
     run = Run(config, device, World())
+    untrained = measured_on_val(run)["recall@1"] if beside else None
     train(run)
     if not run.history or "val" not in run.history[-1]:
         return {"error": run.ended}
-    return {name: run.history[-1]["val"][name] for name in ("recall@1", "map@r", "num_classes")}
+    found = {name: run.history[-1]["val"][name] for name in ("recall@1", "map@r", "num_classes")}
+    if beside:
+        trained_on = data.load(config.dataset, "fit", config.root).first_classes(found["num_classes"])
+        found |= {"untrained": untrained, "on_training_classes": evaluate(run.model, trained_on)["recall@1"]}
+    return found
+
+
+def measured_on_val(run: Run) -> dict[str, Any]:
+    """What `evaluate` returns for the network of a run as it is."""
+    assert run.parts.val is not None
+    return run.parts.val.measure(run.model, run.device.type)
 
 
 def train(run: Run, after_step: Callable[[Run], None] = lambda run: None) -> None:

@@ -309,14 +309,23 @@ def longest(rows: Rows) -> Iterator[list[dict]]:
     """The best methods of the finals and SST in its best batches, with one seed and many steps."""
     every: list[Cell] = [cell for cell, _ in of_methods()]
     best = sorted(every, key=lambda cell: -mean_recall(rows, cell))[:BEST]
-    of_sst: list[Cell] = [("sst", ""), *(("sst", f"with {sampler}") for sampler in SAMPLERS)]
-    best.append(max(of_sst, key=lambda cell: mean_recall(rows, cell)))
+    best.append(sst_at_its_best(rows))
     chosen = {cell: rows.chosen(cell) for cell in best if mean_recall(rows, cell)}
     yield [
         {"cell": list(cell), "stage": "long", "options": {**options, "seed": SEEDS[0]}}
         for cell, options in chosen.items()
         if options
     ]
+
+
+def sst_at_its_best(rows: Rows) -> Cell:
+    """SST in the batches in which its finals are best.
+
+    Args:
+        rows: what has been run.
+    """
+    of_sst: list[Cell] = [("sst", ""), *(("sst", f"with {sampler}") for sampler in SAMPLERS)]
+    return max(of_sst, key=lambda cell: mean_recall(rows, cell))
 
 
 def mean_recall(rows: Rows, cell: Cell) -> float:

@@ -18,6 +18,7 @@ from benchmarks import (
     chapters,
     full_size,
     grid,
+    limits,
     pace,
     pictures,
     record,
@@ -37,7 +38,7 @@ from dmlteach.sweep.grid import hash_of, plan
 from dmlteach.train import Run, TrainConfig
 from dmlteach.train.recipe import resolve
 
-SCRIPTS = ("birds", "comparison", "domains", "full_size", "methods", "pace", "repeated", "tuned")
+SCRIPTS = ("birds", "comparison", "domains", "full_size", "limits", "methods", "pace", "repeated", "tuned")
 HELPERS = (
     "__init__",
     "__main__",
@@ -46,6 +47,7 @@ HELPERS = (
     "course_rows",
     "definitions",
     "grid",
+    "larger",
     "measure",
     "pictures",
     "record",
@@ -252,6 +254,29 @@ def test_the_pace_of_a_method_is_read_on_the_way_of_its_tuned_training(run, tmp_
     assert "| `softmax` | random (its own) | – | – | – | – |" in page
     run("pace", "--only", "softmax")
     assert len(tuning.Rows(folder / "pace.jsonl").rows) == 1
+
+
+def test_what_limits_is_seen_on_val_and_the_best_network_there_trains_for_longer_with_sst_beside(run):
+    folder = run("limits", "--jobs", "1")
+    rows = tuning.Rows(folder / "limits.jsonl")
+    methods = limits.chosen(tuning.Rows(limits.HOME / "tuned.jsonl"))
+    checks, long = limits.rows_of(rows, "check"), limits.rows_of(rows, "long")
+    options = [row["what"]["options"] for row in (*checks, *long)]
+    assert options[:4] == [{**methods[0], "seed": 0, "backbone": network} for network in limits.NETWORKS]
+    best = max(checks, key=lambda row: row["map@r"])["what"]["options"]["backbone"]
+    assert options[4:] == [{**method, "seed": 0, "backbone": best} for method in methods]
+    assert [method["method"] for method in methods][1:] == ["sst"]
+    page = (folder / "limits.md").read_text()
+    for row in (*checks, *long):
+        assert 0 < row["untrained"] < 1 and 0 < row["on_training_classes"] < 1
+        assert f"| {row['untrained']:.1%} | {row['recall@1']:.1%} | {row['map@r']:.1%} |" in page
+    assert all(f"| {words} |" in page for words in limits.NETWORKS.values())
+
+
+def test_the_page_of_what_limits_is_drawn_from_its_committed_rows():
+    rows = tuning.Rows(limits.HOME / "limits.jsonl")
+    assert (limits.HOME / "limits.md").read_text() == "\n".join(limits.page(rows)) + "\n"
+    assert len(limits.rows_of(rows, "check")) == len(limits.NETWORKS)
 
 
 def test_a_goal_is_reached_by_the_first_measurement_that_is_not_below_it():
