@@ -376,7 +376,7 @@ def test_a_row_that_is_repeated_is_trained_as_it_was_and_compared_only_on_its_ow
 
 
 def tried(rows: tuning.Rows, cell: tuning.Cell, options: dict, rate: float, recall: float) -> None:
-    rows.add({"what": tuning.task(cell, "tuning", options, rate, 0), "recall@1": recall})
+    rows.add({"what": tuning.task(cell, "tuning", options, rate, 0), "recall@1": recall, "num_classes": 193})
 
 
 def test_what_an_interruption_left_out_of_the_options_is_still_tried(tmp_path):
@@ -440,7 +440,9 @@ def test_a_check_of_the_rates_has_the_chosen_one_and_its_neighbors_and_is_no_fin
         rows.add({"what": what, "recall@1": what["options"]["learning_rate"], **HERE})
     assert len(rows.of(cell, "check")) == 3 and rows.of(cell, "final") == []
     assert rows.chosen(cell)["learning_rate"] == 3e-3
-    lines = [line for line in tuned_page.page_of_checks(rows) if line.startswith("| `softmax`")]
+    page = [*tuned_page.page_of_checks(rows)]
+    assert "on 193 val classes" in page[1] and "`softmax` ends 0.7 points below the best rate" in page[-1]
+    lines = [line for line in page if line.startswith("| `softmax`")]
     assert [line.split("|")[2].strip() for line in lines] == ["0.001", "**0.003**", "0.01"]
     assert lines[1].split("|")[3:5] == [" 80.0% ", " 0.3% "]
 
