@@ -54,7 +54,8 @@ def beside(rows: Rows) -> str:
         f"{row['map@r']:.1%} among {row['num_classes']} test classes."
         for row in frozen
     )
-    start = sorted({f"{row['untrained']:.1%}" for row in rows.rows if "untrained" in row})
+    on_test = [row for row in rows.rows if row["what"]["stage"] in ("final", "long") and "untrained" in row]
+    start = sorted({f"{row['untrained']:.1%}" for row in on_test})
     reduced = (
         f" Reduced to the size of the embedding, before the first step: {', '.join(start)}." if start else ""
     )

@@ -128,7 +128,10 @@ def page_across_domains(rows: Rows) -> Iterator[str]:
     if not directions:
         return
     yield "\n### The same finals across domains\n"
-    yield f"Recall@1 where queries and gallery are drawn in different styles. {grid.beside()}\n"
+    yield (
+        f"Recall@1 where queries and gallery are drawn in different styles. {grid.beside()} The untrained "
+        "network's are within drawings.\n"
+    )
     yield f"| method | {' | '.join(directions)} | within drawings | seeds |"
     yield f"|{'---|' * (len(directions) + 3)}"
     for (name, _), runs in found.items():

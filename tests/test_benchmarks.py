@@ -194,7 +194,10 @@ def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_wit
         highest = [rate for rate, recall in of_cell[cell].items() if recall == max(of_cell[cell].values())]
         assert row["what"]["options"]["learning_rate"] == min(highest)
     assert len(finals) == len(of_cell) * len(birds.SEEDS)
-    assert "| `multi_similarity` |" in (folder / "birds.md").read_text()
+    page = (folder / "birds.md").read_text()
+    assert "| `multi_similarity` |" in page
+    on_test = sorted({f"{row['untrained']:.1%}" for row in (*finals, *long)})  # those of checks are on val
+    assert f"before the first step: {', '.join(on_test)}." in page
     assert not any({"root", "weights"} & set(row["what"]["options"]) for row in rows)
 
 
