@@ -23,13 +23,13 @@ class Recording(NamedTuple):
     """An embedding of the same drawings of unseen characters, from before training to its end.
 
     Attributes:
-        embeddings: (E, M, d) float32, one slice per epoch, on the d main directions of the last epoch.
+        embeddings: (E, M, D) float32, one slice per epoch, turned onto the main directions of the last
+            epoch and rounded to 255 steps a direction.
         labels: (M,) character of each drawing.
         images: (M, 28, 28) uint8, ink bright.
         epochs: (E,) epochs of training; 0 is the untrained network.
         loss: mean training loss of each epoch; the first is NaN.
         recall: Recall@1 among the M drawings, on the full embedding.
-        kept: share of the embedding's variance in the d directions, at the last epoch.
     """
 
     embeddings: Tensor
@@ -38,7 +38,6 @@ class Recording(NamedTuple):
     epochs: list[int]
     loss: list[float]
     recall: list[float]
-    kept: float
 
 
 def recordings(name: str) -> Recording:
@@ -55,13 +54,12 @@ def recordings(name: str) -> Recording:
     images = cached(test, 28, progress=False).gather(rows)
     assert isinstance(images, Tensor)
     return Recording(
-        torch.from_numpy(recorded["embeddings"]).float(),
+        torch.from_numpy(recorded["embeddings"]) * torch.from_numpy(recorded["step"]),
         test.labels[rows],
         images[:, 0],
         recorded["epochs"].tolist(),
         recorded["loss"].tolist(),
         recorded["recall"].tolist(),
-        float(recorded["kept"]),
     )
 
 

@@ -26,7 +26,7 @@ from dmlteach.models import SHIPPED
 from dmlteach.train import Run, TrainConfig, fit, resolve
 
 EPOCHS, BATCHES = 12, 100
-CLASSES, DIRECTIONS = 25, 32  # of a recording: 25 characters x 20 drawings, 32 directions
+CLASSES = 25  # of a recording, with 20 drawings each
 COMMON: dict[str, Any] = {
     "dataset": "omniglot",
     "epochs": EPOCHS,
@@ -56,20 +56,23 @@ class Recorder:
         self.loss.append(run.history[-1]["loss"] if run.history else float("nan"))
 
     def save(self, path: Path) -> None:
-        """Project every epoch on the main directions of the last one: distances there are nearly kept."""
+        """Turn every epoch onto the main directions of the last one, and round to 255 steps a direction.
+
+        A rotation keeps all distances; the first two directions show most of the trained embedding.
+        """
         last = self.embeddings[-1] - self.embeddings[-1].mean(0)
-        _, spread, directions = torch.linalg.svd(last, full_matrices=False)
-        kept = spread[:DIRECTIONS].square().sum() / spread.square().sum()
-        projected = torch.stack([(z - z.mean(0)) @ directions[:DIRECTIONS].T for z in self.embeddings])
+        directions = torch.linalg.svd(last, full_matrices=True)[2]
+        turned = torch.stack([(z - z.mean(0)) @ directions.T for z in self.embeddings])  # (E, M, D)
+        step = turned.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
         labels = self.test.labels[self.rows]
         np.savez_compressed(
             path,
-            embeddings=projected.half().numpy(),
+            embeddings=(turned / step).round().to(torch.int8).numpy(),
+            step=step.numpy(),
             rows=self.rows.numpy(),
             epochs=np.arange(len(self.embeddings)),
             loss=np.array(self.loss),
             recall=np.array([recall_at_k(z, labels, (1,))[1] for z in self.embeddings]),
-            kept=kept.item(),
         )
 
 
