@@ -107,15 +107,15 @@ def test_after_a_training_anew_too_a_neighbourhood_holds_more_confusable_drawing
     assert mean[f"positives, {AFTER}"] > 2  # 6.2 ± 0.8
 
 
-def test_before_training_a_neighbourhood_holds_more_active_triplets_and_at_a_tenth_of_the_margin_not(
+def test_before_training_a_neighbourhood_holds_no_more_active_triplets_and_at_five_times_the_margin_it_does(
     recorded, chapter
 ):
     local, random = recorded[BEFORE, "local"], recorded[BEFORE, "random"]
-    assert local["active"] > random["active"] + 0.05  # beyond what the form calls about the same
+    assert random["active"] - 0.1 < local["active"] < random["active"] - 0.01  # "about the same" in the form
     record = recordings("sst")
-    small = [chapter(record.embeddings, record.labels, seed)["small"] for seed in DRAWS]
-    assert abs(mean(found["local"] - found["random"] for found in small)) < 0.02
-    assert min(local["noticed"], random["noticed"]) > 0.99  # by SST: distances are small
+    wide = [chapter(record.embeddings, record.labels, seed)["wide"] for seed in DRAWS]
+    assert mean(found["local"] - found["random"] for found in wide) > 0.05
+    assert local["noticed"] > random["noticed"] > 0.9  # by SST: distances are small
 
 
 def test_after_training_few_triplets_are_active_anywhere_and_sst_notices_most_in_a_neighbourhood(recorded):

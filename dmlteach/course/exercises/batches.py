@@ -220,7 +220,7 @@ ALONE = Number(
         "A class whose drawings are scattered over several groups leaves anchors without a positive. "
         f"Plan local batches of **{NEIGHBOURHOOD}** on the *untrained* embedding `moments[0]` "
         "(`seed=0`, epoch 0) and count, over all batches that the sampler gives: which share of the "
-        "anchors finds nobody of its class? Give a fraction, to two decimals."
+        "anchors finds nobody of its class? Give a fraction, to three decimals."
     ),
     hints=(
         '`samplers.create("local", labels, …, seed=0)` makes the sampler; `sampler.plan(0, Space(…, '
@@ -246,9 +246,9 @@ ALONE = Number(
     ),
     value=lambda: left_alone(0, NEIGHBOURHOOD),
     means="the share of anchors that find nobody of their class in their batch",
-    decimals=2,
+    decimals=3,
     percent=0.01,
-    tolerance=5e-3,
+    tolerance=1e-3,
     mistakes=(
         (reported, "That is the report's: it counts groups of a single class, too, which become no batch."),
         (lambda: left_alone(-1, NEIGHBOURHOOD), "That is after the training; take `moments[0]`."),

@@ -83,7 +83,7 @@ BATCHES = (
         question="the share of active triplets in a neighbourhood of the untrained network",
         options={
             "a": "larger than in a random batch",
-            "b": "about the same (5 points apart at most)",
+            "b": "about the same (10 points apart at most)",
             "c": "smaller than in a random batch",
         },
     ),

@@ -136,7 +136,7 @@ WRONG = {
         (lambda: pairs_and_triplets.active_share(0), "start of the recording"),
         (lambda: pairs_and_triplets.active_share(-1, 0.0), "without the margin"),
         (lambda: f"{pairs_and_triplets.drawn_share():.1%}", "drawn at random"),
-        (0.99, "too large"),
+        (0.9, "too large"),
     ],
     "triplet.collapse": [
         ({"a", "b"}, "it would stick at 1"),

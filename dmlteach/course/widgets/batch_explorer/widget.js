@@ -263,7 +263,7 @@ class BatchExplorer extends Explorable {
     return [h("p", {},
       `Drawings of ${characters} characters that the network was not trained on; batches and numbers by dmlteach's own ` +
       "samplers and losses. Two drawings of different characters are confusable if one is among the other's ten nearest in " +
-      "the whole recording. Map: the two widest of the 32 recorded directions, so what is near here may be far in the " +
+      "the whole recording. Map: the two of the 128 directions in which the trained embedding is widest, so what is near here may be far in the " +
       "others; ● drawings of the batch, ◇ those alone; solid line: an anchor and its nearest positive; dashed line and ring: confusable. " +
       "Choose a drawing to see the lines of that anchor alone (a anchor, p its nearest positives, n confusable negatives); " +
       "choose it again for all. A triplet is active in the triplet loss inside the margin, 0.2, and in SST where its " +
