@@ -68,6 +68,11 @@ def in_the_repository() -> set[str]:
     return names | {f"{PACKED}/{p.relative_to(CHECKOUT).as_posix()}" for p in pages}
 
 
+def test_the_wheel_is_as_large_as_the_readme_says(wheel):
+    (said,) = re.findall(r"\.whl\[course\]'`\), (\d+) MB", (CHECKOUT / "README.md").read_text())
+    assert wheel.stat().st_size / 1e6 == pytest.approx(int(said), abs=1)
+
+
 def test_the_wheel_holds_the_package_the_chapters_and_their_pages_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     held = {name for name in names if ".dist-info/" not in name}
