@@ -6,6 +6,7 @@ import pytest
 
 from dmlteach.course.widgets import BatchExplorer
 from dmlteach.course.widgets.batch_explorer.batches import KINDS, SHOWN, plans
+from tests.browser.waiting import painted
 
 ROOT = ".dml-batch_explorer"
 LINES = {"positives": "path.dml-positives", "confusable": "path.dml-confusable"}
@@ -63,7 +64,7 @@ def test_what_it_shows_is_what_the_library_computes(from_disk, planned, sampler)
         for look in looks:
             assert_shows(page, look)
             page.click("button[aria-label='Next batch']")
-            page.wait_for_timeout(60)
+            painted(page)
         assert_shows(page, looks[0])  # after the last comes the first
 
 

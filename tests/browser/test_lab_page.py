@@ -12,6 +12,7 @@ from dmlteach.course.widgets.embedding_lab.picture import unpack
 from dmlteach.course.widgets.embedding_lab.widget import source
 from dmlteach.course.widgets.page import lab_page
 from dmlteach.metrics import recall_at_k
+from tests.browser.waiting import until
 
 LABELS_OVER_ANOTHER = """() => {
     const seen = (node) => node.checkVisibility() && node.textContent.trim();
@@ -73,10 +74,13 @@ def test_it_rests_until_play_and_then_trains_until_pause(opened):
     page.click("button:text-is('Play')")
     page.wait_for_function("document.querySelector('[data-lab] [data-key=step]').dataset.value > 20")
     page.click("button:text-is('Pause')")
-    page.wait_for_timeout(400)  # what was asked for before is still answered
-    rested = numbers(page)
-    page.wait_for_timeout(300)
-    assert numbers(page) == rested
+
+    def rests() -> bool:
+        before = numbers(page)
+        page.wait_for_timeout(300)
+        return numbers(page) == before
+
+    until(page, rests)  # steps that were asked for before are still answered
     assert "raw pixels reach 76 %" in page.inner_text(".dml-status")
 
 

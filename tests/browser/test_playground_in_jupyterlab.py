@@ -10,6 +10,7 @@ import torch
 
 from dmlteach.losses import sst_loss, triplet_loss
 from tests.browser.jupyter import jupyter, run_all, save, scroll_to, sources
+from tests.browser.waiting import painted
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
@@ -129,5 +130,5 @@ def drag(page, playground, key: str, pixels: int) -> float:
     page.mouse.move(x + pixels, y, steps=5)
     page.mouse.up()
     playground.locator(f"[data-key={key}]:not([aria-valuenow='{before}'])").wait_for()
-    page.wait_for_timeout(100)  # the last message of the drag
+    painted(page)
     return float(playground.locator(f"[data-key={key}]").get_attribute("aria-valuenow"))

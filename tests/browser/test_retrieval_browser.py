@@ -9,6 +9,7 @@ from PIL import Image
 from dmlteach import data, models
 from dmlteach.course.widgets import RetrievalBrowser
 from dmlteach.embeddings import embed
+from tests.browser.waiting import until
 
 ROOT = ".dml-retrieval_browser"
 NETWORKS = ("untrained", "softmax", "sst")
@@ -177,15 +178,6 @@ SHOWS = """([network, rows]) => {
   const shown = [...document.querySelectorAll(`[data-network=${network}] li`)];
   return shown.map((item) => item.dataset.row).join() === rows.join();
 }"""
-
-
-def until(page, reached) -> None:
-    """Messages of the page are handled until `reached()` holds."""
-    for _ in range(500):
-        if reached():
-            return
-        page.wait_for_timeout(20)
-    assert reached()
 
 
 def answered(page, browser) -> None:

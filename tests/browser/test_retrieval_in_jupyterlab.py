@@ -10,6 +10,7 @@ from dmlteach import data, models
 from dmlteach.course.widgets import RetrievalBrowser
 from dmlteach.embeddings import embed
 from tests.browser.jupyter import jupyter, run_all, save, scroll_to, sources
+from tests.browser.waiting import painted, until
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
@@ -43,7 +44,7 @@ def figure(page, lab):
 
 def rows(figure, network: str) -> list[int]:
     items = figure.locator(f".dml-network[data-network={network}] li").all()
-    return [int(item.get_attribute("data-row")) for item in items]
+    return [int(item.get_attribute("data-row") or -1) for item in items]  # -1: not answered yet
 
 
 def test_drawing_by_mouse_and_keys_is_answered_by_the_kernel_and_leaves_the_cells_alone(page, figure, lab):
@@ -65,17 +66,16 @@ def test_drawing_by_mouse_and_keys_is_answered_by_the_kernel_and_leaves_the_cell
     for key in ("Space", "ArrowUp", "ArrowUp", "ArrowUp", "a", "b", "x", "d", "d", "Shift+Enter"):
         page.keyboard.press(key)
     figure.locator(".dml-pad[aria-label*='2 strokes']").wait_for()
-    figure.locator(".dml-network[data-network=sst] img[src]").first.wait_for(timeout=20_000)
-    page.wait_for_timeout(500)
-    figure.get_by_text("answered by the kernel").wait_for(timeout=20_000)
-
-    drawn = pad.locator(".dml-ink").get_attribute("d")
-    strokes = [[[float(v) for v in z.split()] for z in stroke.split("L")] for stroke in drawn.split("M")[1:]]
+    painted(page)
+    ink = pad.locator(".dml-ink").get_attribute("d")
+    strokes = [[[float(v) for v in z.split()] for z in stroke.split("L")] for stroke in ink.split("M")[1:]]
     gallery = data.load("omniglot", "test", classes=100)
     embeddings = {name: embed(models.pretrained(name), gallery, "cpu") for name in NETWORKS}
     same = RetrievalBrowser(gallery, NETWORKS, embeddings, view="draw", strokes=strokes)
-    for name in NETWORKS:
-        assert rows(figure, name) == same.neighbours[name]["rows"]
+    expected = {name: same.neighbours[name]["rows"] for name in NETWORKS}
+    until(page, lambda: {name: rows(figure, name) for name in NETWORKS} == expected)
+    assert figure.get_by_text("answered by the kernel").is_visible()
+    assert figure.locator(".dml-network[data-network=sst] img[src]").first.is_visible()
 
     saved = save(page, notebook)
     assert sources(notebook) == before

@@ -5,6 +5,7 @@ import torch
 
 from dmlteach.course.widgets import TripletPlayground
 from dmlteach.losses import sst_loss, triplet_loss
+from tests.browser.waiting import painted
 
 
 def negative_gradients(loss, points) -> list[list[float]]:
@@ -124,7 +125,7 @@ def test_play_goes_on_until_paused(from_disk):
     page.click("button:text-is('Play')")
     page.wait_for_function("document.querySelector('[data-key=a]').getAttribute('aria-valuenow') > -0.9")
     page.click("button:text-is('Pause')")
-    page.wait_for_timeout(100)
+    painted(page)
     paused = page.get_attribute("[data-key=a]", "aria-valuenow")
     page.wait_for_timeout(300)
     assert page.get_attribute("[data-key=a]", "aria-valuenow") == paused

@@ -8,6 +8,7 @@ import torch
 from dmlteach import data
 from dmlteach.course.widgets import EmbeddingLab, RetrievalBrowser, TripletPlayground
 from dmlteach.losses import sst_loss
+from tests.browser.waiting import painted
 
 PHONE = {"size": (360, 740), "has_touch": True, "is_mobile": True}
 LABELS, ONLY_ROW_0 = torch.tensor([0, 0, 1]), torch.tensor([[1], [-1], [-1]])
@@ -22,7 +23,7 @@ def swipe(page, start: tuple[float, float], by: tuple[float, float], steps: int 
         client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
         page.wait_for_timeout(20)
     client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    page.wait_for_timeout(150)
+    painted(page)
 
 
 def centre(page, key: str) -> tuple[float, float]:

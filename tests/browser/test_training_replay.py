@@ -5,6 +5,7 @@ import pytest
 from dmlteach.course.recordings import replay
 from dmlteach.course.widgets import TrainingReplay
 from dmlteach.course.widgets.training_replay.widget import curves
+from tests.browser.waiting import painted
 
 LAST = 24
 CHOSEN = "select => select.selectedOptions[0].text"
@@ -221,7 +222,7 @@ def test_a_margin_can_be_chosen_where_the_loss_has_one_and_starts_as_recorded(fr
     loss, margin = (page.locator(f".dml-live label:has-text('{name}') select") for name in ("loss", "margin"))
     for name, run in curves().items():
         loss.select_option(name)
-        page.wait_for_timeout(50)
+        painted(page)
         assert margin.is_visible() == (name != "sst")
         if name != "sst":
             assert margin.evaluate(CHOSEN) == f"{replay.margin(name):g} (as recorded)"
@@ -241,7 +242,7 @@ def test_reset_ends_a_run_and_starts_none(from_disk):
     page.click("button:text-is('Reset')")
     page.get_by_role("button", name="Train live").wait_for()
     page.click("button:text-is('Reset')")
-    page.wait_for_timeout(200)
+    painted(page)
     assert page.get_by_role("button", name="Train live").is_visible()
 
 
