@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dmlteach import files
-from dmlteach.course.sources import PACKAGE, code_of_notebook
+from dmlteach.course.sources import CURE, PACKAGE, SLIDE, code_of_notebook
 from dmlteach.errors import DMLTeachError, need
 from dmlteach.files import read_json
 
@@ -62,9 +62,9 @@ def plan(checkout: Path, profile: str) -> list[dict[str, Any]]:
 
 def _without_slides(notebook: Path) -> bytes:
     """A notebook without the texts of its slides, which change nothing that a cell puts out."""
-    content = read_json(notebook, "Get it anew from the repository.")
+    content = read_json(notebook, CURE)
     for cell in content["cells"]:
-        cell["metadata"].pop("slide", None)
+        cell["metadata"].pop(SLIDE, None)
     return f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode()
 
 

@@ -1,4 +1,4 @@
-"""Which files of this package a module or a notebook reaches: whether something has changed, they tell."""
+"""What a chapter is made from: the files of this package that it reaches tell whether it has changed."""
 
 import ast
 import re
@@ -8,6 +8,9 @@ from pathlib import Path
 from dmlteach import ALIASES
 
 PACKAGE = Path(__file__).parent.parent
+CURE = "Get it anew from the repository."  # for a chapter that cannot be read
+# What a cell says to its slide: {"question": …, "takeaway": …}; the title says the question alone.
+SLIDE = "slide"
 _NAMED = re.compile(r"\bdmlteach((?:\.\w+)+)")
 _IMPORTED = re.compile(r"\bfrom dmlteach((?:\.\w+)*) import (\([^)]*\)|[^\n]*)")
 _COMMAND = re.compile(r"\"[!%][^\"\n]*\bdmlteach\b")  # a cell's line for the shell

@@ -7,7 +7,8 @@ from dmlteach.course import execute, material
 from dmlteach.course.execute import notebooks
 from dmlteach.course.material import CHECKOUT
 from dmlteach.course.slides import page
-from dmlteach.course.slides.deck import CURE, read, title_of
+from dmlteach.course.slides.deck import read, title_of
+from dmlteach.course.sources import CURE
 from dmlteach.errors import need, unknown_name
 from dmlteach.files import check_place, read_json, write_text
 

@@ -5,18 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dmlteach.course.sources import CURE, SLIDE
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import damaged, read_json
 
-METADATA = (
-    "slide"  # of a cell: {"question": …, "takeaway": …}; of the first cell, the title, the question alone
-)
 CLOSING = re.compile(r"(?:## What you can do now\n\n|\*\*What you can do now:\*\* )(.+?)\n\n", re.DOTALL)
 OPEN = re.compile(r"\*\*What is still open[.:]\*\* (.+?)(?:\n\n|$)", re.DOTALL)
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 IMAGE = re.compile(r'<img [^>]*class="dml-figure[^>]*>')  # the drawing for a wide page; the other is no img
 DETAILS = re.compile(r"</?details>|<summary>.*?</summary>")
-CURE = "Get it anew from the repository."
 
 
 @dataclass(frozen=True)
@@ -72,11 +69,11 @@ def read(number: str, source: Path, executed: Path) -> Deck:
     """
     cells = read_json(source, CURE)["cells"]
     outputs = {cell["id"]: cell.get("outputs", []) for cell in read_json(executed, CURE)["cells"]}
-    title, *marked = [cell for cell in cells if METADATA in cell["metadata"] or cell is cells[0]]
+    title, *marked = [cell for cell in cells if SLIDE in cell["metadata"] or cell is cells[0]]
     if not marked:
         raise DMLTeachError(
             f"{source.name} has no slides. Give cells that show a figure the metadata "
-            f'"{METADATA}": {{"question": …, "takeaway": …}}, in JupyterLab under Property Inspector.'
+            f'"{SLIDE}": {{"question": …, "takeaway": …}}, in JupyterLab under Property Inspector.'
         )
     text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     return Deck(
@@ -100,7 +97,7 @@ def title_of(cells: list[dict[str, Any]]) -> str:
 
 
 def _text(source: Path, cell: dict[str, Any], name: str) -> str:
-    text = cell["metadata"].get(METADATA, {}).get(name)
+    text = cell["metadata"].get(SLIDE, {}).get(name)
     if not text:
         raise damaged(source, f"the slide of cell {cell['id']!r} has no {name}", "Write it in its metadata.")
     return text

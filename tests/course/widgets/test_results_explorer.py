@@ -146,6 +146,6 @@ def test_output_holds_the_widget_and_html_that_loads_nothing_and_is_small():
 
 def test_the_picture_says_how_many_classes_and_what_the_untrained_network_has():
     svg, alt = ResultsExplorer(a="sst").picture()
-    assert re.search(r"among \d+ classes; the untrained network has \d+\.\d%", alt)
+    assert re.search(r"among \d+ classes; the untrained network has \d+%", alt)
     assert svg.count("<circle") > 50 and "#0072b2" in svg
     assert "was not measured" in ResultsExplorer("tuning").picture()[1]

@@ -33,7 +33,7 @@ def describe(
         view, "published numbers"
     )
     among = f"among {classes} classes" if classes else "among as many classes as each source has"
-    before = "was not measured" if untrained is None else f"has {untrained:.1%}"
+    before = "was not measured" if untrained is None else f"has {untrained:.0%}"
     first = "; ".join(f"{entry.name} {_said(entry)}" for entry in ranking[:TOLD])
     return (
         f"A ranking of {len(ranking)} by Recall@1, {what} ({given}), {among}; the untrained network "

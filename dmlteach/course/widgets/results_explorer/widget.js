@@ -307,7 +307,7 @@ class ResultsExplorer extends Explorable {
     const { view } = this.state, { classes, untrained } = this.beside();
     const what = {
       final: `Our own runs, tuned alike and measured once, among ${classes} test classes; before training the network has ` +
-        `${points(untrained ?? 0)} %.`,
+        `${points(untrained ?? 0, 0)} %.`,
       tuning: `Runs by which rates were chosen, among ${classes} val classes, where the untrained network was not measured.`,
       published: "Numbers as others have published them, named as their source names them; there are no seeds, intervals or untrained " +
         "networks beside them.",
