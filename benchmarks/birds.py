@@ -3,9 +3,10 @@
 Every run fine-tunes the same ImageNet network with an embedding of the same size, on crops of the same size,
 in equally many batches of 80 images; loss, batches and class vectors are the method's. Each has four learning
 rates, and up to two more where the best lies at an end, chosen on val species that no training has seen.
-Finals train on all training species, over three seeds; the best on val trains for longer, at the rate that is
-best on val after as many steps, and has densely-anchored sampling (DAS) beside it. How long they take is
-planned for one thread of a CPU: about 4, 8 and 60 minutes.
+Finals train on all training species, over three seeds. The best on val trains for longer, with a larger
+embedding where that is better on val, at the rate that is best on val after as many steps; densely-anchored
+sampling (DAS) is tuned beside it. How long they take is planned for one thread of a CPU: about 4, 8 and 60
+minutes.
 
 Every run is a row of birds.jsonl beside this file, written when it ends: repeated or interrupted, the command
 goes on with what is missing, a training from its last checkpoint. birds.md is written from the rows.
@@ -32,11 +33,14 @@ NETWORK: dict[str, Any] = {
 SCHEDULE: dict[str, Any] = {"batch_size": 80, "batches_per_epoch": 62, "schedule": "cosine"}
 LENGTHS: dict[str, dict[str, Any]] = {
     "tuning": {"epochs": 2, "eval_every": 2},
+    "size": {"epochs": 2, "eval_every": 2},  # a tuning run with a larger embedding
     "final": {"epochs": 4, "eval_every": 0},
     "check": {"epochs": 26, "eval_every": 26},  # the steps of the long run, measured on val
     "long": {"epochs": 26, "eval_every": 0},
 }
+FROZEN = {"frozen": "test", "frozen on val": "val"}
 SEEDS = (0, 1, 2)
+LARGER = 512  # numbers of an embedding, as in most papers
 CHECKED = 3  # rates for a long run: the best of short runs, and the next smaller ones that were tried
 RATES = (1e-5, 3e-5, 1e-4, 3e-4)
 FURTHER = {1e-5: 3e-6, 3e-6: 1e-6, 3e-4: 1e-3, 1e-3: 3e-3}  # where the best lies at an end
@@ -85,8 +89,10 @@ def main() -> None:
                 parser.error(f"--{name}: there is no {given}")
         frozen(rows, files)
     here = files | {"compile": args.compile}
-    make((tuning, finals, checks, longest), rows, lambda what: training(what, here, args.quick), args)
-    (args.output / "birds.md").write_text("\n".join(page(rows, CELLS)) + "\n", encoding="utf-8")
+    make((tuning, sizes, finals, checks, longest), rows, lambda what: training(what, here, args.quick), args)
+    (args.output / "birds.md").write_text(
+        "\n".join(page(rows, CELLS, NETWORK["embedding_dim"])) + "\n", encoding="utf-8"
+    )
 
 
 def training(what: dict[str, Any], given: dict[str, Any], quick: bool = False) -> dict[str, Any]:
@@ -102,20 +108,22 @@ def training(what: dict[str, Any], given: dict[str, Any], quick: bool = False) -
 
 
 def frozen(rows: Rows, files: dict[str, Any]) -> None:
-    """The row of the network's own features, without training, on the same images.
+    """The rows of the network's own features, without training, on the same images of test and val.
 
     Args:
         rows: kept so far.
         files: root and weights.
     """
-    what = {"cell": ["frozen", ""], "stage": "frozen", "options": {}}
-    if rows.of(("frozen", ""), "frozen"):
-        return
     network = {name: NETWORK[name] for name in ("dataset", "backbone", "image_size")}
-    with tempfile.TemporaryDirectory() as folder:
-        grid.dmlteach("evaluate", *grid.options(**network, **files), "--output", f"{folder}/found.json")
-        found = json.loads(Path(folder, "found.json").read_text())
-    rows.add({"what": what, **{name: found[name] for name in ("recall@1", "map@r", "num_classes")}})
+    for stage, split in FROZEN.items():
+        if rows.of(("frozen", ""), stage):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            options = grid.options(**network, **files, split=split, output=f"{folder}/found.json")
+            grid.dmlteach("evaluate", *options)
+            found = json.loads(Path(folder, "found.json").read_text())
+        what = {"cell": ["frozen", ""], "stage": stage, "options": {}}
+        rows.add({"what": what, **{name: found[name] for name in ("recall@1", "map@r", "num_classes")}})
 
 
 def tuning(rows: Rows) -> Iterator[list[dict]]:
@@ -130,6 +138,25 @@ def tuning(rows: Rows) -> Iterator[list[dict]]:
     if best := best_on_val(rows, pairs):  # DAS makes examples, which class vectors do not look at
         with_das = {"method": best[0], **CELLS[best], "das": True}
         yield from of_rates(rows, [((best[0], f"{best[1]} with DAS".strip()), with_das)], RATES, FURTHER)
+
+
+def sizes(rows: Rows) -> Iterator[list[dict]]:
+    """The best on val with a larger embedding.
+
+    Args:
+        rows: what has been run so far.
+    """
+    best = best_on_val(rows)
+    if best and (chosen := rows.chosen(best)):
+        larger = without_rate(chosen) | {"embedding_dim": LARGER}
+        yield [task(best, "size", larger, chosen["learning_rate"], SEEDS[0])]
+
+
+def larger_if_better(rows: Rows, cell: Cell) -> dict[str, Any]:
+    """The option of long runs by which their embedding is larger, where that is better on val."""
+    tuned, larger = rows.best(cell), rows.of(cell, "size")
+    is_better = tuned and any(row["recall@1"] > tuned["recall@1"] for row in larger)
+    return {"embedding_dim": LARGER} if is_better else {}
 
 
 def finals(rows: Rows) -> Iterator[list[dict]]:
@@ -153,7 +180,8 @@ def checks(rows: Rows) -> Iterator[list[dict]]:
     if best and (chosen := rows.chosen(best)):
         tried = {row["what"]["options"]["learning_rate"] for row in rows.of(best, "tuning")}
         rates = sorted(rate for rate in tried if rate <= chosen["learning_rate"])[-CHECKED:]
-        yield [task(best, "check", without_rate(chosen), rate, SEEDS[0]) for rate in rates]
+        options = without_rate(chosen) | larger_if_better(rows, best)
+        yield [task(best, "check", options, rate, SEEDS[0]) for rate in rates]
 
 
 def longest(rows: Rows) -> Iterator[list[dict]]:

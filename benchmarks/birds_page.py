@@ -9,12 +9,13 @@ from benchmarks.tuning import Cell, Rows, mean_recall
 from dmlteach.metrics import mean_and_interval
 
 
-def page(rows: Rows, planned: Iterable[Cell]) -> Iterator[str]:
+def page(rows: Rows, planned: Iterable[Cell], dim: int) -> Iterator[str]:
     """The tables as Markdown.
 
     Args:
         rows: of the benchmark.
         planned: what is to be tuned.
+        dim: numbers of an embedding, where a row does not say another.
     """
     yield f"{beside(rows)}\n"
     cells = dict.fromkeys(tuple(row["what"]["cell"]) for row in rows.rows if row["what"]["stage"] == "tuning")
@@ -26,34 +27,54 @@ def page(rows: Rows, planned: Iterable[Cell]) -> Iterator[str]:
         f"`{name}`{f' ({about})' if about else ''}" for name, about in planned if (name, about) not in cells
     ]:
         yield f"\nNot tuned yet: {', '.join(without)}."
-    yield from rates_of_long_runs(rows)
-    yield from long_runs(rows)
+    yield from of_sizes(rows, dim)
+    yield from rates_of_long_runs(rows, dim)
+    yield from long_runs(rows, dim)
 
 
-def rates_of_long_runs(rows: Rows) -> Iterator[str]:
-    """Recall@1 on val by rate, after the steps of the tuning and after those of the long run."""
+def of_sizes(rows: Rows, dim: int) -> Iterator[str]:
+    """The same short runs with a larger embedding, on val."""
+    larger = [row for row in rows.rows if row["what"]["stage"] == "size" and "recall@1" in row]
+    if not larger:
+        return
+    yield "\nWith a larger embedding, after the steps of the tuning, measured on val, one seed:\n"
+    yield "| method | learning rate | embedding | Recall@1 | MAP@R |"
+    yield f"|{'---|' * 5}"
+    for row in larger:
+        cell, rate = tuple(row["what"]["cell"]), row["what"]["options"]["learning_rate"]
+        same = [r for r in rows.of(cell, "tuning") if r["what"]["options"]["learning_rate"] == rate]
+        for found in (*same, row):
+            size = size_of(found, dim)
+            yield f"| `{cell[0]}` | {rate:g} | {size} | {found['recall@1']:.1%} | {found['map@r']:.1%} |"
+
+
+def size_of(row: dict[str, Any], dim: int) -> int:
+    return row["what"]["options"].get("embedding_dim", dim)
+
+
+def rates_of_long_runs(rows: Rows, dim: int) -> Iterator[str]:
+    """What the best reaches on val after the steps of the long run, by rate."""
     checked = [row for row in rows.rows if row["what"]["stage"] == "check" and "recall@1" in row]
     if not checked:
         return
     yield "\nThe rate of a long run, chosen on val by runs as long as it, one seed:\n"
-    yield f"| method | learning rate | on val after tuning | after {checked[0]['steps']:,} steps |"
-    yield f"|{'---|' * 4}"
+    yield f"| method | embedding | learning rate | Recall@1 after {checked[0]['steps']:,} steps | MAP@R |"
+    yield f"|{'---|' * 5}"
     for row in sorted(checked, key=lambda row: row["what"]["options"]["learning_rate"]):
-        cell, rate = tuple(row["what"]["cell"]), row["what"]["options"]["learning_rate"]
-        short = [r for r in rows.of(cell, "tuning") if r["what"]["options"]["learning_rate"] == rate]
-        yield f"| `{cell[0]}` | {rate:g} | {short[0]['recall@1']:.1%} | {row['recall@1']:.1%} |"
+        name, rate = row["what"]["cell"][0], row["what"]["options"]["learning_rate"]
+        yield f"| `{name}` | {size_of(row, dim)} | {rate:g} | {row['recall@1']:.1%} | {row['map@r']:.1%} |"
 
 
 def beside(rows: Rows) -> str:
     """What the numbers are to be seen beside."""
-    frozen = rows.of(("frozen", ""), "frozen")
     steps = {row["what"]["stage"]: row["steps"] for row in rows.rows if "steps" in row}
     lengths = ", ".join(f"{number:,} ({stage})" for stage, number in steps.items())
-    own = "".join(
-        f" Untrained, the network's own features reach Recall@1 {row['recall@1']:.1%} and MAP@R "
-        f"{row['map@r']:.1%} among {row['num_classes']} test classes."
-        for row in frozen
+    own = " and ".join(
+        f"Recall@1 {row['recall@1']:.1%}, MAP@R {row['map@r']:.1%} among {row['num_classes']} {split} classes"
+        for split, stage in (("test", "frozen"), ("val", "frozen on val"))
+        for row in rows.of(("frozen", ""), stage)
     )
+    own = f" Untrained, the network's own features reach {own}." if own else ""
     on_test = [row for row in rows.rows if row["what"]["stage"] in ("final", "long") and "untrained" in row]
     start = sorted({f"{row['untrained']:.1%}" for row in on_test})
     reduced = (
@@ -89,21 +110,25 @@ def finals(found: list[dict[str, Any]]) -> str:
     return f"{' | '.join(quality)} | {len(found)} | {minutes:.0f}"
 
 
-def long_runs(rows: Rows) -> Iterator[str]:
+def long_runs(rows: Rows, dim: int) -> Iterator[str]:
     """What was trained for longer, beside the network's own features."""
     found = [row for row in rows.rows if row["what"]["stage"] == "long" and "recall@1" in row]
     if not found:
         return
     yield "\nThe best on val, trained for longer on all training species, one seed:\n"
-    yield "| method | steps | learning rate | Recall@1 | MAP@R | above its own features | training, min |"
-    yield f"|{'---|' * 7}"
+    yield (
+        "| method | embedding | steps | learning rate | Recall@1 | MAP@R | above its own features | "
+        "training, min |"
+    )
+    yield f"|{'---|' * 8}"
     frozen = rows.of(("frozen", ""), "frozen")
     for row in found:
         gain = f"{100 * (row['recall@1'] - frozen[0]['recall@1']):+.1f} points" if frozen else "not measured"
         rate, minutes = row["what"]["options"]["learning_rate"], row["train_seconds"] / 60
+        quality = f"{row['recall@1']:.1%} | {row['map@r']:.1%} | {gain}"
         yield (
-            f"| `{row['what']['cell'][0]}` | {row['steps']:,} | {rate:g} | {row['recall@1']:.1%} | "
-            f"{row['map@r']:.1%} | {gain} | {minutes:.0f}, one thread of {device_of(row)} |"
+            f"| `{row['what']['cell'][0]}` | {size_of(row, dim)} | {row['steps']:,} | {rate:g} | {quality} | "
+            f"{minutes:.0f}, one thread of {device_of(row)} |"
         )
 
 

@@ -195,7 +195,7 @@ def main() -> None:
     pages = {"tuned": tuned_page.page(rows), "repeated": repeated.page(rows, again)}
     pages["pace"] = pace.page(Rows(HOME / "pace.jsonl"), rows)
     pages["limits"] = limits.page(Rows(HOME / "limits.jsonl"))
-    pages["birds"] = birds_page.page(Rows(HOME / "birds.jsonl"), birds.CELLS)
+    pages["birds"] = birds_page.page(Rows(HOME / "birds.jsonl"), birds.CELLS, birds.NETWORK["embedding_dim"])
     for name, lines in pages.items():
         (HOME / TABLES[name]).write_text("\n".join(lines) + "\n")
     course_rows.write()

@@ -171,8 +171,9 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_numbers(stage, tmp_
 def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_with_das(run):
     folder = run("birds", "--jobs", "1", "--only", "sst", "multi_similarity")
     rows = [json.loads(line) for line in (folder / "birds.jsonl").read_text().splitlines()]
-    trials, finals, checks, long = (
-        [r for r in rows if r["what"]["stage"] == stage] for stage in ("tuning", "final", "check", "long")
+    trials, sizes, finals, checks, long = (
+        [r for r in rows if r["what"]["stage"] == stage]
+        for stage in ("tuning", "size", "final", "check", "long")
     )
     of_cell: dict[tuple, dict] = {}
     for row in trials:
@@ -184,6 +185,16 @@ def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_wit
     assert set(of_cell) - set(plain) == {(best[0], f"{best[1]} with DAS".strip())}
     chosen = min(rate for rate, recall in of_cell[best].items() if recall == plain[best])
     smaller = sorted(rate for rate in of_cell[best] if rate <= chosen)[-birds.CHECKED :]
+    (size,) = sizes
+    assert size["what"]["options"] == {
+        "method": best[0],
+        **birds.CELLS[best],
+        "learning_rate": chosen,
+        "embedding_dim": birds.LARGER,
+        "seed": 0,
+    }
+    dim = birds.LARGER if size["recall@1"] > plain[best] else 128
+    assert {row["what"]["options"].get("embedding_dim", 128) for row in (*checks, *long)} == {dim}
     after_long = {row["what"]["options"]["learning_rate"]: row["recall@1"] for row in checks}
     assert {tuple(row["what"]["cell"]) for row in (*checks, *long)} == {best} and [*after_long] == smaller
     assert [row["what"]["options"]["learning_rate"] for row in long] == [
@@ -233,7 +244,8 @@ def test_every_method_of_the_birds_trains_the_same_network_on_as_many_images(cel
 
 def test_the_page_of_the_birds_is_drawn_from_its_committed_rows():
     rows = tuning.Rows(birds.HOME / "birds.jsonl")
-    assert (birds.HOME / "birds.md").read_text() == "\n".join(birds_page.page(rows, birds.CELLS)) + "\n"
+    page = birds_page.page(rows, birds.CELLS, birds.NETWORK["embedding_dim"])
+    assert (birds.HOME / "birds.md").read_text() == "\n".join(page) + "\n"
 
 
 def test_the_page_of_tuned_methods_is_drawn_from_its_committed_rows():
