@@ -45,7 +45,7 @@ def run_elsewhere(program: Path, pixels: np.ndarray) -> torch.Tensor:
     arguments = [str(program), str(folder / "images.npy"), str(folder / "z.npy")]
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=120,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr

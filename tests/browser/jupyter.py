@@ -56,7 +56,7 @@ def jupyter(app: str, home: Path, notebooks: Iterable[Path]) -> Iterator[str]:
             server.kill()
 
 
-def wait_for(address: str, server: subprocess.Popen, seconds: float = 60) -> None:
+def wait_for(address: str, server: subprocess.Popen, seconds: float = 300) -> None:
     """Wait until a server answers.
 
     Args:
@@ -77,13 +77,13 @@ def wait_for(address: str, server: subprocess.Popen, seconds: float = 60) -> Non
 def run_all(page, address: str) -> None:
     """Open a notebook and run its cells, once the kernel is there: else "Run All" asks for one."""
     page.goto(address)
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=300_000)
     if "/doc/" in address:
-        page.get_by_text(") | Idle").wait_for(timeout=60_000)
+        page.get_by_text(") | Idle").wait_for(timeout=300_000)
     else:
         # Before it connects, Notebook 7 calls the kernel idle too; the word "connecting" comes and goes.
-        page.locator(".jp-NotebookKernelStatus-fade:empty").wait_for(state="attached", timeout=60_000)
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
+        page.locator(".jp-NotebookKernelStatus-fade:empty").wait_for(state="attached", timeout=300_000)
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=300_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
@@ -95,7 +95,7 @@ def save(page, notebook: Path) -> dict:
     return _wait_until_saved(notebook)
 
 
-def scroll_to(page, selector: str, seconds: float = 90) -> None:
+def scroll_to(page, selector: str, seconds: float = 300) -> None:
     """JupyterLab may build cells only when they come near the window: scroll until the element is there."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -116,7 +116,7 @@ def sources(notebook: Path) -> list[tuple[str, str]]:
     return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
 
 
-def _wait_until_saved(notebook: Path, seconds: float = 20) -> dict:
+def _wait_until_saved(notebook: Path, seconds: float = 120) -> dict:
     """The notebook as soon as the file on disk holds outputs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -215,8 +215,8 @@ def test_nothing_moves_by_itself_and_play_walks_through_the_epochs(from_disk):
     page.wait_for_timeout(1100)
     assert rows(page) == first
     page.click("button:text-is('Play')")
-    page.wait_for_selector("input[aria-valuetext='epoch 12']", timeout=6000)
-    page.wait_for_selector("button:text-is('Play')", timeout=6000)  # stops at the end
+    page.wait_for_selector("input[aria-valuetext='epoch 12']", timeout=60_000)
+    page.wait_for_selector("button:text-is('Play')", timeout=60_000)  # stops at the end
 
 
 def test_whatever_has_the_focus_keeps_its_keys_from_jupyter(from_disk):

@@ -219,7 +219,7 @@ def test_it_is_at_most_700_px_high_with_its_controls_beside_the_picture(opened, 
         page.wait_for_function(
             "words => document.querySelector('.dml-status').textContent.includes(words)",
             arg=finding,
-            timeout=120_000,
+            timeout=300_000,
         )
     whole, stage, controls, told = (
         page.locator(f".dml-embedding_lab{part}").bounding_box()

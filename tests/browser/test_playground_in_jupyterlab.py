@@ -67,7 +67,7 @@ def arrows(playground, loss: str) -> torch.Tensor:
 
 def assert_shows_autograd(page, playground) -> None:
     """The kernel has answered, and numbers and arrows are what autograd gives here for these positions."""
-    playground.locator(".dml-table[data-source=autograd]").wait_for(state="attached", timeout=15_000)
+    playground.locator(".dml-table[data-source=autograd]").wait_for(state="attached", timeout=300_000)
     points = positions(playground)
     for name, loss in (("triplet", triplet_loss), ("sst", sst_loss)):
         expected = negative_gradients(loss, points)

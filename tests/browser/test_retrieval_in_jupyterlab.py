@@ -38,7 +38,7 @@ def figure(page, lab):
     """The browser, after "Run All" in JupyterLab."""
     address, _ = lab
     run_all(page, f"{address}/doc/tree/{CHAPTER}")
-    scroll_to(page, ROOT, seconds=180)
+    scroll_to(page, ROOT, seconds=300)
     return page.locator(ROOT)
 
 
@@ -60,7 +60,7 @@ def test_drawing_by_mouse_and_keys_is_answered_by_the_kernel_and_leaves_the_cell
     page.mouse.down()
     page.mouse.move(box["x"] + 230, box["y"] + 240, steps=6)
     page.mouse.up()
-    figure.get_by_text("answered by the kernel").wait_for(timeout=20_000)
+    figure.get_by_text("answered by the kernel").wait_for(timeout=300_000)
     pad.focus()
     # Space, arrows and letters run, move, add or delete cells where JupyterLab gets them.
     for key in ("Space", "ArrowUp", "ArrowUp", "ArrowUp", "a", "b", "x", "d", "d", "Shift+Enter"):

@@ -10,7 +10,7 @@ def painted(page) -> None:
 
 def until(page, reached: Callable[[], bool]) -> None:
     """Messages of the page are handled until `reached()` holds; it fails where that never happens."""
-    for _ in range(500):
+    for _ in range(3000):
         if reached():
             return
         page.wait_for_timeout(20)

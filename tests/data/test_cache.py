@@ -235,7 +235,7 @@ def start_builder(folder: Path) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", BUILD, str(folder)], stdout=subprocess.PIPE, text=True)
 
 
-def wait_for_half_built(folder: Path, count: int, seconds: float = 120) -> None:
+def wait_for_half_built(folder: Path, count: int, seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while sum(f.stat().st_size > 0 for f in folder.glob("cache/*.building-*/images.bin")) < count:
         assert time.monotonic() < end, "no builder got to the middle"
@@ -246,7 +246,7 @@ def test_two_builders_at_once_both_get_whole_pictures(tmp_path):
     builders = [start_builder(tmp_path) for _ in range(2)]
     wait_for_half_built(tmp_path, 2)
     (tmp_path / "go").touch()
-    sums = [int(b.communicate(timeout=120)[0]) for b in builders]
+    sums = [int(b.communicate(timeout=600)[0]) for b in builders]
     alone = cached(load("omniglot", "test", classes=60), 28, folder=tmp_path / "alone").gather(range(1200))
     assert sums == [int(alone.long().sum())] * 2
     assert len(list((tmp_path / "cache").iterdir())) == 1

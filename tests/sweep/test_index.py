@@ -97,7 +97,7 @@ def test_processes_that_claim_at_once_never_get_the_same_run(tmp_path):
         one.start()
     found, ended = [], 0
     while ended < len(others):
-        got = taken.get(timeout=120)
+        got = taken.get(timeout=600)
         ended, found = (ended + 1, found) if got is None else (ended, [*found, got[1]])
     for one in others:
         one.join()

@@ -136,7 +136,7 @@ def test_two_processes_add_their_shares_of_the_penalty(tmp_path, checkout):
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": str(checkout)}
     command = [sys.executable, "-c", TWO_PROCESSES, str(tmp_path)]
     processes = [subprocess.Popen(command, env={**os.environ, **shared, "RANK": rank}) for rank in "01"]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert [process.wait(timeout=600) for process in processes] == [0, 0]
     model = penalized_model("adversarial")
     truth = [*penalized_step(model), *(p.grad for p in model.parameters())]
     for rank in "01":

@@ -26,7 +26,7 @@ def kernel(tmp_path_factory):
 def run(client, code: str) -> list[dict]:
     """Outputs of a cell, in the order they come."""
     outputs: list[dict] = []
-    client.execute_interactive(code, timeout=60, output_hook=outputs.append)
+    client.execute_interactive(code, timeout=300, output_hook=outputs.append)
     kinds = ("stream", "display_data", "execute_result", "error")
     return [{"kind": m["msg_type"], **m["content"]} for m in outputs if m["msg_type"] in kinds]
 
