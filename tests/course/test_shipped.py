@@ -4,10 +4,12 @@ import json
 from importlib import resources
 
 import pytest
+import torch
 
 from dmlteach import data, models
 from dmlteach.course import measured
 from dmlteach.course.recordings import RECORDED, __main__, recordings
+from dmlteach.embeddings import embed
 from dmlteach.evaluation import evaluate
 from dmlteach.models import SHIPPED
 
@@ -67,3 +69,13 @@ def test_a_recording_ends_with_the_embedding_of_its_network(name):
     record, test = recordings(name), data.load("omniglot", "test")
     rows = evaluate(models.pretrained(name), test.subset_classes(sorted({*record.labels.tolist()})))
     assert record.recall[-1] == pytest.approx(rows["recall@1"], abs=0.006)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_distances_of_a_recordings_end_are_those_of_its_network(name):
+    """All directions are kept, rounded to 255 steps; the file of the network has 16 bits."""
+    record, test = recordings(name), data.load("omniglot", "test")
+    z = embed(models.pretrained(name), test.subset_classes(sorted({*record.labels.tolist()})))
+    kept, expected = torch.pdist(record.embeddings[-1]), torch.pdist(z)
+    assert record.embeddings.shape[2] == z.shape[1]
+    assert (kept - expected).abs().max() < 0.02 * expected.mean()
