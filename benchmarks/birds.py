@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import grid
-from benchmarks.birds_page import page
+from benchmarks.birds_page import FROZEN, page
 from benchmarks.trainings import make
 from benchmarks.tuning import Cell, Rows, Setting, of_rates, task, without_rate
 from dmlteach import losses, methods
@@ -38,7 +38,6 @@ LENGTHS: dict[str, dict[str, Any]] = {
     "check": {"epochs": 26, "eval_every": 26},  # the steps of the long run, measured on val
     "long": {"epochs": 26, "eval_every": 0},
 }
-FROZEN = {"frozen": "test", "frozen on val": "val"}
 SEEDS = (0, 1, 2)
 LARGER = 512  # numbers of an embedding, as in most papers
 CHECKED = 3  # rates for a long run: the best of short runs, and the next smaller ones that were tried
@@ -153,7 +152,12 @@ def sizes(rows: Rows) -> Iterator[list[dict]]:
 
 
 def larger_if_better(rows: Rows, cell: Cell) -> dict[str, Any]:
-    """The option of long runs by which their embedding is larger, where that is better on val."""
+    """The option of long runs by which their embedding is larger, where that is better on val.
+
+    Args:
+        rows: what has been run so far.
+        cell: the best on val.
+    """
     tuned, larger = rows.best(cell), rows.of(cell, "size")
     is_better = tuned and any(row["recall@1"] > tuned["recall@1"] for row in larger)
     return {"embedding_dim": LARGER} if is_better else {}

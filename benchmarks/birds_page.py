@@ -8,6 +8,8 @@ from benchmarks.course_rows import device_of
 from benchmarks.tuning import Cell, Rows, mean_recall
 from dmlteach.metrics import mean_and_interval
 
+FROZEN = {"frozen": "test", "frozen on val": "val"}  # stage of the untrained network's rows → split
+
 
 def page(rows: Rows, planned: Iterable[Cell], dim: int) -> Iterator[str]:
     """The tables as Markdown.
@@ -71,7 +73,7 @@ def beside(rows: Rows) -> str:
     lengths = ", ".join(f"{number:,} ({stage})" for stage, number in steps.items())
     own = " and ".join(
         f"Recall@1 {row['recall@1']:.1%}, MAP@R {row['map@r']:.1%} among {row['num_classes']} {split} classes"
-        for split, stage in (("test", "frozen"), ("val", "frozen on val"))
+        for stage, split in FROZEN.items()
         for row in rows.of(("frozen", ""), stage)
     )
     own = f" Untrained, the network's own features reach {own}." if own else ""

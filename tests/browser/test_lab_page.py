@@ -74,13 +74,13 @@ def test_it_rests_until_play_and_then_trains_until_pause(opened):
     page.click("button:text-is('Play')")
     page.wait_for_function("document.querySelector('[data-lab] [data-key=step]').dataset.value > 20")
     page.click("button:text-is('Pause')")
+    seen = []
 
     def rests() -> bool:
-        before = numbers(page)
-        page.wait_for_timeout(300)
-        return numbers(page) == before
+        seen.append(numbers(page))
+        return seen[-2:-1] == seen[-1:]
 
-    until(page, rests)  # steps that were asked for before are still answered
+    until(page, rests, every=300)  # steps that were asked for before are still answered
     assert "raw pixels reach 76 %" in page.inner_text(".dml-status")
 
 

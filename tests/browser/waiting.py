@@ -8,10 +8,10 @@ def painted(page) -> None:
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
-def until(page, reached: Callable[[], bool]) -> None:
-    """Messages of the page are handled until `reached()` holds; it fails where that never happens."""
-    for _ in range(3000):
+def until(page, reached: Callable[[], bool], every: int = 20) -> None:
+    """Messages of the page are handled until `reached()`, asked every so many ms, holds; at most a minute."""
+    for _ in range(60_000 // every):
         if reached():
             return
-        page.wait_for_timeout(20)
+        page.wait_for_timeout(every)
     assert reached()
