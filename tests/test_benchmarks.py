@@ -277,15 +277,16 @@ def test_what_limits_is_seen_on_val_and_the_best_network_there_trains_for_longer
     methods = limits.chosen(tuning.Rows(limits.HOME / "tuned.jsonl"))
     checks, long = limits.rows_of(rows, "check"), limits.rows_of(rows, "long")
     options = [row["what"]["options"] for row in (*checks, *long)]
-    assert options[:4] == [{**methods[0], "seed": 0, "backbone": network} for network in limits.NETWORKS]
-    best = max(checks, key=lambda row: row["map@r"])["what"]["options"]["backbone"]
-    assert options[4:] == [{**method, "seed": 0, "backbone": best} for method in methods]
+    networks = list(limits.NETWORKS.values())
+    assert options[: len(networks)] == [{**methods[0], "seed": 0, **network} for network in networks]
+    best = limits.NETWORKS[max(checks, key=lambda row: row["map@r"])["what"]["cell"][1]]
+    assert options[len(networks) :] == [{**method, "seed": 0, **best} for method in methods]
     assert [method["method"] for method in methods][1:] == ["sst"]
     page = (folder / "limits.md").read_text()
     for row in (*checks, *long):
         assert 0 < row["untrained"] < 1 and 0 < row["on_training_classes"] < 1
         assert f"| {row['untrained']:.1%} | {row['recall@1']:.1%} | {row['map@r']:.1%} |" in page
-    assert all(f"| {words} |" in page for words in limits.NETWORKS.values())
+    assert all(f"| {words} |" in page for words in limits.NETWORKS)
 
 
 def test_the_page_of_what_limits_is_drawn_from_its_committed_rows():
