@@ -11,6 +11,7 @@ from dmlteach.course import measured
 from dmlteach.course.reports import commands
 
 HOME = Path(__file__).parent
+SHORT = ("H200", "EPYC", "Xeon")  # what a wide table says of devices whose names hold it
 
 
 def course_row(row: dict[str, Any]) -> measured.Run:
@@ -52,6 +53,12 @@ def device_of(row: dict[str, Any]) -> str:
     """The GPU, or the processor where there was none."""
     made = row["made_with"]
     return made["processor"] if made["device"] == "cpu" else made["device"]
+
+
+def short_device_of(row: dict[str, Any]) -> str:
+    """The device in few letters, for a cell of a wide table."""
+    device = device_of(row)
+    return next((short for short in SHORT if short in device), device)
 
 
 def device_and_threads(row: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import trainings
-from benchmarks.course_rows import device_of
+from benchmarks.course_rows import short_device_of
 from benchmarks.tuning import SEEDS, Cell, Rows, key, of_methods, of_samplers, training
 from dmlteach import methods
 from dmlteach.device import choose_device, environment
@@ -122,12 +122,13 @@ def page(rows: Rows, tuned: Rows) -> Iterator[str]:
         f"Trainings of {steps} steps on fit classes with the tuned rates and options, seed 0, and Recall@1 "
         f"on {classes} val classes every {EVERY} steps; untrained, the network reaches {starts[0]:.1%} to "
         f"{starts[-1]:.1%} there. Seconds are those of one thread of a CPU, with planning of batches and "
-        "without measuring; they compare among rows of one processor. Memory is what a training needs beyond "
+        "without measuring; they compare among rows of one processor. *Steps to* a Recall@1, in brackets the "
+        "seconds. Memory is what a training needs beyond "
         "PyTorch and the drawings. –: not reached in so many steps.\n"
     )
-    goals = " | ".join(f"steps to {goal:.0%} | seconds" for goal in GOALS)
-    yield f"| method | batches | {goals} | a step, ms | Recall@1 at the end | memory, MiB | processor |"
-    yield f"|{'---|' * (6 + 2 * len(GOALS))}"
+    goals = " | ".join(f"steps to {goal:.0%}" for goal in GOALS)
+    yield f"| method | batches | {goals} | a step | Recall@1 at the end | memory | processor |"
+    yield f"|{'---|' * (6 + len(GOALS))}"
     for row in sorted(found, key=_order):
         yield f"| {' | '.join(_cells(row))} |"
 
@@ -143,11 +144,11 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield about.removeprefix("with ") or f"{methods.get(name).sampler} (its own)"
     for goal in GOALS:
         at = reached(row, goal)
-        yield from (f"{at[0]}", f"{at[1]:.0f}") if at else ("–", "–")
+        yield f"{at[0]} ({at[1]:.0f} s)" if at else "–"
     steps, seconds, recall = row["curve"][-1]
-    yield from (f"{1000 * seconds / steps:.0f}", f"{recall:.1%}")
-    yield "not told" if row["memory"] is None else f"{row['memory'] / 2**20:.0f}"
-    yield device_of(row)
+    yield from (f"{1000 * seconds / steps:.0f} ms", f"{recall:.1%}")
+    yield "not told" if row["memory"] is None else f"{row['memory'] / 2**20:.0f} MiB"
+    yield short_device_of(row)
 
 
 def main() -> None:

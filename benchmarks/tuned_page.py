@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from benchmarks import grid
-from benchmarks.course_rows import device_of
+from benchmarks.course_rows import device_of, short_device_of
 from benchmarks.tuning import (
     CHECKED,
     LENGTHS,
@@ -24,7 +24,7 @@ from dmlteach.course.measured import BATCHED, SAMPLERS
 from dmlteach.metrics import difference_by_seed, mean_and_interval
 
 MEASURED = "Recall@1 | MAP@R | seeds"
-COST = "training (of it planning)"
+COST = "training"
 
 
 def page(rows: Rows) -> Iterator[str]:
@@ -86,7 +86,7 @@ def page_of_samplers(rows: Rows) -> Iterator[str]:
     """The same loss in other batches, and what they gain over random ones, seed by seed."""
     yield "\n### Samplers\n"
     yield "Rate and option are those chosen for the method with its own sampler, not for each.\n"
-    yield f"| method | sampler | {MEASURED} | more than with random, same seeds | {COST} |"
+    yield f"| method | sampler | {MEASURED} | more than with random, same seeds | {COST} (of it planning) |"
     yield f"|{'---|' * 7}"
     for name in BATCHED:
         random = rows.of((name, "with random"), "final")
@@ -96,7 +96,7 @@ def page_of_samplers(rows: Rows) -> Iterator[str]:
             if found:
                 gain = "" if sampler == "random" else grid.percent(paired(found, random))
                 batches = f"{sampler}{' (its own)' if own else ''}"
-                yield f"| `{name}` | {batches} | {numbers(found)} | {gain} | {cost(found)} |"
+                yield f"| `{name}` | {batches} | {numbers(found)} | {gain} | {cost(found, planning=True)} |"
 
 
 def page_of_das(rows: Rows) -> Iterator[str]:
@@ -165,7 +165,7 @@ def page_of_long_runs(rows: Rows) -> Iterator[str]:
             seen = f"{row['on_training_classes']:.1%}" if "on_training_classes" in row else "not measured"
             yield (
                 f"| `{name}` | {sampler} | {row['recall@1']:.1%} | {seen} | {row['map@r']:.1%} | "
-                f"{before:.1%} | {device_of(row)} | {minutes:.0f} |"
+                f"{before:.1%} | {short_device_of(row)} | {minutes:.0f} |"
             )
 
 
@@ -238,16 +238,21 @@ def numbers(found: list[dict]) -> str:
     return f"{grid.percent(recall)} | {grid.percent(precision)} | {len(found)}"
 
 
-def cost(found: list[dict]) -> str:
-    """Seconds on each device, and the share of planning."""
-    by_device = {
-        device: [row for row in found if device_of(row) == device] for device in map(device_of, found)
-    }
+def cost(found: list[dict], planning: bool = False) -> str:
+    """Seconds on each device.
+
+    Args:
+        found: runs.
+        planning: and the share of it.
+    """
+    devices = sorted({short_device_of(row) for row in found})
+    by_device = {device: [row for row in found if short_device_of(row) == device] for device in devices}
     told = []
-    for device, runs in sorted(by_device.items()):
-        seconds, planning = (sum(row[name] for row in runs) for name in ("train_seconds", "plan_seconds"))
-        told.append(f"{seconds / len(runs):.0f} s ({planning / seconds:.0%}) on {device}")
-    return "; ".join(told)
+    for device, runs in by_device.items():
+        seconds, planned = (sum(row[name] for row in runs) for name in ("train_seconds", "plan_seconds"))
+        share = f" ({planned / seconds:.0%})" if planning else ""
+        told.append(f"{seconds / len(runs):.0f} s{share} {device}")
+    return ", ".join(told)
 
 
 def val_classes(rows: Rows) -> str:

@@ -266,7 +266,7 @@ def test_the_pace_of_a_method_is_read_on_the_way_of_its_tuned_training(run, tmp_
     assert recall == plain["recall@1"] and row["num_classes"] == plain["num_classes"]
     page = (folder / "pace.md").read_text()
     assert f"reaches {untrained:.1%} to {untrained:.1%} there" in page
-    assert "| `softmax` | random (its own) | – | – | – | – |" in page
+    assert "| `softmax` | random (its own) | – | – |" in page
     run("pace", "--only", "softmax")
     assert len(tuning.Rows(folder / "pace.jsonl").rows) == 1
 
