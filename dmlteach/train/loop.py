@@ -18,6 +18,7 @@ from dmlteach.train.build import Stateful, build
 from dmlteach.train.config import TrainConfig
 from dmlteach.train.folder import LOWEST_LOSS, RunFolder
 from dmlteach.train.meter import STATS_EVERY, LossReader, Meter, in_words
+from dmlteach.train.optim import FORGET_EVERY
 from dmlteach.train.step import train_step
 from dmlteach.train.time_limit import Clock, check_time_to_plan
 
@@ -158,6 +159,8 @@ class Run:
     def train_on(self, batch: Batch, pixels: Pixels) -> None:
         """One optimizer step on one global batch."""
         done = train_step(self.parts, batch, pixels, self.epoch + self.step / len(self.batches))
+        if self.step % FORGET_EVERY == 0 and self.device.type == "cpu":
+            self.parts.optimizer.forget_tiny()
         if self.step % STATS_EVERY == 0:
             self.meter.stats.append(self.parts.objective.loss.stats(*done[1:]))
         self.losses.add(done.loss, self.meter, self.epoch, self.step, batch)

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from dmlteach import losses, methods, models
+from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
 from dmlteach.methods import Group
-from dmlteach.train import optim
+from dmlteach.train import Run, optim
+from tests.train.runs import tiny
 
 
 @pytest.fixture
@@ -46,6 +49,43 @@ def test_every_group_takes_the_step_of_its_rule(model, loss):
     built.step()
     torch.testing.assert_close(weight, before[0] - 0.01)  # Adam: the rate, whatever the gradient
     torch.testing.assert_close(beta, before[1] - 0.03)  # SGD: the rate times the gradient
+
+
+def test_what_has_shrunk_to_nothing_becomes_0_and_all_else_keeps_its_bits(model, loss):
+    recipe = replace(methods.get("margin"), weight_decay=0, groups={"loss": Group(optimizer="sgd")})
+    built = optim.build(recipe, model, loss)
+    (model.head.linear.weight.sum() + loss.beta.sum()).backward()
+    built.step()
+    adam, sgd = built.parts
+    weight, beta = model.head.linear.weight, loss.beta
+    means = adam.state[weight]["exp_avg"], sgd.state[beta]["momentum_buffer"]
+    tiny = torch.tensor([1e-40, -1e-38, 9e-31])  # the first cannot be told from 0 in full precision
+    with torch.no_grad():
+        for numbers in (weight[0], means[0][1], beta, means[1]):
+            numbers[:3] = tiny
+        weight[2, 0] = -2e-30
+    expected = [numbers.clone() for numbers in (weight, *means, beta)]
+    expected[0][0, :3] = expected[1][1, :3] = expected[2][:3] = expected[3][:3] = 0
+    built.forget_tiny()
+    for numbers, kept in zip((weight, *means, beta), expected, strict=True):
+        assert torch.equal(numbers.view(torch.int32), kept.view(torch.int32))
+
+
+def test_a_training_on_the_cpu_forgets_the_weights_of_a_channel_that_is_never_positive(tmp_path):
+    """Nothing but weight decay changes them: below 1e-38, where a CPU slows down, they would stay."""
+    run = Run(tiny(tmp_path, device="cpu", batches_per_epoch=2), torch.device("cpu"), World())
+    run.start()
+    run.plan_epoch()
+    norm = [part for part in run.model.backbone.modules() if isinstance(part, nn.GroupNorm)][-1]
+    weights = run.model.head.linear.weight
+    dead = slice(0, weights.shape[1] // norm.num_channels)  # features of the first channel
+    left = []
+    for batch in run.remaining_batches():
+        with torch.no_grad():
+            norm.weight[0], norm.bias[0], weights[:, dead] = 0.0, -1.0, 1e-40
+        run.train_on(*batch)
+        left.append(weights[:, dead].detach().view(torch.int32).ne(0).any().item())
+    assert left == [False, True]  # the first of every 100 steps, and one between
 
 
 def test_states_of_all_rules_are_kept(model, loss):
