@@ -22,6 +22,7 @@ from benchmarks.tuning import SEEDS, Rows, mean_recall, of_methods, sst_at_its_b
 
 HOME = Path(__file__).parent
 NEW = 2.0  # points between classes trained on and new ones that are called much
+GAIN = 1.0  # points by which another network counts as what a method lacked
 NETWORKS: dict[str, dict[str, Any]] = {
     "as in the benchmark": {"backbone": "omniglot_cnn"},
     "twice as many channels": {"backbone": "larger.py:Wider"},
@@ -134,6 +135,24 @@ def of_long_runs(found: list[dict[str, Any]]) -> Iterator[str]:
         f"{'higher' if gap > 0 else 'lower'} than on new ones: {'much' if gap > NEW else 'little'} of what "
         "is missing comes from the test classes being new."
     )
+    yield from by_network(found)
+
+
+def by_network(found: list[dict[str, Any]]) -> Iterator[str]:
+    """What the network of a later choice on val gained on the test, method by method."""
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for row in found:
+        runs.setdefault(row["what"]["cell"][0], []).append(row)
+    for method, of_it in runs.items():
+        first, *later = sorted(of_it, key=lambda row: row["made_with"]["date"])
+        for row in later:
+            gain = 100 * (row["recall@1"] - first["recall@1"])
+            direction = "higher" if gain > 0 else "lower"
+            yield (
+                f"\n`{method}` ends {abs(gain):.1f} points {direction} in the network "
+                f"chosen later ({row['what']['cell'][1]}), one seed each: more of a network is "
+                f"{'' if gain > GAIN else 'not '}what it lacked."
+            )
 
 
 def table(what: str, rows: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
