@@ -22,7 +22,7 @@ from benchmarks.tuning import SEEDS, Rows, mean_recall, of_methods, sst_at_its_b
 
 HOME = Path(__file__).parent
 NEW = 2.0  # points between classes trained on and new ones that are called much
-GAIN = 1.0  # points by which another network counts as what a method lacked
+GAIN = 1.0  # points that another network is to gain
 NETWORKS: dict[str, dict[str, Any]] = {
     "as in the benchmark": {"backbone": "omniglot_cnn"},
     "twice as many channels": {"backbone": "larger.py:Wider"},
@@ -150,8 +150,8 @@ def by_network(found: list[dict[str, Any]]) -> Iterator[str]:
             direction = "higher" if gain > 0 else "lower"
             yield (
                 f"\n`{method}` ends {abs(gain):.1f} points {direction} in the network "
-                f"chosen later ({row['what']['cell'][1]}), one seed each: more of a network is "
-                f"{'' if gain > GAIN else 'not '}what it lacked."
+                f"chosen later ({row['what']['cell'][1]}), one seed each: more of a network "
+                f"gains {'more' if gain > GAIN else 'less'} than {GAIN:.0f} point there."
             )
 
 

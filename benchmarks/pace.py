@@ -123,8 +123,8 @@ def page(rows: Rows, tuned: Rows) -> Iterator[str]:
         f"on {classes} val classes every {EVERY} steps; untrained, the network reaches {starts[0]:.1%} to "
         f"{starts[-1]:.1%} there. Seconds are those of one thread of a CPU, with planning of batches and "
         "without measuring; they compare among rows of one processor. *Steps to* a Recall@1, in brackets the "
-        "seconds. Memory is what a training needs beyond "
-        "PyTorch and the drawings. –: not reached in so many steps.\n"
+        "seconds. Memory is what a training needs beyond PyTorch and the drawings. –: not reached in so many "
+        "steps.\n"
     )
     goals = " | ".join(f"steps to {goal:.0%}" for goal in GOALS)
     yield f"| method | batches | {goals} | a step | Recall@1 at the end | memory | processor |"

@@ -19,8 +19,6 @@ OPTIMIZERS: dict[str, Callable[[list], torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
     "sgd": partial(torch.optim.SGD, momentum=0.9),
 }
-
-
 TINY = 1e-30  # beside the epsilon of every rule and whatever a weight is added to, as good as 0
 FORGET_EVERY = 100  # steps; a running mean takes longer from there to where a CPU slows down
 

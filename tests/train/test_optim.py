@@ -59,10 +59,10 @@ def test_what_has_shrunk_to_nothing_becomes_0_and_all_else_keeps_its_bits(model,
     adam, sgd = built.parts
     weight, beta = model.head.linear.weight, loss.beta
     means = adam.state[weight]["exp_avg"], sgd.state[beta]["momentum_buffer"]
-    tiny = torch.tensor([1e-40, -1e-38, 9e-31])  # the first cannot be told from 0 in full precision
+    shrunk = torch.tensor([1e-40, -1e-38, 9e-31])  # the first cannot be told from 0 in full precision
     with torch.no_grad():
         for numbers in (weight[0], means[0][1], beta, means[1]):
-            numbers[:3] = tiny
+            numbers[:3] = shrunk
         weight[2, 0] = -2e-30
     expected = [numbers.clone() for numbers in (weight, *means, beta)]
     expected[0][0, :3] = expected[1][1, :3] = expected[2][:3] = expected[3][:3] = 0
