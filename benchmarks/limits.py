@@ -148,10 +148,11 @@ def by_network(found: list[dict[str, Any]]) -> Iterator[str]:
         for row in later:
             gain = 100 * (row["recall@1"] - first["recall@1"])
             direction = "higher" if gain > 0 else "lower"
+            gained = "nothing" if gain <= 0 else f"{'more' if gain > GAIN else 'less'} than {GAIN:.0f} point"
             yield (
                 f"\n`{method}` ends {abs(gain):.1f} points {direction} in the network "
                 f"chosen later ({row['what']['cell'][1]}), one seed each: more of a network "
-                f"gains {'more' if gain > GAIN else 'less'} than {GAIN:.0f} point there."
+                f"gains {gained} there."
             )
 
 

@@ -64,16 +64,19 @@ def page(rows: Rows, repeated: Sequence[dict[str, Any]]) -> Iterator[str]:
         first, again = row["first"]["recall@1"], row["again"]["recall@1"]
         same = "yes" if row["first"] == row["again"] else "no"
         yield f"| `{name}`, seed {seed} | {first:.4%} | {again:.4%} | {same} | {row['device']['again']} |"
-    yield "\n| method | seeds 0–2, prediction interval | new seeds | inside |"
-    yield "|---|---|---|---|"
+    yield "\n| method | seeds 0–2, prediction interval | new seeds | inside | processors |"
+    yield "|---|---|---|---|---|"
     for cell, _ in of_methods():
-        found = {seed_of(row): row["recall@1"] for row in rows.of(cell, "final")}
-        new = {seed: value for seed, value in found.items() if seed not in FIRST}
-        if new and set(FIRST) <= found.keys():
-            low, high = prediction([found[seed] for seed in FIRST])
-            inside = sum(low <= value <= high for value in new.values())
-            told = ", ".join(f"{value:.1%}" for value in new.values())
-            yield f"| `{cell[0]}` | {low:.1%} to {high:.1%} | {told} | {inside} of {len(new)} |"
+        finals = {seed_of(row): row for row in rows.of(cell, "final")}
+        new = [row for seed, row in finals.items() if seed not in FIRST]
+        if new and set(FIRST) <= finals.keys():
+            first = [finals[seed] for seed in FIRST]
+            low, high = prediction([row["recall@1"] for row in first])
+            inside = sum(low <= row["recall@1"] <= high for row in new)
+            told = ", ".join(f"{row['recall@1']:.1%}" for row in new)
+            there, here = (" and ".join(sorted({device_of(row) for row in some})) for some in (first, new))
+            devices = there if there == here else f"{there}; the new ones: {here}"
+            yield f"| `{cell[0]}` | {low:.1%} to {high:.1%} | {told} | {inside} of {len(new)} | {devices} |"
 
 
 def main() -> None:

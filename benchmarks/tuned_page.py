@@ -33,8 +33,10 @@ def page(rows: Rows) -> Iterator[str]:
         one({row["steps"] for row in rows.rows if row["what"]["stage"] == stage})
         for stage in ("tuning", "final")
     )
-    jobs = {device_of(row): row["side_by_side"] for row in rows.rows}
-    beside = ", ".join(f"{number} on {device}" for device, number in jobs.items())
+    jobs: dict[str, set[int]] = {}
+    for row in rows.rows:
+        jobs.setdefault(device_of(row), set()).add(row["side_by_side"])
+    beside = ", ".join(f"{one(numbers)} on {device}" for device, numbers in jobs.items())
     yield (
         f"Tuned on val classes by runs of {tuned} steps, seed 0; finals of {final} steps on all training "
         "classes, measured once on the test classes: mean ± half of the 95 % interval over the seeds. "
@@ -76,6 +78,17 @@ def trials() -> Iterator[str]:
         own = own_value(name, option)
         shown = ", ".join(f"**{value:g}**" if value == own else f"{value:g}" for value in values)
         yield f"| `{name}` | `{option}` | {shown} |"
+    yield f"\nWeight decay, by the recipes: {decays()}."
+
+
+def decays() -> str:
+    """Weight decay of every method here, the most usual last."""
+    by_decay: dict[float, list[str]] = {}
+    for name in methods.names():
+        by_decay.setdefault(methods.adapt(methods.get(name), "omniglot").weight_decay, []).append(f"`{name}`")
+    *few, usual = sorted(by_decay, key=lambda decay: len(by_decay[decay]))
+    told = [f"{decay:g} for {', '.join(by_decay[decay])}" for decay in few]
+    return "; ".join([*told, f"{usual:g} for all others"])
 
 
 def _length(stage: str) -> str:
@@ -105,7 +118,8 @@ def page_of_das(rows: Rows) -> Iterator[str]:
     yield (
         "Each side has its own rate; the option of the loss is that chosen without DAS, and DAS's ranges are "
         "chosen like an option. Copies give gradients to the images they come from; detached ones do not. "
-        f"Recall@1 on {val_classes(rows)} is of one seed and few steps: what was chosen by, no result.\n"
+        f"Recall@1 on {val_classes(rows)} was measured for the choice, with one seed and few steps: it is no "
+        "result.\n"
     )
     yield f"| method | {MEASURED} | learning rate | option | Recall@1 on val | {COST} |"
     yield f"|{'---|' * 8}"
@@ -129,8 +143,8 @@ def page_across_domains(rows: Rows) -> Iterator[str]:
         return
     yield "\n### The same finals across domains\n"
     yield (
-        f"Recall@1 where queries and gallery are drawn in different styles. {grid.beside()} The untrained "
-        "network's are within drawings.\n"
+        f"Recall@1 where queries and gallery are drawn in different styles. {grid.beside()} These "
+        "two are for drawings among drawings.\n"
     )
     yield f"| method | {' | '.join(directions)} | within drawings | seeds |"
     yield f"|{'---|' * (len(directions) + 3)}"
@@ -207,7 +221,8 @@ def verdicts(checked: dict[str, list[dict]], rows: Rows) -> Iterator[str]:
         rate = best["what"]["options"]["learning_rate"] if best else None
         if rate in by_rate:
             lost = 100 * (max(by_rate.values()) - by_rate[rate])
-            end = f"{lost:.1f} points below the best rate" if lost >= 0.05 else "with the highest"
+            below = f"{lost:.1f} points" if lost >= 0.05 else "less than 0.1 points"
+            end = f"{below} below the best rate" if lost else "with the highest"
             yield f"At the rate that short runs chose, `{name}` ends {end}, in one seed."
 
 

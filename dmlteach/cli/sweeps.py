@@ -209,7 +209,7 @@ def compare(
     \b
     Example:
         dmlteach compare runs/sweep
-        dmlteach compare runs/sweep --on val --against sst
+        dmlteach compare runs/sweep --on val --against "sst learning_rate=0.001"
         dmlteach compare runs/sst-omniglot-0 runs/triplet-omniglot-0 --output mine
     """
     from dmlteach.sweep import compare as room

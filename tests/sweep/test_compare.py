@@ -1,5 +1,6 @@
 """Runs beside each other: the numbers are those that scipy gives for them, and a difference must be told."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from dmlteach.sweep.compare import difference, read, tables
 from dmlteach.sweep.grid import plan
 from dmlteach.sweep.index import Index
 from dmlteach.sweep.one import Outcome
+from tests.conftest import CHECKOUT
 from tests.sweep.runs import UNTRAINED, a_run, metrics_of
 
 RECALLS = {
@@ -144,3 +146,25 @@ def test_a_sweep_of_which_nothing_is_done_has_nothing_to_compare(tmp_path):
         index.want(plan([{"methods": "sst"}]))
     with pytest.raises(DMLTeachError, match="no run of these is done yet"):
         read([tmp_path])
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/sweeps.md"])
+def test_the_setting_that_a_page_compares_with_is_one_of_the_sweep_before_it(page, tmp_path):
+    commands = [
+        shlex.split(line)[1:]
+        for line in (CHECKOUT / page).read_text(encoding="utf-8").splitlines()
+        if line.startswith(("dmlteach sweep --", "dmlteach compare"))
+    ]
+    (sweep,) = (words for words in commands if words[0] == "sweep")
+    options = dict(zip(sweep[1::2], sweep[2::2], strict=True))
+    folder = options.pop("--output")
+    with Index(tmp_path / folder) as index:
+        index.want(plan([{name[2:].replace("-", "_"): value for name, value in options.items()}]))
+        while row := index.claim():
+            index.ended(row.hash, Outcome("done", None, metrics_of(0.5, 0), 1.0))
+    compared = [words for words in commands if "--against" in words]
+    assert compared
+    for words in compared:
+        there = [str(tmp_path / folder) if word == folder else word for word in words]
+        done = CliRunner().invoke(app, there)
+        assert done.exit_code == 0, done.output

@@ -273,8 +273,8 @@ CAUSE = Choice(
     title="Whose gain is it?",
     question=(
         "A colleague reports: with DAS, multi-similarity ends four points higher (five seeds, paired, both "
-        "at the learning rate of the paper). You want to know whether *the new points* are the cause. Which "
-        "of these would tell you? Name all, with a reason each."
+        "at the learning rate of the paper). *The new points* need not be the cause. Which of these could "
+        "show that they are not? Name all, with a reason each."
     ),
     hints=(
         "What differs between the two sides beside the new points? The loss has more terms, and one rate "

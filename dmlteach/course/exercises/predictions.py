@@ -159,7 +159,7 @@ FILLING_THE_SPACE = (
     Prediction(
         id="guess.new_points",
         title="New points in a real embedding",
-        question="shares of new points, and of the way to the nearest classmate, in percent",
+        question="shares of new points, and of the distance to the nearest classmate, in percent",
         parts={
             "keeps_birds": "as for birds: points nearest to their own character",
             "way_birds": "as for birds: the way that a new point has gone",

@@ -234,13 +234,13 @@ SIGN = Choice(
     title="Below zero?",
     question=(
         "The loss of an image is −log(exp(−d²(x, p_y)) / Σ exp(−d²(x, p_z))) as the paper on Proxy-NCA has "
-        "it, without the own proxy in the sum; x and all proxies have length s. In which of these cases is "
+        "it, without the own proxy in the sum; x and all proxies have length r. In which of these cases is "
         "the loss below 0? Name all, with a reason each."
     ),
     hints=(
         "The loss is log Σ exp(−d²_z) + d²_y. When is that below 0 with one other proxy? And with many?",
-        "With k other proxies, all at the same squared distance D, it is log k − D + d²_y.",
-        "At right angles the squared distance is 2 s², opposite it is 4 s². And log 100 is about 4.6.",
+        "With n other proxies, all at the same squared distance D, it is log n − D + d²_y.",
+        "At right angles the squared distance is 2 r², opposite it is 4 r². And log 100 is about 4.6.",
     ),
     solution=(
         "answer = {\n"
@@ -254,27 +254,27 @@ SIGN = Choice(
     ),
     options={
         "a": Option(
-            "s = 1; the image lies on its proxy, one other proxy is opposite",
+            "r = 1; the image lies on its proxy, one other proxy is opposite",
             True,
             "log 1 − 4 + 0 is −4.",
         ),
         "b": Option(
-            "s = 1; the image is as near to its own proxy as to the one other",
+            "r = 1; the image is as near to its own proxy as to the one other",
             False,
             "the two squared distances cancel: it is 0, and not below.",
         ),
         "c": Option(
-            "s = 1; the image lies on its proxy, 100 others are at right angles to it",
+            "r = 1; the image lies on its proxy, 100 others are at right angles to it",
             False,
             "log 100 − 2 is above 0: right, and still outweighed by the sum of many.",
         ),
         "d": Option(
-            "s = 3; the image lies on its proxy, 100 others are at right angles to it",
+            "r = 3; the image lies on its proxy, 100 others are at right angles to it",
             True,
             "log 100 − 18 is far below 0.",
         ),
         "e": Option(
-            "s = 3, as in d, but with the own proxy in the sum as well",
+            "r = 3, as in d, but with the own proxy in the sum as well",
             False,
             "then it is minus the logarithm of a probability, and no probability exceeds 1.",
         ),

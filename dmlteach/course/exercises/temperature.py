@@ -429,16 +429,16 @@ LONGER = Choice(
             "it takes cosines with its class vectors, which lengths do not change.",
         ),
         "e": Option(
-            "softmax: a linear layer with a bias, then the cross-entropy",
+            "softmax: a linear layer without a bias, then the cross-entropy",
             True,
-            "the layer's products grow by 3, the bias does not: nearly a third of the temperature.",
+            "the layer's products grow by 3: a third of the temperature. A bias would not grow with them.",
         ),
     },
     teaching=Teaching(
         minutes=3,
         often=(
             "Thinks that longer embeddings always mean larger logits, and chooses all; or leaves out "
-            "e, because of its bias."
+            "e, whose class vectors do not grow."
         ),
         say=(
             "Take two embeddings and make both three times as long: print their cosine, inner product "

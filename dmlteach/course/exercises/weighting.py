@@ -46,7 +46,7 @@ def within_reach(reach: float) -> Number:
             f"Of **{DRAWN:,}** negatives drawn uniformly on the unit sphere in **{DIM}** dimensions, how "
             "many "
             f"are nearer to the anchor than **{reach}**, on average? By the formula of the density, or by "
-            f"drawing; as drawing goes, {DRAWN_APART} more or fewer are right as well."
+            f"drawing many times as many; {DRAWN_APART} more or fewer are right as well."
         ),
         hints=(
             "Draw many random directions: normal numbers, divided by their length. The anchor may be any of "
@@ -129,8 +129,9 @@ INVERSE = Function(
     title="Draw by distance",
     question=(
         "Distance-weighted sampling draws a negative with a probability in proportion to 1/q(d), where q is "
-        "the density of this section; distances below 0.5 count as 0.5. Write a function of the distances "
-        "`d` (K,) of an anchor's negatives and of the dimension `dim` that returns the K probabilities."
+        "the density of the section *Where the negatives are*; distances below 0.5 count as 0.5. Write a "
+        "function of the distances `d` (K,) of an anchor's negatives and of the dimension `dim` that returns "
+        "the K probabilities."
     ),
     hints=(
         "At 512 dimensions 1/q is larger than any number of single precision. Its logarithm is not.",
