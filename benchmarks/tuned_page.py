@@ -19,7 +19,7 @@ from benchmarks.tuning import (
     seed_of,
     without_rate,
 )
-from dmlteach import methods
+from dmlteach import methods, samplers
 from dmlteach.course.measured import BATCHED, SAMPLERS
 from dmlteach.metrics import difference_by_seed, mean_and_interval
 
@@ -98,7 +98,12 @@ def _length(stage: str) -> str:
 def page_of_samplers(rows: Rows) -> Iterator[str]:
     """The same loss in other batches, and what they gain over random ones, seed by seed."""
     yield "\n### Samplers\n"
-    yield "Rate and option are those chosen for the method with its own sampler, not for each.\n"
+    several = {name: samplers.options(name).get("images_per_class") for name in SAMPLERS}
+    told = ", ".join(f"{option.default} with `{name}`" for name, option in several.items() if option)
+    yield (
+        "Rate and option are those chosen for the method with its own sampler, not for each. Drawings of a "
+        f"class in a batch: {told}.\n"
+    )
     yield f"| method | sampler | {MEASURED} | more than with random, same seeds | {COST} (of it planning) |"
     yield f"|{'---|' * 7}"
     for name in BATCHED:

@@ -121,7 +121,7 @@ METHODS: dict[str, Method] = {
         loss="lifted_modified", sampler="class_balanced", **_BENCHMARK,
     ),
     "binomial_deviance": Method(
-        "Yi, Lei & Li, ICPR 2014", loss="binomial_deviance", sampler="class_balanced", **_BENCHMARK
+        "Yi, Lei & Li, 2014", loss="binomial_deviance", sampler="class_balanced", **_BENCHMARK
     ),
     "margin": Method(
         "Wu, Manmatha, Smola & Krähenbühl, ICCV 2017",

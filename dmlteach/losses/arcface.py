@@ -130,5 +130,5 @@ class ArcFace(Loss):
         self.centers.copy_(normalize(means)[:, None] + apart)
 
     def active_tuples(self, embeddings, labels, tuples=None) -> Tensor:
-        """Share of images that are nearer to another class than to their own, margin apart."""
+        """Share of images that are nearer to another class than to their own, the margin left aside."""
         return (class_cosines(embeddings, self.centers).argmax(1) != labels).float().mean()

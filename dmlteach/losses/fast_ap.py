@@ -38,10 +38,10 @@ def fast_average_precision(embeddings: Tensor, labels: Tensor, num_bins: int = 1
 def fast_ap_loss(embeddings: Tensor, labels: Tensor, num_bins: int = 10) -> Tensor:
     """Mean over queries of 1 − AP, with AP = (1/N⁺) Σ_j h⁺_j H⁺_j / H_j over the nodes j of a histogram.
 
-    h⁺_j counts the query's positives and h_j all others at the nodes 0, 4/Q, …, 4 of the squared distance
-    on the unit sphere; what lies between two nodes counts at both, in linear shares. H⁺_j and H_j are the
-    sums up to node j, so H⁺_j / H_j is the precision there. Where every distance lies on a node of its
-    own, it is the AP of the ranking. Queries without a positive are left out.
+    h⁺_j counts the query's positives, and h_j all images but the query, at the nodes 0, 4/Q, …, 4 of the
+    squared distance on the unit sphere; what lies between two nodes counts at both, in linear shares. H⁺_j
+    and H_j are the sums up to node j, so H⁺_j / H_j is the precision there. Where every distance lies on a
+    node of its own, it is the AP of the ranking. Queries without a positive are left out.
 
     Args:
         embeddings: (N, D); normalised here.

@@ -30,7 +30,7 @@ def histogram_loss(embeddings: Tensor, labels: Tensor, num_nodes: int = 101) -> 
 
     h⁺ and h⁻ are histograms of the cosines of all positive and all negative pairs of the batch, each
     summing to 1, over R nodes from −1 to 1. A cosine between two nodes counts at both, in linear shares.
-    There is nothing to tune: the paper finds R to matter little.
+    The paper tunes nothing, and finds R to matter little.
 
     Args:
         embeddings: (N, D); normalised here.

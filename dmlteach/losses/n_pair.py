@@ -88,7 +88,7 @@ def n_pair_loss(embeddings: Tensor, labels: Tensor, l2: float = 0.0) -> Tensor:
 
 
 class NPair(Loss):
-    """N-pair loss: every anchor with one positive of its own class and one of each other pair."""
+    """N-pair loss: every anchor with one positive of its own class and one of each pair of another class."""
 
     geometry = "euclidean"
 

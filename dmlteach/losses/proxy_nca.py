@@ -51,8 +51,10 @@ def proxy_nca_loss(
         Scalar; a differentiable 0 if there is no other class.
 
     Raises:
-        DMLTeachError: shapes or dtypes do not fit, or a label (looked at on the CPU only) is no class.
+        DMLTeachError: shapes or dtypes do not fit, no such variant, or a label (looked at on the CPU only) is
+            no class.
     """
+    one_of("variant of the proxy_nca loss", variant, get_args(Variant))
     check_classes(labels, len(proxies))
     # −d² = 2 x·p − ‖x‖² − ‖p‖², and the lengths, equal for all proxies, cancel in the ratio.
     similarity = 2 * scale * (scale if proxy_scale is None else proxy_scale) * cosine_to(embeddings, proxies)

@@ -38,7 +38,8 @@ def clustering_metrics(
         "nmi", see `nmi_from_assignments`; "f1", see `pairwise_f1`; "nmi_starts", how many starts there were.
 
     Raises:
-        DMLTeachError: shapes do not fit, values are not finite, or restarts is below 1.
+        DMLTeachError: shapes do not fit, values are not finite, num_clusters is not from 1 to M, or restarts
+            is below 1.
 
     Source: NMI and F1 are those of Song et al., CVPR 2016.
     """

@@ -22,7 +22,7 @@ class PairDistances(NamedTuple):
 
     @property
     def confused(self) -> float:
-        """Share of images for which the one of another class is no farther than the one of their own.
+        """Share of images for which the one of another class is nearer than the one of their own.
 
         One half in an embedding that knows nothing, or has collapsed: ties count one half.
         """
@@ -34,7 +34,7 @@ def pair_distances(embeddings: Tensor, labels: Tensor, pairs: int = 20_000, seed
     """Euclidean distances from random images to one of the same class each, and to one of another.
 
     Images, and among those of a class or of the others, are drawn with equal probability, with replacement.
-    Images that are alone in their class are not drawn.
+    Images that are alone in their class are drawn only as the one of another class.
 
     Args:
         embeddings: (M, D).

@@ -37,7 +37,10 @@ class TrainConfig:
         "Images in a batch.", "N", unset="the recipe's, or all images where they are fewer", positive=True
     )
     batches_per_epoch: int | None = option(
-        "Batches in an epoch.", "N", unset="the recipe's, or as many as the images fill", positive=True
+        "Batches in an epoch, at most.",
+        "N",
+        unset="the recipe's, or as many as the images fill",
+        positive=True,
     )
     seed: int = option(
         "Of everything random; equal seeds give equal runs on one kind of device (on a CPU with equal "

@@ -48,7 +48,8 @@ def fit(
         training "loss" of the last of these.
 
     Raises:
-        DMLTeachError: an option, file or data set that cannot be used; nothing is written then.
+        DMLTeachError: an option, file or data set that cannot be used; nothing is written then. Or the loss
+            is no longer finite: what was saved stays, and nan_batches.json lists the last batches.
         KeyboardInterrupt: after Ctrl-C or `stop`, once the checkpoint is saved.
     """
     device = choose_device(config.device, float64=config.precision == "fp64")

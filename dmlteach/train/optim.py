@@ -157,7 +157,8 @@ class Waiting:
         self.tolerance, self.best, self.waited = tolerance, math.inf, 0
 
     def epoch_ended(self, loss: float) -> None:
-        if loss < self.best * (1 - self.tolerance):
+        share = self.tolerance * abs(self.best) if math.isfinite(self.best) else 0.0  # a loss may be negative
+        if loss < self.best - share:
             self.best, self.waited = loss, 0
         else:
             self.waited += 1

@@ -26,21 +26,23 @@ def test_das_helps_multi_similarity_harms_the_triplet_loss_and_leaves_margin_und
     assert (difference > half_interval) - (difference < -half_interval) == direction
 
 
-def test_the_long_run_on_birds_ends_no_higher_than_the_networks_own_features_and_runs_on_val_end_higher():
+def test_the_long_run_on_birds_at_a_rate_of_long_runs_ends_almost_eight_points_above_own_features():
     told = " ".join((CHECKOUT / "docs" / "results.md").read_text(encoding="utf-8").split())
-    assert "The long run ends no higher in Recall@1 than the network's own features." in told
-    assert "end higher than the short ones, and higher than the network's own features." in told
+    assert "ends less than a point short of eight points above the network's own features" in told
     lines = (CHECKOUT / "benchmarks" / "birds.jsonl").read_text(encoding="utf-8").splitlines()
     found: dict[str, list[dict]] = {}
     for row in map(json.loads, lines):
         found.setdefault(row["what"]["stage"], []).append(row)
-    (long,), (frozen,), (on_val,) = found["long"], found["frozen"], found["frozen on val"]
-    assert long["recall@1"] <= frozen["recall@1"] and long["untrained"] < frozen["recall@1"]  # starts lower
-    rate = long["what"]["options"]["learning_rate"]
-    short = max(row["recall@1"] for row in (*found["tuning"], *found["size"], on_val))
-    for row in found["check"]:
-        assert row["what"]["options"]["learning_rate"] < rate and row["recall@1"] > short
-        assert row["steps"] == long["steps"] and row["what"]["options"]["embedding_dim"] > 128
+    (frozen,) = found["frozen"]
+    first, second = sorted(found["long"], key=lambda row: -row["what"]["options"]["learning_rate"])
+    assert first["recall@1"] <= frozen["recall@1"] and first["untrained"] < frozen["recall@1"]  # starts lower
+    assert second["what"]["options"]["embedding_dim"] > 128
+    assert 0 < 0.08 - (second["recall@1"] - frozen["recall@1"]) < 0.01
+    assert second["on_training_classes"] - second["recall@1"] > 0.1  # "between species that were trained on"
+    checked = {row["what"]["options"]["learning_rate"]: row for row in found["check"]}
+    assert min(checked) == max(checked, key=lambda rate: checked[rate]["recall@1"])
+    assert second["what"]["options"]["learning_rate"] == min(checked)
+    assert {row["steps"] for row in checked.values()} == {first["steps"], second["steps"]}
 
 
 def test_in_the_records_the_classifier_is_a_strong_competitor_and_every_network_far_above_the_untrained():

@@ -270,6 +270,15 @@ def test_tuned_and_for_longer_local_batches_end_where_p_by_k_batches_do_and_loca
     assert abs(higher) <= half
     higher, half, _ = tuned["local_classes"].minus(tuned["local"])
     assert higher > half
+    for name, local, local_classes in (("sst", 0, 1), ("triplet", 0, 1), ("multi_similarity", -1, -1)):
+        of_it = {batches: measured.in_batches_of(name, batches) for batches in SAMPLERS}
+        for batches, sign in (("local", local), ("local_classes", local_classes)):
+            higher, half, _ = of_it[batches].minus(of_it["class_balanced"])
+            assert (higher > half) - (higher < -half) == sign
+    sizes = [
+        samplers.options(name)["images_per_class"].default for name in ("class_balanced", "local_classes")
+    ]
+    assert sizes == [4, 8]  # "four drawings of a character there and local classes eight"
 
 
 # --- what exercises and tables say

@@ -141,3 +141,9 @@ def test_a_mistake_is_one_clear_error(options, message):
     with pytest.raises(DMLTeachError) as error:
         ProxyNCA(4, 8, **options)
     assert message in str(error.value)
+
+
+def test_the_function_knows_no_other_variant_either():
+    z, y = torch.randn(6, 4), torch.arange(6) % 3
+    with pytest.raises(DMLTeachError, match="did you mean 'softmax'"):
+        proxy_nca_loss(z, y, torch.randn(3, 4), variant="Softmax")

@@ -135,6 +135,14 @@ def test_a_plateau_reduces_the_rate_after_patience_and_early_stopping_ends_at_pa
     assert [stopping.epoch_ended(0.8) for _ in range(3)] == [False, False, True]
 
 
+def test_a_plateau_of_a_negative_loss_is_one_too():
+    schedule, factors = optim.Schedule("plateau", {"patience": 2}, 10), []
+    for loss in (0.1, 0.0, -1.0, -1.0, -1.00005, -0.99995, -2.0, -2.001):
+        schedule.epoch_ended(loss)
+        factors.append(schedule.factor(0))
+    assert factors == [1, 1, 1, 1, 1, 0.5, 0.5, 0.5]
+
+
 @pytest.mark.parametrize(
     "make", [lambda: optim.Schedule("plateau", {}, 10), lambda: optim.EarlyStopping(patience=4)]
 )

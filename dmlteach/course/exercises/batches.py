@@ -275,7 +275,7 @@ WHICH = Choice(
     number="03.4",
     title="Which sampler with which loss",
     question=(
-        "Four people report that nothing is learned from most of their batches. Data: a thousand "
+        "Four people report that most images of their batches teach nothing. Data: a thousand "
         "classes of twenty images; batches of 64. For whom is the *sampler* the reason? Name all, with "
         "a reason each."
     ),
@@ -301,7 +301,7 @@ WHICH = Choice(
             "it compares each image with its table of classes and needs no positive in the batch.",
         ),
         "c": Option(
-            "multi-similarity, P×K batches with K = 1",
+            "multi-similarity (a loss on pairs), P×K batches with K = 1",
             True,
             "K − 1 = 0 positives for everybody.",
         ),

@@ -70,7 +70,7 @@ INTERVAL = Function(
     ),
     explanation=(
         "With three seeds the quantile is 4.30, not 1.96: the standard deviation itself is known from "
-        "three numbers only. `dmlteach.metrics.mean_and_interval` is this function."
+        "three numbers only. `dmlteach.metrics.mean_and_interval` gives the mean and half of this interval."
     ),
     arguments=("values",),
     definition=t_interval,
@@ -124,9 +124,9 @@ LEFT_OUT = Choice(
     title="What does this table leave out?",
     question=(
         "A table, made up for this exercise, reads: “Recall@1 on CUB-200-2011, 512 dimensions. Margin "
-        "(ResNet-50) 63.6, Ours (BN-Inception) 66.1 ± 0.2. Images of 224 pixels, batches of 80. The "
-        "numbers of others are quoted from their papers.” What would you need to know before you believe "
-        "that *Ours* is the better method, and cannot find in these lines?"
+        "(ResNet-50) 63.6, Ours (BN-Inception) 66.1 ± 0.2. In both rows, images of 224 pixels and "
+        "batches of 80. The numbers of others are quoted from their papers.” What would you need to know "
+        "before you believe that *Ours* is the better method, and cannot find in these lines?"
     ),
     hints=(
         "Go through the list of the section on published tables, and cross out what these lines do say.",
@@ -150,7 +150,7 @@ LEFT_OUT = Choice(
         "c": Option(
             "the size of the images",
             False,
-            "224 pixels are given; whether also for Margin is another matter.",
+            "224 pixels are given, for both rows.",
         ),
         "d": Option(
             "whether Margin's learning rate and margin were tuned with as many runs as those of Ours",
@@ -167,7 +167,7 @@ LEFT_OUT = Choice(
             True,
             "two things differ between the rows, and the table cannot say which of them made the difference.",
         ),
-        "g": Option("the size of the batches", False, "80 is given, for Ours."),
+        "g": Option("the size of the batches", False, "80 is given, for both rows."),
     },
     teaching=Teaching(
         minutes=3,
@@ -409,7 +409,7 @@ DIFFERENCE = Function(
         "    return each.mean(), each.mean() - half, each.mean() + half"
     ),
     explanation=(
-        "What a seed does to both methods alike (its first weights, its val classes) leaves the "
+        "What a seed does to both methods alike (its first weights, say) leaves the "
         "difference. Where a seed does nothing to both alike, pairing costs nothing but a few degrees of "
         "freedom. `dmlteach.sweep.compare.difference` and `dmlteach compare` do this."
     ),

@@ -1,7 +1,8 @@
 """The closing project of the last chapter: is A better than B? A plan, its runs, and the verdict."""
 
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import median, stdev
@@ -26,6 +27,7 @@ ASKED = ("a", "b", "seeds", "budget", "smallest")
 VERDICTS = ("better", "worse", "cannot be told")
 CLOSE = 0.06  # points by which a difference may be rounded
 MOST_SEEDS = 1_000
+POWER = 0.8  # how often a difference that a plan is made for is to be told
 EXPECTED_PLAN = (
     'a dictionary: "a" and "b" (methods), "seeds" (a list), "budget" (options of `dmlteach train` that both '
     'have), "smallest" (points)'
@@ -57,13 +59,23 @@ def half_width(seeds: int) -> float:
     return float(t.ppf(0.975, seeds - 1)) * usual_spread() / seeds**0.5
 
 
+def told(seeds: int) -> float:
+    """The difference, in points, whose interval excludes 0 in about four of five such experiments.
+
+    Args:
+        seeds: two or more.
+    """
+    quantiles = t.ppf([0.975, POWER], seeds - 1)
+    return float(quantiles.sum()) * usual_spread() / seeds**0.5
+
+
 def seeds_for(smallest: float) -> int:
-    """How many seeds it takes to tell a difference.
+    """How many seeds it takes to tell a difference, four times in five.
 
     Args:
         smallest: the difference, in points.
     """
-    return next((n for n in range(3, MOST_SEEDS) if half_width(n) <= smallest), MOST_SEEDS)
+    return next((n for n in range(3, MOST_SEEDS) if told(n) <= smallest), MOST_SEEDS)
 
 
 def command(plan: Mapping[str, Any], output: str = "runs/a-or-b") -> str:
@@ -73,9 +85,21 @@ def command(plan: Mapping[str, Any], output: str = "runs/a-or-b") -> str:
         plan: as Exercise 11.7 asks for it.
         output: folder of the sweep.
     """
-    budget = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in plan["budget"].items())
+    budget = " ".join(
+        f"--{option} {shlex.quote(str(value))}" for option, value in _options_of(plan["budget"])
+    )
     seeds = ",".join(map(str, plan["seeds"]))
     return f"dmlteach sweep --methods {plan['a']},{plan['b']} --seeds {seeds} {budget} --output {output}"
+
+
+def _options_of(budget: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """As on the command line: options of a part one by one."""
+    for name, value in budget.items():
+        option = name.replace("_", "-")
+        if isinstance(value, Mapping):
+            yield from ((option.removesuffix("s"), f"{key}={one}") for key, one in value.items())
+        else:
+            yield option, value
 
 
 # --- the plan
@@ -92,12 +116,18 @@ def inspect_plan(answer: Any) -> Reply:
         "seeds": count,
         "smallest difference that matters, points": float(answer["smallest"]),
         "half of the interval to expect, points": half_width(count),
+        "told four times in five, points": told(count),
     }
     details = (
         f"As a command: `{command(answer)}`",
-        "The interval to expect is that of the benchmark's runs; shorter runs on fewer classes spread more.",
+        "Both are for runs that scatter as the benchmark's do; shorter ones on fewer classes scatter more.",
     )
-    return Reply(RIGHT, "This plan can answer its question.", case=case, details=details)
+    return Reply(
+        RIGHT,
+        "If its runs scatter as the benchmark's do, this plan can answer its question.",
+        case=case,
+        details=details,
+    )
 
 
 def _check_plan(plan: Any) -> None:
@@ -149,12 +179,12 @@ def _check_budget(budget: Any) -> None:
 def _check_smallest(smallest: Any, seeds: int) -> None:
     if isinstance(smallest, bool) or not isinstance(smallest, int | float) or not 0 < smallest < 100:
         raise _Unfit("The smallest difference that would matter is a number of points, more than 0.")
-    if half_width(seeds) > smallest:
+    if told(seeds) > smallest:
         needed = seeds_for(smallest)
         many = f"{needed:,} would" if needed < MOST_SEEDS else "not even a thousand would"
         fraction = " (If you meant a fraction: give points, percent.)" if smallest < 0.2 else ""
         raise _Unfit(
-            f"{seeds} seeds can be expected to tell differences of {half_width(seeds):.1f} points, not "
+            f"{seeds} seeds tell a difference of {told(seeds):.1f} points four times in five, not one of "
             f"{smallest:g}; about {many} do. Take more seeds, or a larger difference.{fraction}"
         )
 
@@ -173,8 +203,8 @@ PLAN = Artefact(
     hints=(
         "What decides between A and B must be the only thing that differs; everything else goes into the "
         "budget.",
-        "The interval of a difference is about as wide as the table of half widths in the chapter says; "
-        "if the smallest difference is smaller, so many seeds will not tell it.",
+        "The chapter's table says which difference so many seeds tell four times in five; if the smallest "
+        "one that matters is smaller, they will often not tell it.",
         '`{"a": …, "b": …, "seeds": [0, 1, 2, 3, 4], "budget": {"classes": …, "epochs": …}, "smallest": …}`',
     ),
     solution=(
@@ -197,7 +227,7 @@ PLAN = Artefact(
         minutes=6,
         often="Wants half a point from three seeds, or writes the difference as a fraction.",
         say=(
-            "Find your smallest difference in the chapter's table of half widths: in which line does "
+            "Find your smallest difference in the last column of the chapter's table: in which line does "
             "it stand, and can you afford so many? Who would notice it?"
         ),
     ),

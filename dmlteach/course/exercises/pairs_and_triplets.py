@@ -272,8 +272,7 @@ COLLAPSE = Choice(
     ),
     solution=(
         "answer = {\n"
-        '    "c": "the mean over all triplets falls below the margin within a few steps: shrinking does not '
-        'pay",\n'
+        '    "c": "the mean over all triplets falls below the margin in a few steps: then growing pays",\n'
         '    "e": "all negatives count, far ones a little: no single hard negative decides",\n'
         "}"
     ),
@@ -292,7 +291,8 @@ COLLAPSE = Choice(
         "c": Option(
             "the mean over all triplets instead of the hardest",
             True,
-            "most triplets of an untrained network are not hard, so shrinking everything does not pay.",
+            "over all triplets positives are nearer on average: once distances are small the loss is below "
+            "the margin, and growing pays.",
         ),
         "d": Option(
             "start from a network that already separates the characters",

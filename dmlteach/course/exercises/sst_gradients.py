@@ -301,8 +301,8 @@ EXPOSE = Artefact(
         "Somebody wrote SST with d²(a,n) where the mean of d²(a,n) and d²(p,n) belongs: "
         "`dmlteach.course.exercises.sst_gradients.broken_sst_loss`. It trains, it looks plausible, and its "
         "gradients even sum to zero. Write a test: a function that takes a loss and returns `True` if it "
-        "passes and `False` if not. Call it as `loss(z, labels, targets=only_row_0)` with any `z` of shape "
-        "(3, D)."
+        "passes and `False` if not. Inside, call the loss as `loss(z, labels, targets=only_row_0)` with any "
+        "`z` of shape (3, D)."
     ),
     hints=(
         "Which property of SST does its name promise?",

@@ -11,7 +11,7 @@ from dmlteach.course.exercises.kinds import Artefact, Choice, Exercise, Function
 from dmlteach.course.exercises.replies import NOT_YET, RIGHT, Reply
 from dmlteach.evaluation import evaluate
 from dmlteach.files import read_json
-from dmlteach.train import Result, Run, TrainConfig, fit
+from dmlteach.train import FREE, Result, Run, TrainConfig, fit
 
 # --- the bottleneck
 
@@ -54,8 +54,8 @@ BOTTLENECK = Artefact(
     title="Name the bottleneck",
     question=(
         "The table above shows three training steps. One is as it should be; in each of the others "
-        "*one* thing is done badly. In which part does each lose its time, compared with the good one? "
-        "Give three: a part, or `None` for the good one."
+        "*one* thing is done badly. Which part is to blame for the time that each loses, compared with the "
+        "good one? Give three: a part, or `None` for the good one."
     ),
     hints=(
         "Compare line by line, not column by column: which number stands out in its line?",
@@ -76,7 +76,7 @@ BOTTLENECK = Artefact(
 
 # --- break and resume
 
-WHERE_AND_WHEN = ("output", "resume", "save_every")  # settings that change no number
+WHERE_AND_WHEN = frozenset(FREE) - {"max_minutes", "root"}  # settings that change no number
 UNREADABLE = (AttributeError, LookupError, OverflowError, TypeError, ValueError)  # what a damaged run gives
 WHAT_TRAINING_COMPUTES = ("loss", "active_tuples", "steps", "images")
 

@@ -1,10 +1,14 @@
 """The closing project: a plan is weighed by what seeds can tell, a verdict by the sweep's own index."""
 
+import shlex
 from statistics import stdev
 
+import numpy as np
 import pytest
 from scipy import stats
+from typer.testing import CliRunner
 
+from dmlteach.cli import app
 from dmlteach.course import exercises, measured
 from dmlteach.course.exercises import judged_comparison as project
 from dmlteach.sweep import compare
@@ -106,15 +110,34 @@ def test_the_spread_to_plan_with_is_the_median_over_all_pairs_of_methods():
 
 
 def test_more_seeds_tell_smaller_differences_and_as_many_as_are_asked_for_are_enough():
-    widths = [project.half_width(n) for n in (3, 4, 5, 10, 50)]
-    assert widths == sorted(widths, reverse=True)
-    smallest = 0.4 * project.half_width(3)
+    for difference in (project.half_width, project.told):
+        differences = [difference(n) for n in (3, 4, 5, 10, 50)]
+        assert differences == sorted(differences, reverse=True)
+    smallest = 0.4 * project.told(3)
     needed = project.seeds_for(smallest)
-    assert project.half_width(needed) <= smallest < project.half_width(needed - 1)
+    assert project.told(needed) <= smallest < project.told(needed - 1)
     plan = project.PLAN.reference()
     told = project.inspect_plan({**plan, "seeds": range(needed - 1), "smallest": smallest})
     assert told.status == "not yet" and f"about {needed} would do" in told.words
     assert project.inspect_plan({**plan, "seeds": range(needed), "smallest": smallest}).status == "right"
+
+
+@pytest.mark.parametrize("seeds", [3, 4, 5, 7, 10, 20])
+def test_the_difference_of_the_table_is_told_four_times_in_five_and_half_of_the_interval_often_not(seeds):
+    rng = np.random.default_rng(0)
+    luck = project.usual_spread() * rng.standard_normal((40_000, seeds))
+    mean, half = luck.mean(1), luck.std(1, ddof=1) * stats.t.ppf(0.975, seeds - 1) / seeds**0.5
+    assert 0.75 < (mean + project.told(seeds) > half).mean() < 0.85
+    assert 0.49 < (mean + project.half_width(seeds) > half).mean() < 0.64
+
+
+def test_a_command_has_options_of_a_part_one_by_one_and_keeps_a_folder_with_a_space():
+    budget = {"epochs": 2, "sampler_options": {"images_per_class": 2}, "root": "my pictures"}
+    words = shlex.split(project.command({**project.PLAN.reference(), "budget": budget}))
+    assert words[words.index("--sampler-option") + 1] == "images_per_class=2"
+    assert words[words.index("--root") + 1] == "my pictures"
+    found = CliRunner().invoke(app, [*words[1:], "--jobs", "0"])  # refused for its last option alone
+    assert found.exit_code == 2 and "--jobs" in found.stderr and "No such option" not in found.output
 
 
 def test_the_command_of_a_plan_is_one_that_a_sweep_understands(recorded):
