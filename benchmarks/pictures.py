@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import look_alikes
 from benchmarks.tuning import Rows, of_methods
-from dmlteach import methods
+from dmlteach import data, methods
 from dmlteach.course import recordings as pretrained
 from dmlteach.course.measured import BATCHED, SAMPLERS
 from dmlteach.data.omniglot import CHARACTERS
@@ -47,7 +48,40 @@ def tuned_methods() -> style.Picture:
     return comparison.ranking(table, MEASURE, {"untrained": pretrained.card("untrained")["recall@1"]})
 
 
+def look_alike_pairs() -> style.Picture:
+    """Pairs of characters that all shipped networks take for each other, some drawings of each."""
+    pairs = json.loads((HOME / look_alikes.FILE).read_text())["pairs"]
+    drawings = data.load("omniglot", "test")
+    picture = _pairs(pairs, drawings, columns=2)
+    picture.again = lambda width: _pairs(pairs, drawings, columns=1, width=width)
+    return picture
+
+
+def _pairs(
+    pairs: list[dict], drawings: data.ImageDataset, columns: int, width: float = COLUMN
+) -> style.Picture:
+    """One pair beside the other, in so many columns."""
+    each = len(pairs[0]["shown"][0])
+    wide = 2 * each + 0.5  # drawings, as which a pair is, and one between pairs
+    side = 0.99 * width / (columns * (wide + 1) - 1)
+    lines = -(-len(pairs) // columns)
+    picture, axes = style.page(width, lines * 1.15 * side)
+    for number, pair in enumerate(pairs):
+        left, line = (0.005 * width + number // lines * (wide + 1) * side), number % lines
+        for half, rows in enumerate(pair["shown"]):
+            for place, row in enumerate(rows):
+                x = left + (half * (each + 0.5) + place) * side
+                style.place(axes, drawings[row][0], x, (lines - line - 0.93) * 1.15 * side, side)
+    taken = ", ".join(str(pair["taken_for_each_other"]) for pair in pairs)
+    picture.alt = (
+        f"{len(pairs)} pairs of characters, {each} drawings of one beside {each} of the other. Of their "
+        f"drawings, so many are taken for the other by all shipped networks, pair by pair: {taken}."
+    )
+    return picture
+
+
 PICTURES: dict[str, Callable[[], style.Picture]] = {
+    "look_alike_pairs": look_alike_pairs,
     "losses_by_samplers": losses_by_samplers,
     "tuned_methods": tuned_methods,
     "tuned_samplers": tuned_samplers,

@@ -21,6 +21,7 @@ from benchmarks import (
     course_rows,
     grid,
     limits,
+    look_alikes,
     pace,
     pictures,
     repeated,
@@ -42,7 +43,7 @@ TABLES = {
     "comparison": "comparison.md", "methods": "methods.md", "birds": "birds.md", "domains": "domains.md",
     "tuned": "tuned.md", "speed": "README.md", "full_size": "full_size.md",
     "repeated": "repeated.md", "chapters": "chapters.md", "pace": "pace.md",
-    "limits": "limits.md",
+    "limits": "limits.md", "look_alikes": "look_alikes.md",
 }  # fmt: skip
 RUNS = HOME / "runs.json"
 PLACES = {"root": "DIR", "weights": "FILE"}
@@ -195,6 +196,7 @@ def main() -> None:
     pages = {"tuned": tuned_page.page(rows), "repeated": repeated.page(rows, again)}
     pages["pace"] = pace.page(Rows(HOME / "pace.jsonl"), rows)
     pages["limits"] = limits.page(Rows(HOME / "limits.jsonl"))
+    pages["look_alikes"] = look_alikes.page(json.loads((HOME / look_alikes.FILE).read_text()))
     pages["birds"] = birds_page.page(Rows(HOME / "birds.jsonl"), birds.CELLS, birds.NETWORK["embedding_dim"])
     for name, lines in pages.items():
         (HOME / TABLES[name]).write_text("\n".join(lines) + "\n")

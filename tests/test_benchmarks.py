@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import benchmarks
@@ -19,6 +20,7 @@ from benchmarks import (
     full_size,
     grid,
     limits,
+    look_alikes,
     pace,
     pictures,
     record,
@@ -30,7 +32,7 @@ from benchmarks import (
 )
 from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
-from dmlteach.course import CHECKOUT, execute
+from dmlteach.course import CHECKOUT, execute, recordings
 from dmlteach.course.reports import commands
 from dmlteach.methods import Group
 from dmlteach.sweep.choices import read_file
@@ -38,7 +40,10 @@ from dmlteach.sweep.grid import hash_of, plan
 from dmlteach.train import Run, TrainConfig
 from dmlteach.train.recipe import resolve
 
-SCRIPTS = ("birds", "comparison", "domains", "full_size", "limits", "methods", "pace", "repeated", "tuned")
+SCRIPTS = (
+    "birds", "comparison", "domains", "full_size", "limits", "look_alikes", "methods", "pace", "repeated",
+    "tuned",
+)  # fmt: skip
 HELPERS = (
     "__init__",
     "__main__",
@@ -166,6 +171,33 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_numbers(stage, tmp_
     assert (again["recall@1"], again["map@r"]) == (whole["recall@1"], whole["map@r"])
     assert again.get("on_training_classes") == whole.get("on_training_classes")
     assert ("on_training_classes" in whole) == (stage == "long")
+
+
+def test_what_all_networks_miss_and_take_for_the_same_is_counted():
+    labels = torch.tensor([0, 0, 0, 1, 1, 2, 2])
+    found = {
+        "one": torch.tensor([0, 1, 1, 1, 0, 0, 2]),
+        "other": torch.tensor([0, 1, 1, 0, 0, 1, 0]),
+    }
+    kept = look_alikes.summary(found, labels)
+    assert kept["recall@1"] == {"one": pytest.approx(3 / 7), "other": pytest.approx(1 / 7)}
+    assert (kept["num_queries"], kept["num_classes"]) == (7, 3)
+    assert (kept["missed_by_all"], kept["taken_for_the_same"]) == (4, 3)  # rows 1, 2, 4, 5; not row 5
+    # What is taken for the other comes first: rows 1 and 2 of class 0, row 4 of class 1.
+    assert kept["pairs"] == [{"classes": [0, 1], "taken_for_each_other": 3, "shown": [[1, 2, 0], [4, 3]]}]
+
+
+def test_what_all_shipped_networks_miss_is_a_part_of_what_each_does(run):
+    folder = run("look_alikes")
+    kept = json.loads((folder / look_alikes.FILE).read_text())
+    assert kept["num_classes"] == 30 and kept["num_queries"] == 600
+    assert kept["missed_by_all"] <= 600 * (1 - max(kept["recall@1"].values())) + 1e-9
+    assert 0 <= kept["taken_for_the_same"] <= kept["missed_by_all"]
+    assert f"{kept['missed_by_all'] / 600:.1%} are missed by all" in (folder / look_alikes.PAGE).read_text()
+    committed = json.loads((look_alikes.HOME / look_alikes.FILE).read_text())
+    assert (look_alikes.HOME / look_alikes.PAGE).read_text() == "\n".join(look_alikes.page(committed)) + "\n"
+    for name, recall in committed["recall@1"].items():
+        assert recall == pytest.approx(recordings.card(name)["recall@1"], abs=1e-3)  # ties, and last bits
 
 
 def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_with_das(run):
