@@ -82,7 +82,10 @@ def beside(rows: Rows) -> str:
     reduced = (
         f" Reduced to the size of the embedding, before the first step: {', '.join(start)}." if start else ""
     )
-    return f"Steps: {lengths}.{own}{reduced} *An end*: the best was the smallest or largest rate tried."
+    return (
+        f"Steps: {lengths}.{own}{reduced} *An end*: the best was the smallest or largest rate tried. Minutes "
+        "are of one thread of a CPU beside other work, and no measure of speed."
+    )
 
 
 def row_of(rows: Rows, cell: Cell) -> str:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from benchmarks import tuning
 from dmlteach.course import CHECKOUT
 
 RESULTS = (CHECKOUT / "docs" / "results.md").read_text(encoding="utf-8")
@@ -24,6 +25,17 @@ def test_das_helps_multi_similarity_harms_the_triplet_loss_and_leaves_margin_und
     )
     difference, half_interval = found
     assert (difference > half_interval) - (difference < -half_interval) == direction
+
+
+def test_on_birds_sst_ends_higher_on_val_with_a_rotated_head_than_with_one_from_random_weights():
+    told = " ".join((CHECKOUT / "docs" / "results.md").read_text(encoding="utf-8").split())
+    assert "SST ends higher with the rotation (one seed)" in told
+    rows = tuning.Rows(CHECKOUT / "benchmarks" / "birds.jsonl")
+    rotated, random = (
+        rows.best(("sst", about)) for about in ("batches of near species", "head from random weights")
+    )
+    assert rotated["recall@1"] > random["recall@1"]
+    assert rotated["what"]["options"]["sampler"] == random["what"]["options"]["sampler"]
 
 
 def test_the_long_run_on_birds_at_a_rate_of_long_runs_ends_almost_eight_points_above_own_features():
