@@ -88,8 +88,8 @@ def page(kept: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"The networks that come with the package ({names}) have Recall@1 {low:.1%} to {high:.1%}. "
         f"{grid.beside()} Of the {kept['num_queries']:,} test drawings "
-        f"{missed / kept['num_queries']:.1%} are missed by all of them, and {taken / max(missed, 1):.0%} of these "
-        "all take for the same other character."
+        f"{missed / kept['num_queries']:.1%} are missed by all of them, and {taken / max(missed, 1):.0%} of "
+        "these all take for the same other character."
     )
 
 
