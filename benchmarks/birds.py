@@ -43,7 +43,7 @@ LARGER = 512  # numbers of an embedding, as in most papers
 CHECKED = 3  # rates for a long run: the best of short runs, and the next smaller ones that were tried
 RATES = (1e-5, 3e-5, 1e-4, 3e-4)
 FURTHER = {1e-5: 3e-6, 3e-6: 1e-6, 3e-4: 1e-3, 1e-3: 3e-3}  # where the best lies at an end
-SMALLER = {3e-3: 1e-3, 1e-3: 3e-4, 3e-4: 1e-4, 1e-4: 3e-5, 3e-5: 1e-5, 1e-5: 3e-6, 3e-6: 1e-6}
+SERIES = sorted({*RATES, *FURTHER.values()})
 
 LOCAL: dict[str, Any] = {"sampler": "local_classes", "sampler_options": {"images_per_class": 5}}
 CELLS: dict[Cell, dict[str, Any]] = {
@@ -191,9 +191,10 @@ def checks(rows: Rows) -> Iterator[list[dict]]:
         yield [task(best, "check", options, rate, SEEDS[0]) for rate in rates]
         for _ in range(2):
             checked = {row["what"]["options"]["learning_rate"] for row in rows.of(best, "check")}
-            rate = best_rate_of_checks(rows, best)
-            if rate and rate == min(checked) and rate in SMALLER:
-                yield [task(best, "check", options, SMALLER[rate], SEEDS[0])]
+            highest = rows.best(best, stage="check")
+            if highest and highest["what"]["options"]["learning_rate"] == min(checked) > SERIES[0]:
+                smaller = SERIES[SERIES.index(min(checked)) - 1]
+                yield [task(best, "check", options, smaller, SEEDS[0])]
 
 
 def longest(rows: Rows) -> Iterator[list[dict]]:
@@ -203,21 +204,8 @@ def longest(rows: Rows) -> Iterator[list[dict]]:
         rows: what has been run so far.
     """
     best = best_on_val(rows)
-    if best and (rate := best_rate_of_checks(rows, best)):
-        checked = (row["what"] for row in rows.of(best, "check"))
-        yield [{**what, "stage": "long"} for what in checked if what["options"]["learning_rate"] == rate]
-
-
-def best_rate_of_checks(rows: Rows, cell: Cell) -> float | None:
-    """The rate with the highest Recall@1 on val after the steps of the long run; of equals the smallest.
-
-    Args:
-        rows: what has been run so far.
-        cell: the best on val.
-    """
-    found = rows.of(cell, "check")
-    found.sort(key=lambda row: (-row["recall@1"], row["what"]["options"]["learning_rate"]))
-    return found[0]["what"]["options"]["learning_rate"] if found else None
+    if best and (highest := rows.best(best, stage="check")):
+        yield [{**highest["what"], "stage": "long"}]
 
 
 def of_chosen(rows: Rows, cell: Cell, stage: str, seed: int) -> dict[str, Any]:

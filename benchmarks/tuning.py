@@ -145,14 +145,17 @@ class Rows:
         cells = dict.fromkeys((tuple(row["what"]["cell"]), row["what"]["stage"]) for row in self.rows)
         return [row for cell, stage in cells for row in self.of(cell, stage)]
 
-    def best(self, cell: Cell, among: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """The tuning run with the highest Recall@1 on val; of equals the smallest rate.
+    def best(
+        self, cell: Cell, among: dict[str, Any] | None = None, stage: str = "tuning"
+    ) -> dict[str, Any] | None:
+        """The run with the highest Recall@1 on val; of equals the smallest rate.
 
         Args:
             cell: what was tuned.
             among: only runs that have exactly these options beside rate and seed.
+            stage: of the runs: "tuning", or "check".
         """
-        found = self.of(cell, "tuning")
+        found = self.of(cell, stage)
         if among is not None:
             found = [row for row in found if without_rate(row["what"]["options"]) == among]
         found.sort(key=lambda row: (-row["recall@1"], row["what"]["options"]["learning_rate"]))

@@ -233,7 +233,9 @@ def test_birds_are_tuned_on_val_and_the_best_there_is_trained_for_longer_and_wit
     assert first == smaller and further == sorted(further, reverse=True) and len(further) <= 2
     for number, rate in enumerate(further):  # each follows where the smallest before it is best
         before = {r: recall for r, recall in after_long.items() if r not in further[number:]}
-        assert rate == birds.SMALLER[min(before)] and before[min(before)] == max(before.values())
+        assert rate == max(r for r in birds.SERIES if r < min(before)) and before[min(before)] == max(
+            before.values()
+        )
     assert [row["what"]["options"]["learning_rate"] for row in long] == [
         min(rate for rate, recall in after_long.items() if recall == max(after_long.values()))
     ]
