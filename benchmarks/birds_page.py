@@ -6,6 +6,7 @@ from typing import Any
 from benchmarks import grid
 from benchmarks.course_rows import short_device_of
 from benchmarks.tuning import Cell, Rows, mean_recall
+from dmlteach.course.statements import signed
 from dmlteach.metrics import mean_and_interval
 
 FROZEN = {"frozen": "test", "frozen on val": "val"}  # stage of the untrained network's rows → split
@@ -132,7 +133,7 @@ def long_runs(rows: Rows, dim: int) -> Iterator[str]:
     yield f"|{'---|' * 8}"
     frozen = rows.of(("frozen", ""), "frozen")
     for row in found:
-        gain = f"{100 * (row['recall@1'] - frozen[0]['recall@1']):+.1f} points" if frozen else "not measured"
+        gain = f"{signed(row['recall@1'] - frozen[0]['recall@1'])} points" if frozen else "not measured"
         rate, minutes = row["what"]["options"]["learning_rate"], row["train_seconds"] / 60
         seen = f"{row['on_training_classes']:.1%}" if "on_training_classes" in row else "not measured"
         quality = f"{row['recall@1']:.1%} | {seen} | {row['map@r']:.1%} | {gain}"

@@ -95,9 +95,8 @@ def embed(
             chosen = rows[start : min(start + batch_size, mine.stop)]
             pixels = moved(images.gather(chosen), target)
             parts.append(wide(model(center.apply(pixels, torch.empty(len(chosen), 0)))))
-    if not parts:
-        parts = [torch.empty(0, sum(model.head.dims), device=target, dtype=model.dtype)]
-    embeddings = world.gather_rows(torch.cat(parts), len(rows)).cpu()
+        own = torch.cat(parts) if parts else model.of_no_image()
+    embeddings = world.gather_rows(own, len(rows)).cpu()
     check_finite(embeddings)
     return embeddings
 

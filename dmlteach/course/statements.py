@@ -59,9 +59,13 @@ class Statement(NamedTuple):
             return f"{one} ends {points} {direction} than {other} ({seeds} seeds{self.devices()})."
         if seeds < 2:
             return f"Whether {one} ends higher than {other} cannot be told from a single seed."
-        signed = f"{100 * mean:+.1f} ± {100 * half:.1f} points"
-        pair, found = f"{one} and {other}", f"{signed}{self.devices()}"
+        pair, found = f"{one} and {other}", f"{signed(mean)} ± {100 * half:.1f} points{self.devices()}"
         return f"Which of {pair} ends higher cannot be told from {seeds} seeds ({found})."
+
+
+def signed(difference: float) -> str:
+    """A difference of two Recall@1 in points, with its sign: "+0.9", "−1.5"."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def in_words(ranked: Ranked) -> str:

@@ -86,6 +86,10 @@ class Model(nn.Module):
         )
         return Model(self.backbone, LinearHead(self.head.num_features, None), spec)
 
+    def of_no_image(self) -> Tensor:
+        """The embeddings, (0, D), of a process that has none of the images."""
+        return next(self.parameters()).new_empty(0, sum(self.head.dims))
+
     @property
     def dtype(self) -> torch.dtype:
         """What it computes in: torch.float32, or torch.float64 after `.double()`; images must be the same."""

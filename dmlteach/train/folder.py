@@ -222,7 +222,7 @@ class RunFolder:
         """Write down which images were trained on before the loss became NaN.
 
         Args:
-            batches: epoch, step and images of the last ones.
+            batches: epoch and step, counted from 1, and images of the last ones.
         """
         names = ("epoch", "step", "images")
         rows = [dict(zip(names, batch, strict=True)) for batch in batches]

@@ -163,7 +163,7 @@ class Run:
         if self.step % FORGET_EVERY == 0 and self.device.type == "cpu":
             self.parts.optimizer.forget_tiny()
         if self.step % STATS_EVERY == 0:
-            self.meter.stats.append(self.parts.objective.loss.stats(*done[1:]))
+            self.meter.look(self.parts.objective.loss.stats(*done[1:]))
         self.losses.add(done.loss, self.meter, self.epoch, self.step, batch)
         self.step += 1
         self.meter.images += len(batch)
@@ -257,7 +257,7 @@ class Run:
         return {part: numbers for part, numbers in content.items() if numbers is not None}
 
     def save(self) -> None:
-        """Replace the checkpoint. The last loss is read first, so that a NaN is never saved."""
+        """Replace the checkpoint. The last loss is read first: no step is saved whose loss is NaN."""
         self.losses.read(self.meter)
         self.clock.saved()
         self.world.on_main(lambda: self.output.write_checkpoint(self._state()))

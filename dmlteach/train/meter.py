@@ -22,6 +22,7 @@ class Meter:
     def __init__(self, report: dict[str, Any] | None = None):
         self.losses: list[float] = []
         self.stats: list[dict[str, Tensor]] = []
+        self.active: tuple[DelayedScalar | None, ...] = (None, None)  # share of the last two looks
         self.images = 0
         self.report = report or {}
         self.plan_seconds = self.seconds = 0.0
@@ -30,19 +31,29 @@ class Meter:
     def training_seconds(self) -> float:
         return self.seconds + time.perf_counter() - self.clock
 
+    def look(self, stats: dict[str, Tensor]) -> None:
+        """Keep what a batch does.
+
+        Args:
+            stats: of the loss, scalars on the device.
+        """
+        self.stats.append(stats)
+        active = stats.get("active_tuples")  # not every loss says it
+        self.active = self.active[1], None if active is None else DelayedScalar(active)
+
     def mean_stats(self) -> dict[str, float]:
         """Means over the batches that were looked at; a statistic no batch could give is left out."""
-        names = self.stats[0] if self.stats else {}
-        means = {k: torch.stack([s[k] for s in self.stats]).nanmean().item() for k in names}
+        names = self.stats[0] if self.stats else {}  # on the CPU where a checkpoint brought them
+        means = {k: torch.stack([s[k].cpu() for s in self.stats]).nanmean().item() for k in names}
         return {k: mean for k, mean in means.items() if not math.isnan(mean)}
 
     def brief(self) -> dict[str, str]:
-        """For the progress bar: recent loss, active tuples, images per second."""
+        """For the progress bar: recent loss, active tuples of the look before, images per second."""
         recent = self.losses[-STATS_EVERY:]
         shown = {"loss": f"{sum(recent) / len(recent):.4f}"}
-        active = self.stats[-1].get("active_tuples") if self.stats else None
-        if active is not None and not active.isnan():  # not every loss says it
-            shown["active"] = f"{active.item():.0%}"
+        active = self.active[0].read() if self.active[0] else math.nan
+        if not math.isnan(active):
+            shown["active"] = f"{active:.0%}"
         return shown | {"images/s": f"{self.images / max(self.training_seconds(), 1e-9):.0f}"}
 
     def summary(self) -> dict[str, Any]:
@@ -108,8 +119,8 @@ class LossReader:
             meter: gets the loss before.
             epoch, step, batch: which step it is, and its images.
         """
-        self.recent.append((epoch, step, list(batch)))
         self.read(meter)
+        self.recent.append((epoch + 1, step + 1, list(batch)))
         self.pending = DelayedScalar(loss)
 
     def read(self, meter: Meter) -> None:
@@ -131,6 +142,7 @@ class LossReader:
             self.folder.write_nan_batches(self.recent)
         epoch, step, _ = self.recent[-1]
         raise DMLTeachError(
-            f"the loss became {value} in epoch {epoch}, step {step + 1}; the last batches are listed in "
-            f"{self.folder.path / NAN_BATCHES}. Lower --learning-rate, or resume from the last checkpoint."
+            f"the loss became {value} in epoch {epoch}, step {step}; the last batches are listed in "
+            f"{self.folder.path / NAN_BATCHES}. Lower --learning-rate, in another --output: --resume would "
+            "meet the same batches."
         )

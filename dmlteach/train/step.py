@@ -2,13 +2,14 @@
 
 A pair loss needs the whole batch at once; the network does not. So the step embeds the rows in parts, gathers
 them to one leaf Z, differentiates the objective with respect to Z, and pushes the rows of Z.grad back through
-the network part by part. With one process and one part it is ordinary training.
+the network part by part, which embeds them once more where they are several. With one process and one part
+it is ordinary training.
 
 A head may add a penalty (`Head.penalty`). It is a mean over the batch, so each part adds its share.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from dmlteach.data.loader import Pixels
 from dmlteach.device import moved
 from dmlteach.distributed import World
 from dmlteach.interfaces import Batch, Tuples
+from dmlteach.models import Model
 from dmlteach.train.build import Parts
 from dmlteach.train.optim import clip_gradients
 
@@ -101,8 +103,7 @@ def gradient_step(
         What was differentiated, objective and penalty, and the embeddings (N, D), both detached.
     """
     world = world or World()
-    mine = world.rows(count)
-    parts = _cut(mine, micro_batch or count)
+    parts = _cut(world.rows(count), micro_batch or count)
     penalized = getattr(getattr(model, "head", None), "has_penalty", False)
 
     def embed(rows: slice) -> tuple[Tensor, list[Tensor]]:
@@ -119,20 +120,22 @@ def gradient_step(
         total.backward()
         return total.detach(), z.detach()
 
-    with torch.no_grad():
-        z = world.gather_rows(torch.cat([embed(rows)[0] for rows in parts]), count)  # (N, D)
-    z.requires_grad_()
+    once = len(parts) == 1  # then its graph is kept, and batch norms see each image once
+    with torch.set_grad_enabled(once):
+        passes = [embed(rows) for rows in parts]
+    mine = torch.cat([z.detach() for z, _ in passes]) if parts else cast(Model, model).of_no_image()
+    z = world.gather_rows(mine, count).requires_grad_()  # (N, D)
     total = objective(z)
     total.backward()
     gradient = torch.zeros_like(z) if z.grad is None else z.grad
-    shares = []
+    share = z.new_zeros(1)
     for rows in parts:
-        part, penalty = embed(rows)
+        part, penalty = passes[0] if once else embed(rows)
         torch.autograd.backward([part, *penalty], [gradient[rows], *(None for _ in penalty)])
-        shares += [p.detach() for p in penalty]
+        share += sum(p.detach() for p in penalty)
     world.sum_gradients(model.parameters())
     if penalized:
-        total = total + world.gather_rows(torch.stack(shares).sum()[None], world.size).sum()
+        total = total + world.gather_rows(share, world.size).sum()
     return total.detach(), z.detach()
 
 

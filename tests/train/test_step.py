@@ -4,11 +4,16 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from dmlteach.distributed import World
 from dmlteach.losses import sst_loss, triplet_loss
 from dmlteach.losses.bier import bier_loss
 from dmlteach.models import create
@@ -115,6 +120,71 @@ def test_micro_batches_add_their_shares_of_the_penalty(micro_batch, diversity):
     torch.testing.assert_close(in_parts, (value, embeddings), rtol=0, atol=1e-9)
     for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(other.grad, one.grad, rtol=0, atol=1e-9)
+
+
+# ── several processes ─────────────────────────────────────────────────────────────────────────────
+
+
+class InThreads(World):
+    """One of several processes, each of which is a thread here."""
+
+    def __init__(self, rank: int, size: int, said: list, barrier: threading.Barrier):
+        super().__init__(rank, size)
+        self.said, self.barrier = said, barrier
+
+    def exchange(self, mine):
+        self.said[self.rank] = mine
+        self.barrier.wait()
+        everybody = [*self.said]
+        self.barrier.wait()
+        return everybody
+
+    def gather_rows(self, mine, count):
+        return torch.cat(self.exchange(mine))
+
+    def sum_gradients(self, parameters):
+        parameters = [*parameters]
+        everybody = self.exchange([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters])
+        for p, *grads in zip(parameters, *everybody, strict=True):
+            p.grad = torch.stack(grads).sum(0)
+
+
+def in_threads(step: Callable[[World], Any], size: int) -> list:
+    said, barrier = [None] * size, threading.Barrier(size, timeout=600)
+    with ThreadPoolExecutor(size) as pool:
+        return [*pool.map(step, [InThreads(rank, size, said, barrier) for rank in range(size)])]
+
+
+def test_a_batch_may_have_fewer_images_than_there_are_processes():
+    images, labels = small_batch(3)
+    models = [penalized_model("activation") for _ in range(4)]
+
+    def step(world):
+        model = models[world.rank]
+        objective = lambda z: bier_loss(z, labels % 2, model.head.dims)  # noqa: E731
+        found = gradient_step(model, lambda rows: images[rows], 3, objective, world)
+        return [*found, *(p.grad for p in model.parameters())]
+
+    truth = step(World())
+    models[0].zero_grad()
+    for process in in_threads(step, 4):
+        torch.testing.assert_close(process, truth, rtol=0, atol=1e-9)
+
+
+def test_batch_norms_that_learn_see_each_image_once():
+    def step(world):
+        norm = nn.BatchNorm2d(1).double()
+        images, labels = small_batch()
+        gradient_step(
+            nn.Sequential(norm, nn.Flatten()),
+            lambda rows: images[rows],
+            20,
+            lambda z: sst_loss(z, labels),
+            world,
+        )
+        return norm.num_batches_tracked
+
+    assert in_threads(step, 2) == [1, 1]
 
 
 TWO_PROCESSES = """

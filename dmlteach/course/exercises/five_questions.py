@@ -10,7 +10,7 @@ from statistics import mean
 import torch
 
 from dmlteach import data, losses, metrics, models
-from dmlteach.course import measured
+from dmlteach.course import measured, statements
 from dmlteach.course.exercises.kinds import Option
 from dmlteach.course.exercises.unmarked import Closing, Opening, Place
 from dmlteach.course.recordings import replay
@@ -71,7 +71,7 @@ def ensembles_against() -> str:
 
     def over(one: str, other: str) -> str:
         difference, half, seeds = metrics.difference_by_seed(record.recall(one), record.recall(other))
-        told = f"{100 * difference:+.1f} ± {100 * half:.1f} points by {seeds} seeds"
+        told = f"{statements.signed(difference)} ± {100 * half:.1f} points by {seeds} seeds"
         return told if abs(difference) > half else f"{told}, which cannot be told from none"
 
     return (

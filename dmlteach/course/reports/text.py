@@ -10,6 +10,7 @@ from dmlteach import data, metrics, models
 from dmlteach.course import Text, published
 from dmlteach.course.reports import commands
 from dmlteach.course.reports.subject import Measured, Row, Subject, TestSet, options_of_test
+from dmlteach.course.statements import signed
 from dmlteach.data import provenance as provenance_of_run
 from dmlteach.device import choose_device, environment
 from dmlteach.inputs import collapse_sentence
@@ -142,7 +143,7 @@ def compare(this: Measured, other: Row) -> str:
     where = f"{points} {'above' if difference > 0 else 'below'}" if difference else "equal to"
     sentence = f"Its Recall@1 is {where} that of {other.name}"
     if _has_width(interval):
-        low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in interval)
+        low, high = map(signed, interval)
         sentence += f" (95 % interval of the difference: {low} to {high} points"
         if interval[0] <= 0 <= interval[1]:
             sentence += ", which holds 0: this test set does not tell the two apart"
