@@ -195,9 +195,9 @@ def _checked_plan(made: Any, sampler: Sampler) -> tuple[list, list | None, dict]
         if batch.min() < 0 or batch.max() >= len(sampler.labels):
             raise wrong(f"chose an image that is not there: rows go from 0 to {len(sampler.labels) - 1}")
     try:
-        json.dumps(report)
+        json.dumps(report, allow_nan=False)
     except (TypeError, ValueError):
-        raise wrong("must report plain numbers, texts and lists") from None
+        raise wrong("must report plain, finite numbers, texts and lists") from None
     return list(rows), chosen, report
 
 

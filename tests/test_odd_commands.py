@@ -65,6 +65,8 @@ CHOSEN = [
     "train --learning-rate 1e30", "train --batch-size 100000", "train --batch-size 1", "train --classes 1",
     "train --classes 2", "train --loss contrastive --loss-option margin=-1",
     "train --loss proxy_anchor --loss-option num_classes=3",
+    "train --loss-option margin=1 --loss-option margin=2", "train --backbone squeezenet1_0 --weights none",
+    "sweep --loss-option margin=1 --loss-option margin=2", "sweep --recall-at 2,4",
     "train --loss soft_triple --loss-option centers_per_class=1.5",
     "train --loss margin --loss-option cutoff=-1", "train --loss hdc",
     "train --method hdc --loss-option dims=[1]", "train --method hdc --head-option hidden=-1",

@@ -25,6 +25,7 @@ from dmlteach.losses import clustering_loss
 from dmlteach.objective import Objective
 from dmlteach.objective.cross_batch_memory import CrossBatchMemory
 from dmlteach.objective.das import DAS
+from dmlteach.train.meter import Meter
 from tests.losses.cases import DIM, create
 from tests.losses.test_every_loss import FORMS, form_id
 
@@ -59,6 +60,14 @@ def on_device(function, *args, **options):
 def batch(n=N, **options):
     z = torch.randn(n, DIM, device="cuda", **options)
     return z, torch.randint(CLASSES, (n,), device="cuda")
+
+
+def test_statistics_from_a_checkpoint_and_those_of_the_device_have_one_mean():
+    with FakeTensorMode():
+        meter = Meter()
+        meter.stats = [{"active_tuples": torch.zeros(())}, {"active_tuples": torch.zeros((), device="cuda")}]
+        with pytest.raises(DataDependentOutputException):  # only at the number, which nothing has here
+            meter.mean_stats()
 
 
 @pytest.mark.parametrize(("name", "options"), ON_DEVICE, ids=form_id)

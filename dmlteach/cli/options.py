@@ -110,9 +110,7 @@ def swept_over(choices: Mapping[str, Field]) -> Callable[[Callable], Callable]:
         def command(**given: Any) -> Any:
             texts = {written: given.pop(name) for name, written in options.items()}
             asked = {
-                written: dict(pair(one, "options", "num_targets=3,5") for one in text)
-                if isinstance(text, list)
-                else text
+                written: _once(text, "num_targets=3,5") if isinstance(text, list) else text
                 for written, text in texts.items()
                 if text
             }
@@ -212,8 +210,23 @@ def pairs(given: list[str]) -> dict[str, Any]:
     Args:
         given: NAME=VALUE each.
     """
-    pairs = (pair(text, "options", "num_targets=5") for text in given)
-    return {name: value_of(value) for name, value in pairs}
+    return {name: value_of(value) for name, value in _once(given, "num_targets=5").items()}
+
+
+def _once(given: list[str], example: str) -> dict[str, str]:
+    """Names and values as text, each name once.
+
+    Args:
+        given: NAME=VALUE each.
+        example: of one, for the error.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, value = pair(text, "options", example)
+        if name in found:
+            raise DMLTeachError(f"{name} is given twice, as {found[name]} and as {value}; give it once.")
+        found[name] = value
+    return found
 
 
 def dataset_options(dataset: str, given: list[str]) -> dict[str, Any]:

@@ -173,6 +173,7 @@ def train_over_seeds(config: TrainConfig, seeds: str) -> None:
         config: of each run, but for its seed.
         seeds: as a command line has them.
     """
+    from dmlteach import foreign
     from dmlteach.sweep.grid import given_of
 
     given = given_of(config)
@@ -180,7 +181,7 @@ def train_over_seeds(config: TrainConfig, seeds: str) -> None:
         raise DMLTeachError("--seeds takes the place of --seed; leave out one of the two.")
     own = {name: value for name, value in given.items() if name in SWEPT}
     table = {n: {k: [one] for k, one in v.items()} if isinstance(v, dict) else [v] for n, v in own.items()}
-    folder = config.output or f"runs/{config.method}-{config.dataset}-seeds"
+    folder = config.output or f"runs/{config.method}-{foreign.called(config.dataset)}-seeds"
     overview = run_sweep([{**table, "seeds": seeds}], Path(folder))
     if overview.failed:
         raise typer.Exit(FAILED)
@@ -215,9 +216,14 @@ def compare(
     from dmlteach.sweep import compare as room
 
     place = Path(output) if output else _usual_place(runs, measure, on)
+    if not place.name:
+        raise DMLTeachError(f"--output {output} is a folder; name a file in it, e.g. {place / 'comparison'}.")
     check_place(place.with_name(f"{place.name}.png"))
     found, missing = room.read(runs)
     tables = room.tables(found, measure, on)
+    for names in [{setting.name: setting for setting in table.settings} for table in tables]:
+        if against is not None and against not in names:
+            raise unknown_name("setting", against, names)
     if missing:
         print_notes([f"{counted(missing, 'run')} of these sweeps are not done, and stand in no table."])
     for number, table in enumerate(tables):
@@ -243,10 +249,8 @@ def _print(table: "Table", against: str | None) -> None:
     """One test set: a row for each setting."""
     from dmlteach.sweep import compare as room
 
-    names = {setting.name: setting for setting in table.settings}
-    if against is not None and against not in names:
-        raise unknown_name("setting", against, names)
-    reference = names[against] if against is not None else table.settings[0]
+    named = [setting for setting in table.settings if setting.name == against]
+    reference = named[0] if named else table.settings[0]
     typer.echo(table.title())
     rows = []
     for setting in table.settings:

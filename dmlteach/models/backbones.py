@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.modules.dropout import _DropoutNd
 
 from dmlteach import foreign
 from dmlteach.data.augment import IMAGENET_MEAN, IMAGENET_STD
@@ -196,17 +197,21 @@ def build_backbone(name: str) -> tuple[nn.Module, int, tuple, tuple]:
     if name.startswith("timm/"):
         return _build_timm(name.removeprefix("timm/"))
     import torchvision.models as zoo
+    from torchvision.ops import StochasticDepth
 
     classification = zoo.list_models(module=zoo)
     if name not in classification:
         raise unknown_name("backbone", name, [*FACTS, "timm/…", *classification])
     aux = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
     net = zoo.get_model(name, weights=None, **aux)
-    # The classifier is the last linear layer; dropout would make micro-batches differ from the full batch.
-    last = [key for key, module in net.named_modules() if isinstance(module, nn.Linear)][-1]
-    num_features = net.get_submodule(last).in_features
-    net.set_submodule(last, nn.Identity())
-    for key in [k for k, module in net.named_modules() if isinstance(module, nn.Dropout)]:
+    # The classifier is the last linear layer.
+    linear = [key for key, module in net.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise DMLTeachError(f"{name} has no linear layer as its classifier, before which features lie.")
+    num_features = net.get_submodule(linear[-1]).in_features
+    net.set_submodule(linear[-1], nn.Identity())
+    # What is dropped at random would make micro-batches differ from the full batch, and a resumed run.
+    for key in [k for k, module in net.named_modules() if isinstance(module, _DropoutNd | StochasticDepth)]:
         net.set_submodule(key, nn.Identity())
     return net, num_features, known.mean, known.std
 

@@ -146,13 +146,13 @@ def _of_field(field: Field, value: Any) -> list[Any]:
     """Values of an option of its own: texts are read as numbers or truths where it takes such."""
     kinds = get_args(field.type) if get_origin(field.type) in (Union, UnionType) else (field.type,)
     if field.name == "seed":
-        several = value if isinstance(value, list) else [value]
+        several = _several(field.name, value)
         found = [seed for one in several for seed in (seeds(one) if isinstance(one, str) else [one])]
         for seed in found:
             check_seed(seed)
         return found
     if any(get_origin(kind) is tuple for kind in kinds):  # its commas are its own
-        return value if isinstance(value, list) else [value]
+        return _several(field.name, value)
 
     def read(text: str) -> Any:
         if not {bool, int, float} & {*kinds}:
@@ -167,7 +167,11 @@ def _of_field(field: Field, value: Any) -> list[Any]:
 def _values(name: str, value: Any, read: Any) -> list[Any]:
     if isinstance(value, str):
         return [read(piece) for piece in pieces(name, value)]
+    return [read(one) if isinstance(one, str) else one for one in _several(name, value)]
+
+
+def _several(name: str, value: Any) -> list[Any]:
     several = value if isinstance(value, list) else [value]
     if not several:
         raise DMLTeachError(f"{name} has no value; name one, or leave it out.")
-    return [read(one) if isinstance(one, str) else one for one in several]
+    return several

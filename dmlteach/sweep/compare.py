@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dmlteach import foreign
 from dmlteach.errors import DMLTeachError, counted, unknown_name
 from dmlteach.files import damaged, read_json
 from dmlteach.metrics import difference_by_seed, mean_and_interval
-from dmlteach.sweep.grid import ASIDE, USUAL, short
+from dmlteach.sweep.grid import USUAL, aside_of, short
 from dmlteach.sweep.index import FILE, Index
 from dmlteach.sweep.kept import check_metrics, check_options
 from dmlteach.train.config import TrainConfig
@@ -247,18 +248,24 @@ def _told(options: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     flat = [_flat(one) for one in options]
     every = dict.fromkeys(key for one in flat for key in one)
     told = [key for key in every if len({json.dumps(one.get(key), default=str) for one in flat}) > 1]
+    names = {key: ".".join(key) if [k[-1] for k in told].count(key[-1]) > 1 else key[-1] for key in told}
     return [
         {"method": str(one.get(("method",), TrainConfig.method))}
-        | {key[-1]: short(one[key]) for key in told if key in one and key != ("method",)}
+        | {names[key]: short(_called(one[key])) for key in told if key in one and key != ("method",)}
         for one in flat
     ]
+
+
+def _called(value: Any) -> Any:
+    return foreign.called(value) if foreign.is_foreign(value) else value
 
 
 def _flat(options: Mapping[str, Any]) -> dict[Option, Any]:
     """Options by (name,) or (option, name in it), without seed and data set, and what changes no result."""
     flat: dict[Option, Any] = {}
+    aside = aside_of(options.get("dataset", TrainConfig.dataset))
     for name, value in options.items():
-        if name in ("seed", "dataset") or name in ASIDE:
+        if name in ("seed", "dataset") or name in aside:
             continue
         if isinstance(value, dict):
             flat |= {(name, key): one for key, one in value.items()}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from dmlteach.train.config import FREE, TrainConfig
 from dmlteach.train.given import sources
 from dmlteach.train.load import load
 from dmlteach.train.optim import Schedule
-from dmlteach.train.recipe import check_values, resolve
+from dmlteach.train.recipe import check_values, loss_options, resolve, start_of
 
 # What changes nothing of the result; a limit on the minutes does, though a second start may have another.
 ASIDE = frozenset(FREE) - {"max_minutes"}
@@ -135,9 +136,20 @@ def hash_of(config: TrainConfig, recipe: Method) -> str:
     return _hash(_decisive(config, recipe))
 
 
+def aside_of(dataset: str) -> frozenset[str]:
+    """Options that change nothing of the result. Where images lie does, if they are known by nothing else.
+
+    Args:
+        dataset: our id, "folder", or a name of the user's.
+    """
+    return ASIDE - {"root"} if dataset == "folder" or foreign.is_foreign(dataset) else ASIDE
+
+
 def _decisive(config: TrainConfig, recipe: Method) -> dict[str, Any]:
     """What decides a result, as JSON holds it."""
-    own = {k: v for k, v in vars(config).items() if k not in ASIDE} | vars(recipe)
+    own = {k: v for k, v in vars(config).items() if k not in aside_of(config.dataset)} | vars(recipe)
+    if own.get("root"):
+        own["root"] = str(Path(own["root"]).expanduser().absolute())
     if config.recall_at is not None:  # "1,2" and (1, 2) are the same
         own["recall_at"] = recall.parse(config.recall_at)
     own |= {"paper": None, "checkpoint": _content(config.checkpoint), "weights": _content(config.weights)}
@@ -157,15 +169,20 @@ class _Checks:
     """Resolves settings. What several of them share is looked at once: networks to start from, parts."""
 
     def __init__(self) -> None:
-        self.starts: dict[str, Model] = {}
+        self.starts: dict[tuple[str | None, str | None], Model | None] = {}
         self.parts: set[str] = set()
 
     def recipe(self, config: TrainConfig) -> Method:
+        start = None
         if config.checkpoint:
             check_values(config)
-            if config.checkpoint not in self.starts:
-                self.starts[config.checkpoint] = models.load(config.checkpoint)
-        recipe = resolve(config, self.starts.get(config.checkpoint or ""))
+            named = config.checkpoint, config.backbone
+            if named not in self.starts:
+                self.starts[named] = start_of(config)
+            start = self.starts[named]
+        recipe = resolve(config, start)
+        if config.recall_at is not None and 1 not in recall.parse(config.recall_at):
+            raise DMLTeachError("a sweep ranks its runs by Recall@1; let recall_at hold 1.")
         asked = [recipe.loss, recipe.loss_options, recipe.das, recipe.das_options, recipe.embedding_dim]
         asked += [recipe.schedule, recipe.schedule_options]
         if (key := json.dumps(asked, default=str)) not in self.parts:
@@ -220,21 +237,30 @@ def given_of(config: TrainConfig) -> dict[str, Any]:
     return {name: value for name, value in vars(config).items() if value != USUAL[name]}
 
 
+def anywhere(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same options, with files under names that hold in other folders too.
+
+    Args:
+        options: of a run, or those of its loss.
+    """
+    return {
+        name: anywhere(value)
+        if isinstance(value, Mapping)
+        else os.path.abspath(value)
+        if name in ("checkpoint", "weights") and os.path.exists(value)
+        else foreign.absolute(value)
+        for name, value in options.items()
+    }
+
+
 def _check_parts(recipe: Method) -> None:
     """Refuse options of parts that are made when a training begins: it must not be found out then."""
-    dims, known = recipe.embedding_dim, losses.options(recipe.loss)
-    facts: dict[str, Any] = {"num_classes": 2, "embedding_dim": dims}
     if recipe.loss in ENSEMBLES:
-        check_options(f"the {recipe.loss} loss", known, recipe.loss_options)
+        check_options(f"the {recipe.loss} loss", losses.options(recipe.loss), recipe.loss_options)
     else:
-        for name in {*facts, "dims"} & {*recipe.loss_options}:
-            raise DMLTeachError(
-                f"{name} of the {recipe.loss} loss follows from data and network; leave it out."
-            )
+        options = loss_options(recipe, 2, (recipe.embedding_dim or 2,))
         with torch.random.fork_rng(devices=[]):
-            losses.create(
-                recipe.loss, **{k: v for k, v in facts.items() if k in known}, **recipe.loss_options
-            )
+            losses.create(recipe.loss, **options)
     if recipe.das:
         check_options("das", das.options(), recipe.das_options, ["auxiliary"])
     Schedule(recipe.schedule, recipe.schedule_options, recipe.epochs)

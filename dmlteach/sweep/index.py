@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import Lock, damaged, is_free, is_number
-from dmlteach.sweep.grid import ASIDE, Planned, given_of
+from dmlteach.sweep.grid import ASIDE, Planned, anywhere, given_of
 from dmlteach.sweep.kept import check_metrics, check_options
 from dmlteach.sweep.one import Outcome
 from dmlteach.train.config import TrainConfig
@@ -126,7 +126,7 @@ class Index:
             new = [by_hash[hash] for (hash,) in missing]
             rows.executemany(
                 "INSERT INTO runs (hash, folder, config) VALUES (?, ?, ?)",
-                [(run.hash, run.folder, json.dumps(given_of(run.config))) for run in new],
+                [(run.hash, run.folder, json.dumps(anywhere(given_of(run.config)))) for run in new],
             )
             if retry_failed:
                 rows.execute(

@@ -25,7 +25,7 @@ from dmlteach.train.config import TrainConfig
 from dmlteach.train.folder import RunFolder
 from dmlteach.train.held_out import HeldOut
 from dmlteach.train.load import load
-from dmlteach.train.recipe import resolve
+from dmlteach.train.recipe import loss_options, resolve, start_of
 
 # Parts that change while training, in the order in which a checkpoint gives them back what they were.
 KEPT = ("model", "objective", "optimizer", "schedule", "early_stopping", "sampler")
@@ -128,8 +128,7 @@ def build(
     Raises:
         DMLTeachError: an option, file or data set that cannot be used.
     """
-    named = config.backbone if foreign.is_foreign(config.backbone) else None
-    started_from = models.load(config.checkpoint, named) if config.checkpoint else None
+    started_from = start_of(config)
     recipe = resolve(config, started_from)
     saved = folder.checkpoint(device)
     if saved is not None and "ended" not in saved:  # made when this was the default of DAS
@@ -273,12 +272,7 @@ def _with_batch_statistics(model: Model, config: TrainConfig, device: torch.devi
 
 
 def _objective(config: TrainConfig, recipe: Method, dims: tuple[int, ...], num_classes: int) -> Objective:
-    known = losses.options(recipe.loss)
-    facts = {"num_classes": num_classes, "embedding_dim": sum(dims), "dims": dims}
-    facts |= {"embedding_size": sum(dims)}  # as pytorch-metric-learning calls it
-    for name in set(facts) & set(recipe.loss_options):
-        raise DMLTeachError(f"{name} of the {recipe.loss} loss follows from data and network; leave it out.")
-    options = {k: v for k, v in facts.items() if k in known} | recipe.loss_options
+    options = loss_options(recipe, num_classes, dims)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         loss = losses.create(recipe.loss, **options)

@@ -3,7 +3,7 @@
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from dmlteach import data, foreign, methods, samplers
+from dmlteach import data, foreign, losses, methods, models, samplers
 from dmlteach.errors import DMLTeachError
 from dmlteach.evaluation import recall
 from dmlteach.methods import PARTS, Group, Method
@@ -48,6 +48,38 @@ def resolve(config: TrainConfig, start: Model | None = None) -> Method:
     methods.check_combination(recipe)
     samplers.check_options(recipe.sampler, recipe.sampler_options)
     return recipe
+
+
+def start_of(config: TrainConfig) -> Model | None:
+    """The network from which a run starts, whose backbone may be the user's own; None: a new one.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        DMLTeachError: it is not there, or cannot be used.
+    """
+    own = config.backbone if foreign.is_foreign(config.backbone) else None
+    return models.load(config.checkpoint, own) if config.checkpoint else None
+
+
+def loss_options(recipe: Method, num_classes: int, dims: tuple[int, ...]) -> dict[str, Any]:
+    """Options of a recipe's loss, with what it asks for that data and network tell.
+
+    Args:
+        recipe: of the run.
+        num_classes: of the data.
+        dims: size of the embedding of each learner.
+
+    Raises:
+        DMLTeachError: one of the latter was given.
+    """
+    facts = {"num_classes": num_classes, "embedding_dim": sum(dims), "dims": dims}
+    facts |= {"embedding_size": sum(dims)}  # as pytorch-metric-learning calls it
+    for name in facts.keys() & recipe.loss_options:
+        raise DMLTeachError(f"{name} of the {recipe.loss} loss follows from data and network; leave it out.")
+    known = losses.options(recipe.loss)
+    return {name: value for name, value in facts.items() if name in known} | recipe.loss_options
 
 
 def check_values(config: TrainConfig) -> None:

@@ -30,6 +30,17 @@ def test_a_backbone_loses_its_classifier_and_gains_an_embedding(backbone, num_fe
     assert not [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
 
 
+def test_nothing_is_dropped_at_random_so_that_two_passes_are_the_same():
+    model = models.create("efficientnet_b0", 8, image_size=32).train()
+    batch = images(model)
+    torch.testing.assert_close(model(batch), model(batch), rtol=0, atol=0)
+
+
+def test_a_network_without_a_linear_layer_is_refused_in_one_sentence():
+    with pytest.raises(DMLTeachError, match="squeezenet1_0 has no linear layer"):
+        models.create("squeezenet1_0", 8)
+
+
 def test_the_omniglot_network_has_no_batch_statistics_and_fits_in_a_megabyte(tmp_path):
     model = models.create("omniglot_cnn", 128).train()
     batch = images(model, 6)

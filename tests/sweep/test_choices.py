@@ -95,6 +95,8 @@ def test_a_file_that_is_missing_or_no_text_is_one_sentence(tmp_path):
         ({"seeds": "0-9999999"}, "seeds are written as"),
         ({"methods": "sst,,triplet"}, "methods? has an empty value"),
         ({"epochs": []}, "epochs has no value"),
+        ({"seeds": []}, "seed has no value"),
+        ({"recall_at": []}, "recall_at has no value"),
         ({"loss_options": "margin"}, "loss_options are names with their values"),
     ],
 )

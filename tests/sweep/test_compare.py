@@ -118,6 +118,18 @@ def test_run_folders_stand_beside_each_other_by_test_set_with_their_curves(tmp_p
     }  # fmt: skip
 
 
+def test_options_of_one_name_are_told_with_what_they_belong_to(tmp_path):
+    runs = [
+        a_run(tmp_path / f"{a}{b}", 0.5, loss_options={"num_targets": a}, sampler_options={"num_targets": b})
+        for a in (3, 5)
+        for b in (3, 5)
+    ]
+    (table,) = tables(read(runs)[0])
+    assert sorted(setting.name for setting in table.settings) == [
+        f"sst loss_options.num_targets={a} sampler_options.num_targets={b}" for a in (3, 5) for b in (3, 5)
+    ]
+
+
 def test_each_mistake_is_one_sentence(tmp_path, sweep):
     run = a_run(tmp_path / "a", 0.5)
     twice = a_run(tmp_path / "b", 0.6)
@@ -133,6 +145,7 @@ def test_each_mistake_is_one_sentence(tmp_path, sweep):
         ("compare", str(run), "--measure", "recal@1"): "did you mean 'recall@1'?",
         ("compare", str(run), "--on", "vall"): "did you mean 'val'?",
         ("compare", str(sweep), "--against", "sst"): "unknown setting 'sst'",
+        ("compare", str(run), "--output", "."): "--output . is a folder; name a file in it",
         ("compare", str(run), "--output", str(tmp_path / "a" / "config.json" / "x")): "is not a folder",
     }
     for words, said in mistakes.items():

@@ -112,6 +112,7 @@ def test_an_option_that_is_new_to_the_package_changes_no_hash_while_nobody_gives
         ({"seeds": [-1]}, "seed must be a whole number"),
         ({"dataset_options": {"rotation": True}}, "did you mean 'rotations'"),
         ({"checkpoint": "nowhere"}, "checkpoint=nowhere cannot begin"),
+        ({"recall_at": "2,4"}, "recall_at=2,4 cannot begin: a sweep ranks its runs by Recall@1"),
         ({"epochs": "1," * 999 + "1", "batch_size": "8," * 999 + "8"}, "more than 100,000 runs"),
     ],
 )
@@ -119,6 +120,38 @@ def test_a_run_that_could_not_begin_is_named_before_any_has_begun(table, said):
     with pytest.raises(DMLTeachError, match=said) as error:
         plan([table])
     assert "\n" not in str(error.value)
+
+
+def test_a_folder_of_images_is_told_by_where_it_lies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tables = [
+        {"dataset": "folder", "root": root, "recall_at": "1"} for root in ("a", "b", str(tmp_path / "a"))
+    ]
+    assert [run.config.root for run in plan(tables)] == ["a", "b"]
+    assert len(plan([{"dataset": "cub200", "root": root} for root in ("a", "b")])) == 1
+
+
+def test_a_network_and_a_loss_of_ones_own_are_planned_as_they_are_trained(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    channels, image_size = 1, 28\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.last = torch.nn.Linear(784, 6)\n"
+        "    def forward(self, images):\n"
+        "        return self.last(images.flatten(1))\n"
+        "class Loss(torch.nn.Module):\n"
+        "    def __init__(self, embedding_size):\n"
+        "        super().__init__()\n"
+        "    def forward(self, embeddings, labels):\n"
+        "        return embeddings.square().mean()\n"
+    )
+    network = f"{tmp_path / 'mine.py'}:Net"
+    models.save(models.create(network, 4), tmp_path / "start.safetensors")
+    start = {"checkpoint": str(tmp_path / "start.safetensors"), "backbone": network}
+    (run,) = plan([start | {"loss": f"{tmp_path / 'mine.py'}:Loss", "sampler": "random"}])
+    assert run.recipe.embedding_dim == 4
 
 
 def test_a_loss_of_ones_own_is_told_apart_by_what_its_file_holds_wherever_it_lies(tmp_path):

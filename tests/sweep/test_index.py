@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from dmlteach import models
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import Lock
 from dmlteach.methods import METHODS
+from dmlteach.models import pretrained
 from dmlteach.sweep import driver, index
 from dmlteach.sweep.grid import Planned, plan
 from dmlteach.sweep.index import FILE, Index, config_of
@@ -35,6 +37,21 @@ def finish(folder: Path, runs: list[Planned]) -> None:
         rows.want(runs)
     with sqlite3.connect(folder / FILE) as connection:
         connection.execute("UPDATE runs SET state = 'done', seconds = 2, metrics = ?", (json.dumps(DONE),))
+
+
+def test_a_run_that_waits_finds_its_files_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("def mine(embeddings, labels):\n    return embeddings.square().sum()\n")
+    models.save(pretrained("untrained"), "start.safetensors")
+    with Index(tmp_path / "sweep") as rows:
+        rows.want(plan([{"loss": "mine.py:mine", "sampler": "random", "checkpoint": "start.safetensors"}]))
+        row = rows.claim()
+    assert row is not None
+    config = config_of(row, None, tmp_path)
+    assert (config.loss, config.checkpoint) == (
+        f"{tmp_path / 'mine.py'}:mine",
+        str(tmp_path / "start.safetensors"),
+    )
 
 
 def test_ten_thousand_finished_runs_are_opened_with_a_handful_of_queries_and_no_look_at_a_folder(

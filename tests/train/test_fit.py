@@ -1,6 +1,7 @@
 """Training: a run's folder, exact resume after a kill, several processes, and clear errors."""
 
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -13,9 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 from dmlteach import data
+from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError
 from dmlteach.files import Lock
 from dmlteach.train import TrainConfig, fit, resolve
+from dmlteach.train.folder import RunFolder
+from dmlteach.train.meter import LossReader, Meter
 from tests.train.runs import ENVIRONMENT, TINY, tiny, without_times
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -200,6 +204,27 @@ def test_a_nan_stops_the_run_before_it_is_saved(tmp_path):
     saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert all(torch.isfinite(torch.tensor(saved["meter"]["losses"])))
     assert len(json.loads((tmp_path / "run" / "nan_batches.json").read_text())[-1]["images"]) == 48
+
+
+def test_the_step_is_named_whose_loss_is_not_finite(tmp_path):
+    meter, folder = Meter(), RunFolder(tiny(tmp_path))
+    folder.path.mkdir()
+    losses = LossReader(folder, World())
+    with pytest.raises(DMLTeachError, match="the loss became nan in epoch 3, step 2;"):
+        for step, loss in enumerate((0.5, math.nan, 0.5)):
+            losses.add(torch.tensor(loss), meter, 2, step, [step])
+    last = json.loads((folder.path / "nan_batches.json").read_text())[-1]
+    assert last == {"epoch": 3, "step": 2, "images": [1]}
+
+
+def test_the_bar_tells_what_was_seen_a_look_before():
+    """So that no device is waited for."""
+    meter = Meter()
+    meter.losses = [0.25]
+    for active, told in ((0.5, None), (0.75, "50%"), (math.nan, "75%"), (0.5, None)):
+        meter.look({"active_tuples": torch.tensor(active)})
+        assert meter.brief().get("active") == told
+    assert meter.mean_stats() == {"active_tuples": pytest.approx(0.5833333)}
 
 
 @pytest.mark.parametrize(

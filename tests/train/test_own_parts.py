@@ -340,7 +340,8 @@ PLANS = {
     "return [[-1, 0]], None, {}": "chose an image that is not there",
     "return [[]], None, {}": "must give each batch as whole numbers, .* at least one",
     "return [[0.5, 1.5]], None, {}": "must give each batch as whole numbers",
-    "return [[0, 1]], None, {'x': self}": "must report plain numbers",
+    "return [[0, 1]], None, {'x': self}": "must report plain, finite numbers",
+    "return [[0, 1]], None, {'x': float('nan')}": "must report plain, finite numbers",
 }
 
 
