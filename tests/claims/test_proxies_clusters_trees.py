@@ -61,15 +61,21 @@ def test_each_method_is_shown_in_the_batches_in_which_it_ended_highest(space):
 
 
 def test_what_is_counted_above_and_below_is_what_a_paired_t_test_finds(space, said):
-    for line in said("benchmark-read").splitlines():
-        if line.startswith("- Above"):
-            other, above, below, neither = re.match(
-                r"- Above `(\w+)`: \*\*\d+\*\* \((.*)\)\. Below it: (.*)\. Cannot be told from it: (.*)\.",
-                line,
-            ).groups()
-            for names, verdict in ((above, 1), (below, -1), (neither, 0)):
-                for one in re.findall(r"`(\w+)`", names):
-                    assert told_by_a_t_test(space, one, other) == verdict, (one, other)
+    lines = [line for line in said("benchmark-read").splitlines() if line.startswith("- Above")]
+    told = [
+        re.match(
+            r"- Above `(\w+)`: \*\*(\d+)\*\* \((.*)\)\. Below it: (.*)\. Cannot be told from it: (.*)\.", line
+        ).groups()
+        for line in lines
+    ]
+    assert [other for other, *_ in told] == list(space["by_pairs"])
+    for other, count, *texts in told:
+        above, below, neither = (re.findall(r"`(\w+)`", names) for names in texts)
+        assert int(count) == len(above)
+        assert sorted(above + below + neither) == sorted(space["by_classes"])
+        for names, verdict in ((above, 1), (below, -1), (neither, 0)):
+            for one in names:
+                assert told_by_a_t_test(space, one, other) == verdict, (one, other)
 
 
 def test_most_losses_with_class_vectors_end_above_the_triplet_loss_and_none_above_multi_similarity(space):
@@ -78,6 +84,7 @@ def test_most_losses_with_class_vectors_end_above_the_triplet_loss_and_none_abov
         for other in ("triplet", "multi_similarity")
     }
     assert verdicts["triplet"].count(1) > len(space["by_classes"]) / 2
+    assert 1 not in verdicts["multi_similarity"]
     assert told_by_a_t_test(space, "softmax", "sst") == 1
 
 
