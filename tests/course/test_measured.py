@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import course_rows
-from benchmarks.tuning import OPTIONS, Rows
+from benchmarks.tuning import OF_CHOSEN, OPTIONS, Rows
 from dmlteach import methods
 from dmlteach.course import measured
 from dmlteach.errors import DMLTeachError
@@ -23,7 +23,7 @@ def test_the_file_is_the_one_that_record_writes():
     assert measured.FILE.read_text(encoding="utf-8") == course_rows.text()
 
 
-def test_every_run_that_ended_is_there_as_it_was_measured(committed):
+def test_every_run_that_counts_is_there_as_it_was_measured(committed):
     with open(measured.FILE, encoding="utf-8", newline="") as file:
         read = list(csv.DictReader(file))
     as_told = {(r["method"], r["variant"], r["stage"], float(r["recall"]), int(r["seed"])) for r in read}
@@ -32,6 +32,11 @@ def test_every_run_that_ended_is_there_as_it_was_measured(committed):
         for row in committed
     }
     assert as_told == given and len(read) == len(committed)
+
+
+def test_only_what_another_choice_has_overtaken_is_left_out(committed):
+    every = [row for row in Rows(course_rows.HOME / "tuned.jsonl").rows if "recall@1" in row]
+    assert {row["what"]["stage"] for row in every if row not in committed} <= {*OF_CHOSEN}
 
 
 def test_a_method_over_its_seeds_is_mean_and_t_interval(committed):
