@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from benchmarks.tuning import Rows, key
 from dmlteach import data, evaluate, evaluate_domains
 from dmlteach.device import choose_device, environment
 from dmlteach.distributed import World
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, NotFiniteError
 from dmlteach.sweep.one import peak_memory
 from dmlteach.train import Run, TrainConfig, fit
 
@@ -29,7 +29,10 @@ def run(what: dict[str, Any], options: dict[str, Any], folder: Path) -> dict[str
         what: of the row.
         options: all of TrainConfig that the training has; those that `what` lacks, such as the folder of the
             images, are not kept.
-        folder: of the training while it lasts; it is removed when the row is there.
+        folder: of the training, which stays there.
+
+    Raises:
+        DMLTeachError: the training cannot be made, or not go on. That it diverged is what its row says.
     """
     device = choose_device()
     forget_peak()
@@ -41,9 +44,8 @@ def run(what: dict[str, Any], options: dict[str, Any], folder: Path) -> dict[str
             if config.eval_every
             else on_test(config, what["stage"] == "long")
         )
-    except DMLTeachError as error:
+    except NotFiniteError as error:
         measured = {"error": str(error).replace(str(folder), "…")}
-    shutil.rmtree(folder, ignore_errors=True)
     steps = options["epochs"] * options["batches_per_epoch"]
     seconds = round(time.perf_counter() - started, 2)
     row = {"what": what, "steps": steps, **measured, "wall_seconds": seconds}
@@ -151,6 +153,8 @@ def make(
 ) -> None:
     """Make every row of the plans that is missing, round by round, each chosen by those before.
 
+    A training that cannot be made, or not go on, ends the program with its sentence; repeated, it goes on.
+
     Args:
         plans: of rounds; a round lists what its rows are.
         rows: kept so far.
@@ -163,7 +167,10 @@ def make(
         for plan in plans:
             for tasks in plan(rows):
                 wanted = [what for what in tasks if args.only is None or what["cell"][0] in args.only]
-                side_by_side([(what, options_of(what)) for what in wanted], rows, pool, args.jobs, end)
+                try:
+                    side_by_side([(what, options_of(what)) for what in wanted], rows, pool, args.jobs, end)
+                except DMLTeachError as error:
+                    sys.exit(f"error: {error}")
 
 
 def side_by_side(
@@ -171,21 +178,36 @@ def side_by_side(
 ) -> None:
     """Run all tasks that have no row yet while there is time, and keep each row as it comes.
 
+    A training is kept until its row is there, so that an interruption loses none.
+
     Args:
         tasks: what each row is, and all options of its training.
         rows: kept so far.
         pool: of workers.
         jobs: how many there are.
         end: no training starts after this time of `time.monotonic`.
+
+    Raises:
+        DMLTeachError: of a training without a row; none was started after it, and the others have theirs.
     """
-    waiting, running = [task for task in tasks if key(task[0]) not in rows.done], set()
+    waiting = [task for task in tasks if key(task[0]) not in rows.done]
+    running: set[Future[dict[str, Any]]] = set()
+    refused: list[DMLTeachError] = []
     while running or (waiting and time.monotonic() < end):
         while waiting and len(running) < jobs and time.monotonic() < end:
             what, options = waiting.pop(0)
             running.add(pool.submit(run, what, options, unfinished(rows, what)))
         finished, running = wait(running, return_when=FIRST_COMPLETED)
         for future in finished:
-            row = future.result()
+            try:
+                row = future.result()
+            except DMLTeachError as error:
+                refused.append(error)
+                waiting.clear()
+                continue
             rows.add({**row, "side_by_side": jobs})
+            shutil.rmtree(unfinished(rows, row["what"]), ignore_errors=True)
             said = row.get("recall@1", row.get("error"))
             print(row["what"]["cell"], row["what"]["stage"], said, file=sys.stderr, flush=True)
+    if refused:
+        raise refused[0]

@@ -15,6 +15,10 @@ class DMLTeachError(ValueError):
         return "".join("�" if "\ud800" <= c <= "\udfff" else c for c in super().__str__())
 
 
+class NotFiniteError(DMLTeachError):
+    """A loss or an embedding is NaN or infinite: the training has diverged."""
+
+
 def printable(text: str) -> str:
     """A name on one line: line breaks, bytes that are no Unicode and the like become �.
 

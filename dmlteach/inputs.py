@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from dmlteach.distances import wide
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, NotFiniteError
 
 
 def as_labels(labels, name: str = "labels") -> Tensor:
@@ -103,13 +103,13 @@ def check_finite(embeddings: Tensor, name: str = "embeddings") -> None:
         name: of what they are, for the error.
 
     Raises:
-        DMLTeachError: says how many rows are not finite, which come first, and what that means.
+        NotFiniteError: says how many rows are not finite, which come first, and what that means.
     """
     is_wrong = ~torch.isfinite(embeddings.square().sum(1))
     count = int(is_wrong.sum())
     if count:
         first = ", ".join(map(str, is_wrong.nonzero()[:3, 0].tolist()))
-        raise DMLTeachError(
+        raise NotFiniteError(
             f"{count:,} of {len(embeddings):,} {name} are not finite (NaN, infinite or above 1e19; row "
             f"{first}{', …' if count > 3 else ''}): they are no place among the others. Training has "
             "diverged or the weights are damaged; take an earlier checkpoint or train with a lower "

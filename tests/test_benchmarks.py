@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import math
 import shlex
 import sys
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import nbformat
@@ -34,6 +36,7 @@ from benchmarks.__main__ import NAMES
 from dmlteach.cli import app
 from dmlteach.course import CHECKOUT, execute, recordings
 from dmlteach.course.reports import commands
+from dmlteach.errors import DMLTeachError
 from dmlteach.methods import Group
 from dmlteach.sweep.choices import read_file
 from dmlteach.sweep.grid import hash_of, plan
@@ -167,10 +170,84 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_numbers(stage, tmp_
         Run, "train_on", lambda run, *batch: (counted.append(run.epoch), train_on(run, *batch))
     )
     again = trainings.run(what, options, folder)
-    assert counted == [1] and not folder.exists()
+    assert counted == [1]
     assert (again["recall@1"], again["map@r"]) == (whole["recall@1"], whole["map@r"])
     assert again.get("on_training_classes") == whole.get("on_training_classes")
     assert ("on_training_classes" in whole) == (stage == "long")
+
+
+class InThisProcess(Executor):
+    """A pool of one worker, which is this process."""
+
+    def submit(self, function, /, *given, **options):
+        future: Future = Future()
+        try:
+            future.set_result(function(*given, **options))
+        except DMLTeachError as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def three(tmp_path) -> tuple[tuning.Rows, list]:
+    """Rows of which there is none yet, and three short trainings."""
+    whats = [tuning.task(("softmax", ""), "tuning", {"method": "softmax"}, 1e-3, seed) for seed in range(3)]
+    return tuning.Rows(tmp_path / "rows.jsonl"), [(what, tuning.training(what, quick=True)) for what in whats]
+
+
+def make_all(rows: tuning.Rows, tasks: list) -> None:
+    trainings.side_by_side(tasks, rows, InThisProcess(), 1, math.inf)
+
+
+def test_a_training_stays_until_its_row_is_there(three, monkeypatch):
+    rows, tasks = three
+    folder = trainings.unfinished(rows, tasks[0][0])
+
+    def killed(row):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(rows, "add", killed)
+        make_all(rows, tasks[:1])
+    assert folder.is_dir()
+    steps: list[int] = []
+    monkeypatch.setattr(Run, "train_on", lambda run, *batch: steps.append(run.epoch))
+    make_all(rows, tasks[:1])
+    assert not steps and not folder.exists()  # the training had ended: its row is read from it
+    (row,) = tuning.Rows(rows.file).rows
+    assert row["what"] == tasks[0][0] and 0 < row["recall@1"] < 1
+
+
+def test_only_a_training_that_diverged_has_a_row_that_says_so(three, monkeypatch):
+    """A full disk is no result: no further training starts, and the same command goes on."""
+    rows, tasks = three
+    train_on = Run.train_on
+
+    def refused(run, *batch):
+        if run.config.seed == 0:
+            next(run.model.parameters()).data.fill_(math.nan)
+        elif run.config.seed == 1:
+            raise DMLTeachError("the disk is full")
+        train_on(run, *batch)
+
+    with monkeypatch.context() as patch, pytest.raises(DMLTeachError, match="the disk is full"):
+        patch.setattr(Run, "train_on", refused)
+        make_all(rows, tasks)
+    (row,) = tuning.Rows(rows.file).rows
+    assert row["what"] == tasks[0][0] and "the loss became nan in epoch 1, step 1" in row["error"]
+    make_all(rows, tasks)
+    assert [row["what"] for row in tuning.Rows(rows.file).rows] == [what for what, _ in tasks]
+    assert ["error" in row for row in rows.rows] == [True, False, False]
+
+
+def test_a_command_that_cannot_go_on_ends_with_the_sentence(run, monkeypatch):
+    def full(*given):
+        raise DMLTeachError("the disk is full")
+
+    monkeypatch.setattr(trainings, "ProcessPoolExecutor", lambda *given, **options: InThisProcess())
+    monkeypatch.setattr(trainings, "run", full)
+    with pytest.raises(SystemExit, match="error: the disk is full"):
+        run("tuned", "--jobs", "1", "--only", "softmax")
 
 
 def test_what_all_networks_miss_and_take_for_the_same_is_counted():

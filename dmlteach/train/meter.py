@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dmlteach.distributed import World
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import NotFiniteError
 from dmlteach.train.folder import NAN_BATCHES, RunFolder
 from dmlteach.train.step import DelayedScalar
 
@@ -130,7 +130,7 @@ class LossReader:
             meter: gets it.
 
         Raises:
-            DMLTeachError: it is not finite.
+            NotFiniteError: it is not finite.
         """
         if self.pending is None:
             return
@@ -141,7 +141,7 @@ class LossReader:
         if self.world.is_main:
             self.folder.write_nan_batches(self.recent)
         epoch, step, _ = self.recent[-1]
-        raise DMLTeachError(
+        raise NotFiniteError(
             f"the loss became {value} in epoch {epoch}, step {step}; the last batches are listed in "
             f"{self.folder.path / NAN_BATCHES}. Lower --learning-rate, in another --output: --resume would "
             "meet the same batches."
