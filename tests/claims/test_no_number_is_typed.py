@@ -11,7 +11,8 @@ from dmlteach.course import CHECKOUT
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").rglob("*.ipynb"))
 NUMBER = re.compile(
-    r"(?<![\w.])\d+(?:\.\d+)?\s?(?:%|percent\b|points? (?:higher|lower|more|less))|±\s?\d[\d.]*"
+    r"(?<![\w.])\d+(?:\.\d+)?\s?(?:%|percent\b|points? (?:higher|lower|more|less|above|below)\b)"
+    r"|(?<![\w.])\d+\.\d+\s?times\b|±\s?\d[\d.]*"
 )
 BOUNDS = {"0 %", "0%", "100 %", "100%"}
 INTERVAL = re.compile(r"95\s?% (?:t |prediction |paired )?interval")
@@ -52,8 +53,11 @@ def test_no_measured_number_is_typed_by_hand(path):
         ("SST reaches 79.4 % there", ["79.4 %"]),
         ("a mean of 0.71 ± 0.02", ["± 0.02"]),
         ("ends 5.1 points higher", ["5.1 points higher"]),
+        ("5.1 points above SST, 1 point below it", ["5.1 points above", "1 point below"]),
+        ("is 3.1 times as fast", ["3.1 times"]),
         ("half of the 95 % interval, between 0 % and 100 %", []),
         ("600 points of noise on 3 classes", []),
+        ("made 3 times, in version 2.3.1", []),
     ],
 )
 def test_the_check_itself_finds_such_numbers_and_no_others(text, found):
