@@ -1,9 +1,10 @@
 """Shipped networks across domains: drawings search restyled drawings, and the reverse.
 
-`python -m benchmarks.domains` writes domains.md beside this file, in about two minutes.
+`python -m benchmarks.domains` writes domains.json and domains.md beside this file, in about two minutes.
 """
 
 import argparse
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from tqdm import tqdm
 from dmlteach import evaluate, evaluate_domains, models
 from dmlteach.course import recordings as pretrained
 from dmlteach.data import load
-from dmlteach.data.omniglot import CHARACTERS
 
 HOME = Path(__file__).parent
 SHOWN = ("recall@1", "map@r")
+KEPT = (*SHOWN, "num_queries", "num_classes")
 
 
 def main() -> None:
@@ -28,26 +29,28 @@ def main() -> None:
     results = {}
     for name in tqdm(names):
         model = models.pretrained(name)
-        within = evaluate(model, test, ks=(1,))
-        across = [
-            evaluate_domains(model, "omniglot", reverse=reverse, classes=classes) for reverse in (False, True)
-        ]
-        results[name] = {"drawings → drawings": within} | across[0]["domains"] | across[1]["domains"]
-    (args.output / "domains.md").write_text("\n".join(table(results)) + "\n")
+        found = {"drawings → drawings": evaluate(model, test, ks=(1,))}
+        for reverse in (False, True):
+            found |= evaluate_domains(model, "omniglot", reverse=reverse, classes=classes)["domains"]
+        results[name] = {way: {key: row[key] for key in KEPT} for way, row in found.items()}
+    text = json.dumps(results, indent=1, ensure_ascii=False)
+    (args.output / "domains.json").write_text(text + "\n", encoding="utf-8")
+    (args.output / "domains.md").write_text("\n".join(table(results)) + "\n", encoding="utf-8")
 
 
 def table(results: dict[str, dict[str, dict]]) -> Iterator[str]:
     """Recall@1 and MAP@R of each network and direction, as Markdown."""
-    directions = list(next(iter(results.values())))
-    queries = {direction: next(iter(results.values()))[direction]["num_queries"] for direction in directions}
+    first = next(iter(results.values()))
+    (classes,) = {row["num_classes"] for row in first.values()}
     yield (
         "Recall@1 / MAP@R of the shipped networks, in queries → gallery, among "
-        f"{CHARACTERS['test']} test classes that none of them saw:\n"
+        f"{classes} test classes that none of them saw:\n"
     )
-    yield f"| network | {' | '.join(f'{d} ({queries[d]:,} queries)' for d in directions)} |"
-    yield "|---" * (len(directions) + 1) + "|"
+    names = [f"{d} ({row['num_queries']:,} queries)" for d, row in first.items()]
+    yield f"| network | {' | '.join(names)} |"
+    yield "|---" * (len(first) + 1) + "|"
     for name, found in results.items():
-        cells = [" / ".join(f"{found[d][key]:.1%}" for key in SHOWN) for d in directions]
+        cells = [" / ".join(f"{found[d][key]:.1%}" for key in SHOWN) for d in first]
         yield f"| {name} | {' | '.join(cells)} |"
 
 

@@ -9,19 +9,25 @@ make them again. Nothing there is typed by hand.
 import argparse
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks import __main__ as speed
 from benchmarks import (
     birds,
     birds_page,
+    chapters,
+    comparison,
     course_rows,
+    domains,
+    full_size,
     grid,
     limits,
     look_alikes,
+    methods,
     pace,
     pictures,
     repeated,
@@ -29,7 +35,7 @@ from benchmarks import (
     tuned_page,
 )
 from benchmarks.tuning import Rows
-from dmlteach.course import measured, statements
+from dmlteach.course import CHECKOUT, execute, measured, statements
 from dmlteach.course import recordings as pretrained
 from dmlteach.course.reports import commands
 from dmlteach.data.omniglot import CHARACTERS
@@ -163,6 +169,36 @@ LISTS = {
 }  # fmt: skip
 
 
+def table(name: str) -> str:
+    """A page of a benchmark, written from its rows.
+
+    Args:
+        name: of TABLES.
+    """
+
+    def kept(file: str) -> Any:
+        return json.loads((HOME / file).read_text(encoding="utf-8"))
+
+    tuned = Rows(HOME / "tuned.jsonl")
+    write: dict[str, Callable[[], Iterable[str]]] = {
+        "comparison": lambda: comparison.table(kept("comparison.json")),
+        "methods": lambda: methods.page(kept("methods.json")),
+        "birds": lambda: birds_page.page(
+            Rows(HOME / "birds.jsonl"), birds.CELLS, birds.NETWORK["embedding_dim"]
+        ),
+        "domains": lambda: domains.table(kept("domains.json")),
+        "tuned": lambda: tuned_page.page(tuned),
+        "speed": lambda: speed.page(kept("results.json")).splitlines(),
+        "full_size": lambda: full_size.page(kept("full_size.json")),
+        "repeated": lambda: repeated.page(tuned, repeated.read(HOME / "repeated.jsonl")),
+        "chapters": lambda: chapters.page(kept(chapters.FILE), execute.notebooks(CHECKOUT)),
+        "pace": lambda: pace.page(Rows(HOME / "pace.jsonl"), tuned),
+        "limits": lambda: limits.page(Rows(HOME / "limits.jsonl")),
+        "look_alikes": lambda: look_alikes.page(kept(look_alikes.FILE)),
+    }
+    return "\n".join(write[name]()) + "\n"
+
+
 def section(name: str) -> str:
     """Text of a section: a figure, lines made here, a table file's, or runs on a data set."""
     if name in pictures.PICTURES:
@@ -191,15 +227,8 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, and JSON files of evaluations")
     if results := parser.parse_args().runs:
         add(results)
-    rows = Rows(HOME / "tuned.jsonl")
-    again = repeated.read(HOME / "repeated.jsonl")
-    pages = {"tuned": tuned_page.page(rows), "repeated": repeated.page(rows, again)}
-    pages["pace"] = pace.page(Rows(HOME / "pace.jsonl"), rows)
-    pages["limits"] = limits.page(Rows(HOME / "limits.jsonl"))
-    pages["look_alikes"] = look_alikes.page(json.loads((HOME / look_alikes.FILE).read_text()))
-    pages["birds"] = birds_page.page(Rows(HOME / "birds.jsonl"), birds.CELLS, birds.NETWORK["embedding_dim"])
-    for name, lines in pages.items():
-        (HOME / TABLES[name]).write_text("\n".join(lines) + "\n")
+    for name, page in TABLES.items():
+        (HOME / page).write_text(table(name), encoding="utf-8")
     course_rows.write()
     sweep_files.write()
     pictures.draw_all()

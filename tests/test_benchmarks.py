@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 import benchmarks
 from benchmarks import (
     birds,
-    birds_page,
     chapters,
     full_size,
     grid,
@@ -272,7 +271,6 @@ def test_what_all_shipped_networks_miss_is_a_part_of_what_each_does(run):
     assert 0 <= kept["taken_for_the_same"] <= kept["missed_by_all"]
     assert f"{kept['missed_by_all'] / 600:.1%} are missed by all" in (folder / look_alikes.PAGE).read_text()
     committed = json.loads((look_alikes.HOME / look_alikes.FILE).read_text())
-    assert (look_alikes.HOME / look_alikes.PAGE).read_text() == "\n".join(look_alikes.page(committed)) + "\n"
     for name, recall in committed["recall@1"].items():
         assert recall == pytest.approx(recordings.card(name)["recall@1"], abs=1e-3)  # ties, and last bits
 
@@ -358,18 +356,6 @@ def test_every_method_of_the_birds_trains_the_same_network_on_as_many_images(cel
     assert recipe.frozen_epochs == 0 and recipe.groups.get("backbone", Group()).factor == 1
 
 
-def test_the_page_of_the_birds_is_drawn_from_its_committed_rows():
-    rows = tuning.Rows(birds.HOME / "birds.jsonl")
-    page = birds_page.page(rows, birds.CELLS, birds.NETWORK["embedding_dim"])
-    assert (birds.HOME / "birds.md").read_text() == "\n".join(page) + "\n"
-
-
-def test_the_page_of_tuned_methods_is_drawn_from_its_committed_rows():
-    home = Path(benchmarks.__file__).parent
-    rows = tuning.Rows(home / "tuned.jsonl")
-    assert (home / "tuned.md").read_text().splitlines() == "\n".join(tuned_page.page(rows)).splitlines()
-
-
 def test_the_pace_of_a_method_is_read_on_the_way_of_its_tuned_training(run, tmp_path):
     """The last measurement is what the same training reaches where nobody looks on the way."""
     folder = run("pace", "--only", "softmax")
@@ -405,10 +391,16 @@ def test_what_limits_is_seen_on_val_and_the_best_network_there_trains_for_longer
     assert all(f"| {words} |" in page for words in limits.NETWORKS)
 
 
-def test_the_page_of_what_limits_is_drawn_from_its_committed_rows():
+def test_the_committed_rows_have_every_network_that_may_limit_and_every_pace():
     rows = tuning.Rows(limits.HOME / "limits.jsonl")
-    assert (limits.HOME / "limits.md").read_text() == "\n".join(limits.page(rows)) + "\n"
     assert len(limits.rows_of(rows, "check")) == len(limits.NETWORKS)
+    paces = tuning.Rows(pace.HOME / "pace.jsonl").rows
+    assert {tuple(row["what"]["cell"]) for row in paces} == set(pace.CELLS)
+
+
+@pytest.mark.parametrize("name", record.TABLES)
+def test_a_page_of_results_is_written_from_its_committed_rows(name):
+    assert (record.HOME / record.TABLES[name]).read_text(encoding="utf-8") == record.table(name)
 
 
 def test_a_goal_is_reached_by_the_first_measurement_that_is_not_below_it():
@@ -419,12 +411,6 @@ def test_a_goal_is_reached_by_the_first_measurement_that_is_not_below_it():
         (40, 8.0),
         None,
     ]
-
-
-def test_the_page_of_paces_is_drawn_from_its_committed_rows():
-    rows, tuned = tuning.Rows(pace.HOME / "pace.jsonl"), tuning.Rows(pace.HOME / "tuned.jsonl")
-    assert (pace.HOME / "pace.md").read_text() == "\n".join(pace.page(rows, tuned)) + "\n"
-    assert {tuple(row["what"]["cell"]) for row in rows.rows} == set(pace.CELLS)
 
 
 @pytest.mark.parametrize("name", pictures.PICTURES)
@@ -608,9 +594,6 @@ def test_the_plans_of_lessons_have_every_chapter():
     every = execute.notebooks(CHECKOUT)
     content = json.loads((chapters.HOME / chapters.FILE).read_text("utf-8"))
     assert set(content["chapters"]) == {path.stem for path in every.values()}
-    assert (chapters.HOME / chapters.PAGE).read_text("utf-8").strip() == "\n".join(
-        chapters.page(content, every)
-    )
 
 
 def test_an_unknown_chapter_is_told(capsys):
