@@ -1,13 +1,18 @@
-"""Which cells of a notebook an answer needs: that with its check, and those that bind what it uses."""
+"""Which cells an answer needs: that with its check, and those that bind what it uses, or may change it."""
 
 import ast
-from collections.abc import Iterator, Sequence
+import builtins
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from IPython.core.inputtransformer2 import TransformerManager
 
 MAGIC = "get_ipython"  # what lines with % and ! become
 LASTING = ("append", "extend", "update", "add", "insert", "setdefault", "clear", "pop", "remove", "sort")
+TRAINS = ("fit", "train")  # which change a network, or write a run, also where their value is kept
+ANSWERS = ("check", "hint", "solution")
+SHOWS = (*ANSWERS, "print", "display")
+DRAWN_ON = ("plt", "figure", "fig", "axes", "ax")
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,8 @@ class Cell:
         uses: names that it reads before it has bound them itself.
         binds: names that are another thing after it, or that it changes.
         replaces: those that it binds whatever they were.
+        defines: those that it imports, or binds to a function or a class.
+        effects: names in each of the calls that it makes for what they change, and not for their value.
         checks: ids whose answers it checks.
     """
 
@@ -26,7 +33,25 @@ class Cell:
     uses: frozenset[str] = frozenset()
     binds: frozenset[str] = frozenset()
     replaces: frozenset[str] = frozenset()
+    defines: frozenset[str] = frozenset()
+    effects: tuple[frozenset[str], ...] = ()
     checks: frozenset[str] = frozenset()
+
+    def changes(self, fixed: Set[str]) -> Set[str]:
+        """Names that are, or may be, another thing after it.
+
+        Args:
+            fixed: modules, functions and classes of the notebook, which no call changes.
+        """
+        return self.binds | (self.uses - fixed) if self.effects else self.binds
+
+    def has_nameless_effect(self, fixed: Set[str]) -> bool:
+        """Whether it may change what no name tells, by a magic or a call such as `torch.manual_seed(0)`.
+
+        Args:
+            fixed: as that of `changes`.
+        """
+        return MAGIC in self.uses or any(names <= fixed for names in self.effects)
 
 
 def read(source: str) -> Cell:
@@ -47,8 +72,15 @@ def read(source: str) -> Cell:
         binds |= _bound(statement) | _changed(statement)
         if not isinstance(statement, ast.If | ast.For | ast.While | ast.Try | ast.With | ast.AugAssign):
             replaces |= _bound(statement)
-    checks = frozenset(_checked(tree))
-    return Cell(source, frozenset(uses), frozenset(binds), frozenset(replaces), checks)
+    return Cell(
+        source,
+        frozenset(uses),
+        frozenset(binds),
+        frozenset(replaces),
+        defines=frozenset(name for statement in tree.body for name in _defined(statement)),
+        effects=tuple(frozenset(_loaded(call)) for call in _made_for_effect(tree)),
+        checks=frozenset(_checked(tree)),
+    )
 
 
 def needed(cells: Sequence[Cell], id: str) -> list[Cell]:
@@ -61,9 +93,10 @@ def needed(cells: Sequence[Cell], id: str) -> list[Cell]:
     last = max((row for row, cell in enumerate(cells) if id in cell.checks), default=None)
     if last is None:
         return []
+    fixed = frozenset(dir(builtins)).union(*(cell.defines for cell in cells))
     found, open_names = [cells[last]], set(cells[last].uses)
     for cell in reversed(cells[:last]):
-        if cell.binds & open_names or MAGIC in cell.uses:  # which may write a file that is read later
+        if cell.changes(fixed) & open_names or cell.has_nameless_effect(fixed):
             found.insert(0, cell)
             open_names = (open_names - cell.replaces) | cell.uses
     return found
@@ -71,10 +104,10 @@ def needed(cells: Sequence[Cell], id: str) -> list[Cell]:
 
 def _checked(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if name == "check" and isinstance(node.args[0].value, str):
-                yield node.args[0].value
+        if isinstance(node, ast.Call) and _called(node) == "check" and node.args:
+            first = node.args[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield first.value
 
 
 def _ids_in(source: str) -> Iterator[str]:
@@ -94,15 +127,49 @@ def _loaded(node: ast.AST) -> set[str]:
 
 def _bound(node: ast.AST) -> set[str]:
     """Names that a statement binds at the top level of its cell."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    if defined := _defined(node):
+        return defined
     bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     for inner in ast.walk(node):
         if isinstance(inner, ast.FunctionDef | ast.Import | ast.ImportFrom) and inner is not node:
             bound |= _bound(inner)
     return bound
+
+
+def _defined(node: ast.AST) -> set[str]:
+    """The name of a function or a class, or those that an import binds."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    return set()
+
+
+def _made_for_effect(node: ast.AST) -> Iterator[ast.Call]:
+    """Calls whose value nobody takes, and those that train.
+
+    Those that only show something are none, nor are methods of which it is known that they change their own
+    object alone. What stands inside a function is not called where the function is defined.
+    """
+    for inner in ast.iter_child_nodes(node):
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        value = inner.value if isinstance(inner, ast.Expr) else None
+        if isinstance(value, ast.Call) and not _is_harmless(value):
+            yield value
+        elif isinstance(inner, ast.Call) and _called(inner) in TRAINS:
+            yield inner
+        elif not (isinstance(inner, ast.Call) and _called(inner) in ANSWERS):
+            yield from _made_for_effect(inner)
+
+
+def _is_harmless(call: ast.Call) -> bool:
+    changes_its_own = isinstance(call.func, ast.Attribute) and call.func.attr in LASTING
+    return changes_its_own or _called(call) in SHOWS or _root(call.func) in DRAWN_ON
+
+
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "id", getattr(call.func, "attr", ""))
 
 
 def _changed(node: ast.AST) -> set[str]:

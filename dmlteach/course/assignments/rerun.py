@@ -142,13 +142,18 @@ def _answer(read: Sequence[cells.Cell], asked_for: str, asked: Asked) -> Answer:
 
 
 def _run(needed: Sequence[cells.Cell]) -> str:
-    """Run cells as a notebook does; what the first that failed has raised."""
+    """Run cells as one does in a notebook, also after one that failed; what the first of those has raised.
+
+    Some are run only because they might change what the answer uses: that they fail need not harm it.
+    """
     shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    problem = ""
     for cell in needed:
         result = shell.run_cell(cell.source, store_history=False)
         if error := result.error_before_exec or result.error_in_exec:
-            return f"your code raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return ""
+            said = f"your code raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            problem = problem or said
+    return problem
 
 
 def _told(id: str, asked: Asked, reply: Reply, answer: Any, cell: cells.Cell) -> Answer:

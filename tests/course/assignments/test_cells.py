@@ -49,6 +49,51 @@ def test_a_cell_that_changes_a_thing_is_needed(changes):
     assert needed("a", "x = [1]", changes, 'check("a", x)') == ["x = [1]", changes, 'check("a", x)']
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "double(x)",
+        "x.step()",
+        "for k in range(3):\n    x.step()",
+        "with torch.no_grad():\n    double(x)",
+        "y = double(x)\ny.backward()",
+        "history = train(x)",
+        "print(dmlteach.fit(x))",
+        "torch.manual_seed(0)",
+    ],
+)
+def test_a_cell_that_is_run_for_what_it_changes_is_needed(changes):
+    imports = "import dmlteach, torch\nfrom mine import check, double, train"
+    cells = [imports, "x = torch.nn.Linear(2, 2)", changes, 'check("a", x.weight)']
+    assert needed("a", *cells) == cells
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    ["y = double(x)", "print(x)", "axes.plot(x)", "y.append(x)", 'check("b", double(x))', "double(y)"],
+)
+def test_a_cell_that_changes_nothing_that_is_used_is_not_needed(harmless):
+    imports = "import torch\nfrom mine import axes, check, double\ny = []"
+    assert harmless not in needed("a", imports, "x = torch.ones(2)", harmless, 'check("a", double(x))')
+
+
+def test_a_call_inside_a_function_is_none_of_its_cell():
+    other = 'def other(x):\n    double(x)\ncheck("b", other)'
+    assert other not in needed("a", "from mine import check, double", "x = [1]", other, 'check("a", x)')
+
+
+def test_a_run_that_is_broken_and_resumed_is_trained_again():
+    cells = [
+        "from dataclasses import replace\nimport dmlteach\nfrom dmlteach.exercises import check",
+        "runs, small = make()",
+        'mine = replace(small, output=str(runs / "mine"))',
+        "dmlteach.fit(mine)",
+        "dmlteach.fit(replace(mine, resume=True))",
+        'check("a", (runs / "undisturbed", mine))',
+    ]
+    assert needed("a", *cells) == cells
+
+
 def test_a_function_needs_what_its_body_names():
     assert needed("a", "k = 3", "def f(x):\n    return k * x", 'check("a", f)')[0] == "k = 3"
 

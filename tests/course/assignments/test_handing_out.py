@@ -167,6 +167,18 @@ def test_a_reflection_comes_to_the_teacher_in_its_own_words(handed_out):
     assert ",0,0\n" in (folder / "marks.csv").read_text() + "\n"  # reflections have no points
 
 
+def test_a_cell_that_fails_and_gives_the_answer_nothing_does_not_harm_it(tmp_path):
+    code = [
+        "from dmlteach.exercises import check",
+        "texts = ['three times the cost']",
+        "draw(texts)",  # which may change them, and is not defined
+        'check("ensembles.own", texts[0])',
+    ]
+    assignment = Assignment(name="w", notebooks={"ensembles": ["ensembles.own"]})
+    ((_, answers),) = collect(assignment, [HandIn("ann", "ensembles", tmp_path / "x.ipynb", None, code)])
+    assert answers["ensembles.own"].text == "three times the cost"
+
+
 def test_where_processes_cannot_be_forked_the_same_comes_out(handed_out, monkeypatch):
     folder, assignment = handed_out
     path = put(folder, "submitted", "ann", "w", "ensembles.ipynb")
