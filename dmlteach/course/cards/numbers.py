@@ -1,10 +1,11 @@
 """What was measured of a method, here and elsewhere, as sentences for its card."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from dmlteach.course import measured, published
 from dmlteach.course.measured import Ranked
-from dmlteach.errors import DMLTeachError
+from dmlteach.errors import DMLTeachError, counted
 
 BASELINE = "softmax"
 RATE = "the learning rate"
@@ -87,19 +88,22 @@ def ranks(method: str) -> list[str]:
         f"{run.num_classes} test classes of {run.dataset} after {run.steps:,} steps of {run.backbone}"
         f"{_untrained(own)}."
     ]
-    alike = [one.method for one in order if one.method != method and not _differ(own, one)]
-    if alike:
-        seeds = len(own.runs)
-        lines.append(f"{seeds} seeds cannot tell it from: {', '.join(alike)}.")
+    for seeds, alike in _alike(own, order).items():
+        lines.append(f"{counted(seeds, 'shared seed')} cannot tell it from: {', '.join(alike)}.")
     baseline = next((one for one in order if one.method == BASELINE), None)
     if baseline is not None and method != BASELINE:
         lines.append(f"The classifier, `{BASELINE}`, reaches {_recall(baseline)} there.")
     return lines
 
 
-def _differ(one: Ranked, other: Ranked) -> bool:
-    mean, half, _ = one.minus(other)
-    return abs(mean) > half
+def _alike(own: Ranked, order: Sequence[Ranked]) -> dict[int, list[str]]:
+    """Methods whose difference to this one has an interval that holds 0, by the seeds that both have."""
+    found: dict[int, list[str]] = {}
+    for other in order:
+        mean, half, seeds = own.minus(other)
+        if other.method != own.method and not abs(mean) > half:
+            found.setdefault(seeds, []).append(other.method)
+    return found
 
 
 def _recall(one: Ranked) -> str:
