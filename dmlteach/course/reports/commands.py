@@ -11,6 +11,7 @@ from dmlteach.train import TrainConfig
 
 # Parameters of the report that are no options of a training, with their defaults in the notebook.
 OWN = {"baseline": None, "num_queries": 6, "map_points": 2000, "show_images": "permitted"}
+OF_COMPARISON = {"runs": None, "measure": "recall@1", "on": "test", "against": None}  # of that of many runs
 OPTIONS = ("method", "dataset", "root", "checkpoint", "epochs", "max_minutes", "batch_size", "seed", "device")
 
 
@@ -28,6 +29,19 @@ def report(chosen: Mapping[str, Any]) -> str:
             continue
         option = f"--{name.replace('_', '-')}"
         words += [option, str(value)] if name in OPTIONS else ["--parameter", f"{name}={_text(value)}"]
+    return shlex.join(words)
+
+
+def comparison(chosen: Mapping[str, str | None]) -> str:
+    """The command line that compares these runs again.
+
+    Args:
+        chosen: all parameters of the comparison.
+    """
+    words = ["dmlteach", "report", "--comparison"]
+    for name, value in chosen.items():
+        if value != OF_COMPARISON[name]:
+            words += ["--parameter", f"{name}={value}"]
     return shlex.join(words)
 
 

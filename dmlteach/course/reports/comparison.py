@@ -1,19 +1,23 @@
 """What a comparison of runs says and draws: of sweeps of one's own, or of the benchmark of this package."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 from dmlteach.course import Text, measured, statements
+from dmlteach.course.reports import commands
 from dmlteach.course.reports.text import percent
 from dmlteach.data.omniglot import DRAWERS
-from dmlteach.errors import counted, unknown_name
+from dmlteach.errors import DMLTeachError, counted, unknown_name
 from dmlteach.plots import comparison
 from dmlteach.plots.style import Picture
 from dmlteach.sweep import compare
 from dmlteach.sweep.compare import Setting, Table
 
 BENCHMARK = "the benchmark of dmlteach"
+Grid = tuple[str, str, comparison.Table]  # what its rows and its columns are, and the values
 
 
 class Comparison(NamedTuple):
@@ -23,13 +27,13 @@ class Comparison(NamedTuple):
         source: where the runs are from.
         tables: of settings measured on one test set each, the best mean first.
         missing: runs of the sweeps that are not done.
-        grids: figures of two options, drawn beside the ranking.
+        grids: values by two options, each with the table whose test set they were measured on.
     """
 
     source: str
     tables: list[Table]
     missing: int
-    grids: Sequence[tuple[str, str, comparison.Table]]
+    grids: Sequence[tuple[Table, Grid]]
 
     @property
     def is_benchmark(self) -> bool:
@@ -52,7 +56,7 @@ def open_runs(runs: str | None, measure: str, on: str) -> Comparison:
         return _benchmark(measure, on)
     found, missing = compare.read(place.strip() for place in runs.split(","))
     tables = compare.tables(found, measure, on)
-    grids = [grid for table in tables if table.is_share() and (grid := table.grid())]
+    grids = [(table, grid) for table in tables if table.is_share() and (grid := table.grid())]
     return Comparison(runs, tables, missing, grids)
 
 
@@ -74,17 +78,12 @@ def _benchmark(measure: str, on: str) -> Comparison:
         Table(dataset, classes, DRAWERS * classes, "test", measure, sorted(found, key=_mean, reverse=True))
         for (dataset, classes), found in settings.items()
     ]
-    cells = {
-        (method, sampler): [getattr(run, values[measure]) for run in runs]
-        for method in measured.BATCHED
-        for sampler in measured.SAMPLERS
-        if (runs := _in_batches_of(method, sampler))
-    }
-    return Comparison(BENCHMARK, tables, 0, [("method", "sampler", cells)] if cells else [])
-
-
-def _in_batches_of(method: str, sampler: str) -> list[measured.Run]:
-    return [run for run in measured.runs(method) if run.sampler == sampler and "DAS" not in run.variant]
+    cells = {}
+    for method, sampler in product(measured.BATCHED, measured.SAMPLERS):
+        with suppress(DMLTeachError):  # not run yet
+            batched = measured.in_batches_of(method, sampler).runs.values()
+            cells[method, sampler] = [getattr(run, values[measure]) for run in batched]
+    return Comparison(BENCHMARK, tables, 0, [(tables[0], ("method", "sampler", cells))] if cells else [])
 
 
 def _mean(setting: Setting) -> float:
@@ -117,8 +116,7 @@ def pictures(found: Comparison) -> Iterator[Picture]:
         what, before = f"{table.called()} among {table.num_classes:,} classes", table.untrained()
         if table.is_share():
             yield comparison.ranking(values, what, {"untrained": before} if before is not None else None)
-    for rows, columns, cells in found.grids:
-        table = found.tables[0]
+    for table, (rows, columns, cells) in found.grids:
         what = f"{table.called()} among {table.num_classes:,} classes"
         yield comparison.heat_map(cells, what, table.untrained(), rows, columns)
 
@@ -192,17 +190,15 @@ def provenance(found: Comparison, measure: str, on: str, against: str | None) ->
         found: what is compared.
         measure, on, against: parameters of the report.
     """
-    words = ["dmlteach report --comparison"]
-    words += [] if found.is_benchmark else [f"--parameter runs={found.source}"]
-    given = (("measure", measure, "recall@1"), ("on", on, "test"), ("against", against, None))
-    words += [f'--parameter "{name}={value}"' for name, value, usual in given if value != usual]
-    lines = ["| | |", "|---|---|", f"| this page again | `{' '.join(words)}` |"]
+    runs = None if found.is_benchmark else found.source
+    again = commands.comparison({"runs": runs, "measure": measure, "on": on, "against": against})
+    lines = ["| | |", "|---|---|", f"| this page again | `{again}` |"]
     if found.is_benchmark:
-        runs = measured.runs()
-        devices = sorted({run.device for run in runs})
-        steps = sorted({run.steps for run in runs})
+        finals = measured.runs()
+        devices = sorted({run.device for run in finals})
+        steps = sorted({run.steps for run in finals})
         lines += [
-            f"| runs | {len(runs)} finals and {len(measured.runs(stage='tuning'))} of tuning |",
+            f"| runs | {len(finals)} finals and {len(measured.runs(stage='tuning'))} of tuning |",
             f"| steps of a final | {', '.join(f'{one:,}' for one in steps)} |",
             f"| devices | {', '.join(devices)} |",
             "| protocol | docs/protocol.md |",
@@ -229,12 +225,19 @@ def first_lines(found: Comparison) -> Text:
         text = f"`{best.name}` has the highest mean, {number(_mean(best))}"
         if others:
             second = others[0]
-            difference = compare.difference(best, second)
-            verdict = (
-                "more than the interval of their difference"
-                if difference.is_told
-                else f"which {counted(difference.seeds, 'shared seed')} cannot tell from chance"
-            )
-            text += f"; `{second.name}` follows with {number(_mean(second))}, {verdict}"
+            text += f"; `{second.name}` follows with {number(_mean(second))}, {_verdict(best, second)}"
         said.append(f"{text}.")
     return Text(" ".join(said))
+
+
+def _verdict(best: Setting, second: Setting) -> str:
+    """What the seeds that both have tell of them; it may be the other order than that of all seeds."""
+    difference = compare.difference(best, second)
+    if not difference.seeds:
+        return "and no seed is in both, so that the two cannot be compared"
+    shared = counted(difference.seeds, "shared seed")
+    if not difference.is_told:
+        return f"which {shared} cannot tell from chance"
+    if difference.mean < 0:
+        return f"yet over {shared} `{second.name}` is higher, by more than the interval of their difference"
+    return "more than the interval of their difference"
