@@ -304,3 +304,12 @@ def test_the_docstring_reader_sees_a_wrong_name():
     ]
     assert documented("F.\n\nArgs:\n    q: x\n\nReturns:\n    a: y") == ["q"]
     assert documented("F, without.") is None
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids(FILES))
+def test_text_is_opened_with_an_encoding_which_systems_do_not_share(path):
+    opened = [n for n in ast.walk(parsed(path)) if isinstance(n, ast.Call)]
+    for call in (call for call in opened if isinstance(call.func, ast.Name) and call.func.id == "open"):
+        mode = ast.unparse(call.args[1]) if len(call.args) > 1 else "'r'"
+        named = any(keyword.arg == "encoding" for keyword in call.keywords)
+        assert "b" in mode or named, f"{path}:{call.lineno} opens text without encoding="

@@ -90,7 +90,7 @@ def rerun(
     torch.set_num_threads(1)
     exercises.use_own(*assignment.own)  # the teacher's file, whatever a student has made of theirs
     exercises.use_own = lambda *files: None
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.chdir(folder)  # files that it writes go with the process
         os.environ[progress.VARIABLE] = os.path.join(folder, "progress.json")
         os.environ["MPLBACKEND"] = "agg"
