@@ -102,20 +102,22 @@ class _Running:
         spent = self.spent()
         if (self.earlier + spent).is_more_than(PER_HAND_IN):
             return OF_ALL
-        if (spent - self.began).is_more_than(PER_ANSWER + GRACE):
-            return f"stopped after {PER_ANSWER:g} s; does a loop end?"
+        if (since := spent - self.began).is_more_than(PER_ANSWER + GRACE):
+            seconds = PER_ANSWER if since.work > PER_ANSWER + GRACE else PATIENCE * PER_ANSWER
+            return f"your code was stopped after {seconds:g} s; does a loop end?"
         if _held(self.process.pid) > MEMORY:
             return f"stopped: it took more than {MEMORY / 1024**3:g} GB of memory"
         return ""
 
     def stop(self, words: str) -> None:
-        """End the process, and note why the answer it was at is not right."""
+        """End the process, and note why the answer it was at is not right; all, if it had begun none."""
         self.earlier += self.spent()
         _kill(self.process.pid)
         self.process.join()
         self.take()  # what it had sent before
-        if self.current:
-            self.answers[self.current] = Answer(self.current, NOT_YET, words, mistake=words)
+        not_begun = self.asked if self.left() == self.asked else []
+        stopped = [self.current] if self.current else not_begun
+        self.answers |= {id: Answer(id, NOT_YET, words, mistake=words) for id in stopped}
         if words == OF_ALL:
             self.answers |= {id: Answer(id, NOT_YET, NO_TIME, mistake=NO_TIME) for id in self.left()}
 

@@ -46,16 +46,17 @@ def hand_ins(folder: Path, assignment: Assignment, due: datetime | None = None) 
         due: what comes later is late; default: nothing is.
 
     Raises:
-        DMLTeachError: no notebook lies there.
+        DMLTeachError: no notebook of the assignment lies there.
     """
     root = folder / SUBMITTED
     files = sorted(root.glob("*/*/*.ipynb")) + sorted(root.glob("*/*.ipynb")) + sorted(root.glob("*.ipynb"))
     files = [file for file in files if ".ipynb_checkpoints" not in file.parts]
-    if not files:
-        raise DMLTeachError(
-            f"no notebook lies below {root}; put hand-ins in {SUBMITTED}/STUDENT/{assignment.name}/."
-        )
     found = [hand_in for file in files if (hand_in := _read(root, file, assignment))]
+    if not found:
+        raise DMLTeachError(
+            f"no notebook of {assignment.name} lies below {root}; put hand-ins in "
+            f"{SUBMITTED}/STUDENT/{assignment.name}/."
+        )
     for hand_in in found:
         hand_in.notes += _odd(hand_in, assignment, due)
     return _newest(found)

@@ -280,6 +280,10 @@ def _record(entry: dict[str, Any]) -> Record:
             raise TypeError(f"{f.name} is {getattr(record, f.name)!r}")
     if record.status not in BETTER:
         raise ValueError(f"the status is {record.status!r}")
+    if record.when and datetime.fromisoformat(record.when).tzinfo is None:
+        raise ValueError(f"the time {record.when!r} is in no zone")
+    if record.answer:
+        json.loads(record.answer)
     return record
 
 

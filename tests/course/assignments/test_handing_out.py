@@ -2,17 +2,20 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from dmlteach.cli import app
-from dmlteach.course.assignments import Assignment, collecting, handing_out
+from dmlteach.course.assignments import Assignment, collecting, handing_out, marks
 from dmlteach.course.assignments.cells import read
 from dmlteach.course.assignments.collecting import collect
 from dmlteach.course.assignments.hand_ins import HandIn, hand_ins
 from dmlteach.course.exercises import CHAPTERS, get
+from dmlteach.course.exercises import answers as limits
+from dmlteach.course.exercises.five_questions import QUESTIONS
 from dmlteach.course.exercises.replies import UNANSWERED
 from dmlteach.errors import DMLTeachError
 
@@ -153,6 +156,29 @@ def test_of_two_of_one_student_the_newest_is_run(handed_out):
 def test_where_nothing_is_handed_in_it_says_where_it_belongs(handed_out):
     with pytest.raises(DMLTeachError, match=r"put hand-ins in submitted/STUDENT/w/"):
         hand_ins(*handed_out)
+    put(handed_out[0], "submitted", "bob", "another", "ensembles.ipynb")
+    with pytest.raises(DMLTeachError, match=r"no notebook of w lies below .*submitted/STUDENT/w/"):
+        hand_ins(*handed_out)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"answer": "A"},
+        {"when": "yesterday"},
+        {"when": "2026-03-02T10:00:00"},  # no zone: it cannot be compared with one that has
+    ],
+)
+def test_a_damaged_progress_file_does_not_harm_the_overview_of_the_class(handed_out, record):
+    folder, _ = handed_out
+    opening, closing = (question.id for question in QUESTIONS[0])
+    sound = {"status": "to compare", "when": "2026-03-02T10:00:00+00:00", "answer": '"a"'}
+    kept = {"version": 1, "exercises": {opening: sound, closing: sound | record}}
+    for student, content in (("ann", kept), ("bob", {"version": 1, "exercises": {}})):
+        put(folder, "submitted", student, "w", "ensembles.ipynb")
+        (folder / "submitted" / student / "w" / "progress.json").write_text(json.dumps(content))
+    code, output = command("collect", str(folder), "-o", str(folder / "marks.csv"))
+    assert (code, (folder / "marks.html").exists()) == (0, True), output
 
 
 def test_a_reflection_comes_to_the_teacher_in_its_own_words(handed_out):
@@ -194,3 +220,18 @@ def test_a_process_that_cannot_even_begin_is_not_tried_for_ever(handed_out, monk
     monkeypatch.setattr(collecting, "rerun", lambda *_: os._exit(1))
     ((_, answers),) = collecting.collect(assignment, hand_ins(folder, assignment))
     assert answers["ensembles.own"].words == "its code ended Python"
+
+
+def test_what_the_clock_stopped_before_its_first_answer_is_for_the_teacher_to_look_at(
+    handed_out, monkeypatch
+):
+    folder, assignment = handed_out
+    put(folder, "submitted", "ann", "w", "ensembles.ipynb")
+    monkeypatch.setattr(collecting, "rerun", lambda *_: time.sleep(600))
+    monkeypatch.setattr(collecting, "GRACE", 0.0)
+    for module, limit in ((collecting, "PER_ANSWER"), (limits, "LIMIT")):
+        monkeypatch.setattr(module, limit, 0.1)
+    collected = collecting.collect(assignment, hand_ins(folder, assignment))
+    ((_, answers),) = collected
+    assert answers["ensembles.own"].words == "your code was stopped after 0.3 s; does a loop end?"
+    assert marks.WAITED in [note["what"] for note in marks.notes(assignment, collected)]
