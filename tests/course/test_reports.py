@@ -221,7 +221,9 @@ def test_text_is_understood_by_the_type_of_its_parameter(defaults):
 def test_run_to_report_on_brings_its_own_data_set(tmp_path):
     config = {"dataset": "folder", "root": "/somewhere"}
     (tmp_path / "config.json").write_text(json.dumps({"config": config}))
+    (tmp_path / models.MODEL_FILE).touch()
     assert parameters.data_of(str(tmp_path), {}) == config
+    assert parameters.data_of(str(tmp_path / models.MODEL_FILE), {}) == config
     assert parameters.data_of(str(tmp_path), {"dataset": "omniglot"}) == {}
     assert parameters.data_of("sst", {}) == {} and parameters.data_of(None, {}) == {}
 

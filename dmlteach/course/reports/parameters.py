@@ -123,13 +123,15 @@ def data_of(checkpoint: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     """Data set and root of the run to report on, where the user names no other data set.
 
     Args:
-        checkpoint: as the user gave it.
+        checkpoint: as the user gave it; of a run its folder, or the file of its model.
         given: parameters that the user chose.
 
     Raises:
         DMLTeachError: the run's config.json is damaged.
     """
-    config = read_json(Path(checkpoint).expanduser() / "config.json").get("config", {}) if checkpoint else {}
+    path = Path(checkpoint or "").expanduser()
+    folder = path.parent if path.name == models.MODEL_FILE and path.is_file() else path
+    config = read_json(folder / "config.json").get("config", {}) if checkpoint else {}
     if not config or given.get("dataset", config["dataset"]) != config["dataset"]:
         return {}
     if "dataset" not in given and foreign.is_foreign(config["dataset"]):
