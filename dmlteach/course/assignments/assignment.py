@@ -15,7 +15,8 @@ from dmlteach.errors import DMLTeachError
 
 FILE = "assignment.json"
 OWN = "own"  # folder beside it, of the teacher's own exercises
-ID = re.compile(r"[\w.@+-]+")  # of a student or an assignment: the name of a folder on every system
+ID = re.compile(r"[\w.@+-]*[\w@+-]")  # of a student or an assignment: the name of a folder on every system
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # by Windows, with any ending
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,22 @@ class Assignment:
 
     def __post_init__(self) -> None:
         for kind, given in (("an assignment", [self.name]), ("a student", self.students)):
-            if strange := [one for one in given if not ID.fullmatch(one) or set(one) == {"."}]:
+            if strange := [one for one in given if not ID.fullmatch(one)]:
                 raise DMLTeachError(
                     f"{strange[0]!r} cannot be the id of {kind}: it names a folder; use letters, digits and "
-                    "any of . _ - + @"
+                    "any of . _ - + @, and no dot at the end."
+                )
+            if reserved := [one for one in given if RESERVED.fullmatch(one)]:
+                raise DMLTeachError(
+                    f"{reserved[0]!r} cannot be the id of {kind}: Windows lets no folder have this name; use "
+                    "another one."
+                )
+        one_folder: dict[str, str] = {}  # on systems that take A for a
+        for student in self.students:
+            if (other := one_folder.setdefault(student.casefold(), student)) != student:
+                raise DMLTeachError(
+                    f"the students {other!r} and {student!r} would have one folder on some systems; tell "
+                    "them apart by more than capitals."
                 )
         if twice := [one for one in self.students if list(self.students).count(one) > 1]:
             raise DMLTeachError(f"the student {twice[0]!r} is listed twice; list each once.")

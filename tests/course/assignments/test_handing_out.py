@@ -102,6 +102,21 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(words, said, tmp_path)
     assert not folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("students", "said"),
+    [
+        (["Anna", "anna"], "'Anna' and 'anna' would have one folder"),
+        (["CON"], "'CON' cannot be the id of a student: Windows"),
+        (["aux.1"], "'aux.1' cannot be the id of a student: Windows"),
+        (["x."], "'x.' cannot be the id of a student: it names a folder"),
+    ],
+)
+def test_ids_are_names_of_different_folders_on_every_system(students, said):
+    with pytest.raises(DMLTeachError, match=said):
+        Assignment(name="w", notebooks={}, students=students)
+    assert Assignment(name="w", notebooks={}, students=["anna", "conrad", "x.y", "com10", "auxiliary"])
+
+
 def test_a_list_of_students_is_read_as_people_write_it(tmp_path):
     ids = tmp_path / "ids.txt"
     ids.write_text("\ufeffann\n\n  bob  # second row\n# nobody\n", encoding="utf-8")
