@@ -14,6 +14,7 @@ from dmlteach.plots.style import Picture
 from dmlteach.plots.tsne import kept_neighbours, tsne, tsne_map
 
 QUERIES, NEAREST = 7, 4
+NEIGHBORHOOD = 10  # images, of which a map keeps a share
 HIGHLIGHTS = 8  # classes that stand out on a map
 THUMBNAIL = {1: 28, 3: 64}  # pixels on a map, by channels
 INCHES = {1: 0.62, 3: 1.0}  # of an image in a grid, by channels
@@ -44,7 +45,8 @@ def retrieval(
         seed: of their choice.
 
     Returns:
-        The figure; beside each name stands Recall@1 among all classes of the data set.
+        The figure; beside each name stands Recall@1 among all classes of the data set. Of fewer than five
+        images all others are shown.
 
     Raises:
         DMLTeachError: fewer classes could be asked for.
@@ -53,7 +55,7 @@ def retrieval(
     found = {}
     for name, z in embeddings.items():
         recall = recall_at_k(z, dataset.labels, ks=(1,))[1]
-        found[f"{name}, Recall@1 {recall:.2f}"] = top_neighbours(z, chosen, NEAREST)
+        found[f"{name}, Recall@1 {recall:.2f}"] = top_neighbours(z, chosen, _others(dataset, NEAREST))
     figure = retrieval_grid(
         Stored(dataset), dataset.labels, chosen, found, thumbnail=INCHES[dataset.channels]
     )
@@ -76,7 +78,8 @@ def embedding_map(embeddings: Tensor, dataset: ImageDataset, seed: int = 0) -> P
         DMLTeachError: fewer than five images, or an embedding that is not finite.
     """
     points = tsne(embeddings, seed=seed)
-    return with_thumbnails(points, dataset, kept_neighbours(embeddings, points))
+    kept = kept_neighbours(embeddings, points, _others(dataset, NEIGHBORHOOD))
+    return with_thumbnails(points, dataset, kept)
 
 
 def with_thumbnails(points, dataset: ImageDataset, kept: float) -> Picture:
@@ -85,13 +88,20 @@ def with_thumbnails(points, dataset: ImageDataset, kept: float) -> Picture:
     Args:
         points: (M, 2).
         dataset: M images.
-        kept: share of each image's 10 nearest neighbours that the map keeps.
+        kept: share of each image's 10 nearest neighbours that the map keeps, of all others where they are
+            fewer.
     """
     thumbnails = data.cached(dataset, THUMBNAIL[dataset.channels]).gather(range(len(dataset.labels)))
     highlight = range(min(HIGHLIGHTS, dataset.num_classes))
     figure = tsne_map(points, dataset.labels, cast(Tensor, thumbnails), highlight=highlight)
-    figure.alt += f" The map keeps {kept:.0%} of each image's 10 nearest neighbours in the embedding."
+    k = _others(dataset, NEIGHBORHOOD)
+    figure.alt += f" The map keeps {kept:.0%} of each image's {k} nearest neighbours in the embedding."
     return figure
+
+
+def _others(dataset: ImageDataset, most: int) -> int:
+    """How many nearest images can be shown of each."""
+    return min(most, len(dataset.labels) - 1)
 
 
 def _with_two(dataset: ImageDataset) -> int:
