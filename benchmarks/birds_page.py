@@ -124,7 +124,7 @@ def long_runs(rows: Rows, dim: int) -> Iterator[str]:
     steps = " or ".join(sorted({f"{row['steps']:,}" for row in found}))
     yield (
         f"\nThe best on val, trained for longer on all training species, {steps} steps, one seed. "
-        "*Trained on*: Recall@1 on as many of the species that were trained on.\n"
+        "*Trained on*: Recall@1 on as many of the species that were trained on, before and after.\n"
     )
     yield (
         "| method | embedding | learning rate | Recall@1 | trained on | MAP@R | above its own features | "
@@ -135,7 +135,7 @@ def long_runs(rows: Rows, dim: int) -> Iterator[str]:
     for row in found:
         gain = f"{signed(row['recall@1'] - frozen[0]['recall@1'])} points" if frozen else "not measured"
         rate, minutes = row["what"]["options"]["learning_rate"], row["train_seconds"] / 60
-        seen = f"{row['on_training_classes']:.1%}" if "on_training_classes" in row else "not measured"
+        seen = grid.before_and_after(row)
         quality = f"{row['recall@1']:.1%} | {seen} | {row['map@r']:.1%} | {gain}"
         yield (
             f"| `{row['what']['cell'][0]}` | {size_of(row, dim)} | {rate:g} | {quality} | "

@@ -85,3 +85,14 @@ def percent(value: Sequence[float]) -> str:
     """Mean and half-width as "71.2 ± 0.8 %"; the mean alone where one seed gives no width."""
     width = f" ± {100 * value[1]:.1f}" if math.isfinite(value[1]) else ""
     return f"{100 * value[0]:.1f}{width} %"
+
+
+def before_and_after(row: dict) -> str:
+    """Recall@1 on classes that a long run was trained on, before it and after it, e.g. "31.0% → 88.0%".
+
+    Args:
+        row: of the run.
+    """
+    if "on_training_classes" not in row:
+        return "not measured"
+    return f"{row['untrained_on_training_classes']:.1%} → {row['on_training_classes']:.1%}"

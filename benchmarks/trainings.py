@@ -18,8 +18,10 @@ from dmlteach import data, evaluate, evaluate_domains
 from dmlteach.device import choose_device, environment
 from dmlteach.distributed import World
 from dmlteach.errors import DMLTeachError, NotFiniteError
+from dmlteach.models import Model
 from dmlteach.sweep.one import peak_memory
-from dmlteach.train import Run, TrainConfig, fit
+from dmlteach.train import Run, TrainConfig, fit, resolve
+from dmlteach.train.build import build_model
 
 
 def run(what: dict[str, Any], options: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -91,9 +93,27 @@ def on_val(config: TrainConfig, device: torch.device, beside: bool = False) -> d
         return {"error": run.ended}
     found = {name: run.history[-1]["val"][name] for name in ("recall@1", "map@r", "num_classes")}
     if beside:
-        trained_on = data.load(config.dataset, "fit", config.root).first_classes(found["num_classes"])
-        found |= {"untrained": untrained, "on_training_classes": evaluate(run.model, trained_on)["recall@1"]}
+        found |= {"untrained": untrained} | on_training_classes(config, "fit", run.model, found)
     return found
+
+
+def on_training_classes(
+    config: TrainConfig, split: str, model: Model, found: dict[str, Any]
+) -> dict[str, float]:
+    """Recall@1 on as many classes as were measured, of those that were trained on, and what it was before.
+
+    They are other classes, easier or harder: only beside the untrained network do the two compare.
+
+    Args:
+        config: of the training.
+        split: of the classes that were trained on.
+        model: that was trained.
+        found: what was measured on the others.
+    """
+    images = data.load(config.dataset, split, config.root).first_classes(found["num_classes"])
+    untrained = build_model(None, config, resolve(config), images.channels)
+    after, before = (evaluate(network, images)["recall@1"] for network in (model, untrained))
+    return {"on_training_classes": after, "untrained_on_training_classes": before}
 
 
 def measured_on_val(run: Run) -> dict[str, Any]:
@@ -136,8 +156,7 @@ def on_test(config: TrainConfig, long: bool = False) -> dict[str, Any]:
         across = evaluate_domains(model, "omniglot", ks=(1,), classes=config.classes)["domains"]
         found["across_domains"] = {direction: row["recall@1"] for direction, row in across.items()}
     if long:
-        trained_on = data.load(config.dataset, "train", config.root).first_classes(numbers["num_classes"])
-        found["on_training_classes"] = evaluate(model, trained_on)["recall@1"]
+        found |= on_training_classes(config, "train", model, numbers)
     return found
 
 

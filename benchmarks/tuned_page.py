@@ -70,7 +70,8 @@ def trials() -> Iterator[str]:
     yield "3. At the best rate, the other two values of one option of the method. The classifier has none."
     yield f"4. The finals: {_length('final')} with what was chosen, over several seeds."
     checked = ", ".join(f"`{name}`" for name in CHECKED)
-    yield f"5. The best three of them and SST in its best batches once more, with {_length('long')}."
+    yield f"5. The best three of them and SST in its best batches once more, with {_length('long')}: a choice"
+    yield "   by the finals, and so on the test classes."
     yield f"6. A check of 1: {checked} with {_length('check')} on val at the chosen rate and its neighbors.\n"
     yield "| method | option | values; the recipe's in bold |"
     yield "|---|---|---|"
@@ -170,7 +171,8 @@ def page_of_long_runs(rows: Rows) -> Iterator[str]:
     yield f"\n### {_length('long')}\n"
     yield (
         "Of the best methods of the finals, and SST in its best batches, those that were run so far, with "
-        f"one seed. {grid.beside()} *Trained on*: Recall@1 on as many of the classes that were trained on.\n"
+        f"one seed. Which they are was chosen by the finals, on these test classes. {grid.beside()} *Trained "
+        "on*: Recall@1 on as many of the classes that were trained on, before and after.\n"
     )
     yield (
         "| method | sampler | Recall@1 | trained on | MAP@R | Recall@1 of its finals | device | "
@@ -181,7 +183,7 @@ def page_of_long_runs(rows: Rows) -> Iterator[str]:
         sampler = about.removeprefix("with ") or methods.get(name).sampler
         for row in runs:
             before, minutes = mean_recall(rows, (name, about)), row["train_seconds"] / 60
-            seen = f"{row['on_training_classes']:.1%}" if "on_training_classes" in row else "not measured"
+            seen = grid.before_and_after(row)
             yield (
                 f"| `{name}` | {sampler} | {row['recall@1']:.1%} | {seen} | {row['map@r']:.1%} | "
                 f"{before:.1%} | {short_device_of(row)} | {minutes:.0f} |"

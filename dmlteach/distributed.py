@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from dmlteach.errors import DMLTeachError
+
+PATIENCE = timedelta(hours=2)  # with a process that decodes or evaluates for all
 
 
 class World:
@@ -119,7 +122,8 @@ def join(device: torch.device) -> Iterator[World]:
         torch.cuda.set_device(_own_gpu())
     if not already:
         # What is said between the processes, as by `any_late`, goes past the GPUs.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield World(dist.get_rank(), size)
     finally:

@@ -32,6 +32,7 @@ from benchmarks import (
     tuning,
 )
 from benchmarks.__main__ import NAMES
+from dmlteach import data, evaluate, models
 from dmlteach.cli import app
 from dmlteach.course import CHECKOUT, execute, recordings
 from dmlteach.course.reports import commands
@@ -173,6 +174,10 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_numbers(stage, tmp_
     assert (again["recall@1"], again["map@r"]) == (whole["recall@1"], whole["map@r"])
     assert again.get("on_training_classes") == whole.get("on_training_classes")
     assert ("on_training_classes" in whole) == (stage == "long")
+    if stage == "long":  # of the classes measured there, the network of the first step
+        own = data.load("omniglot", "train").first_classes(whole["num_classes"])
+        start = models.create("omniglot_cnn", 128, seed=0)
+        assert whole["untrained_on_training_classes"] == evaluate(start, own)["recall@1"]
 
 
 class InThisProcess(Executor):
@@ -387,6 +392,7 @@ def test_what_limits_is_seen_on_val_and_the_best_network_there_trains_for_longer
     page = (folder / "limits.md").read_text()
     for row in (*checks, *long):
         assert 0 < row["untrained"] < 1 and 0 < row["on_training_classes"] < 1
+        assert 0 < row["untrained_on_training_classes"] < 1
         assert f"| {row['untrained']:.1%} | {row['recall@1']:.1%} | {row['map@r']:.1%} |" in page
     assert all(f"| {words} |" in page for words in limits.NETWORKS)
 
