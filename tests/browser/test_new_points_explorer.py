@@ -86,6 +86,18 @@ def test_the_anchor_is_moved_by_keyboard_and_the_numbers_follow(from_disk):
     status(page, f"{moved.inside} of {len(moved.made)} new points")
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.01])
+def test_an_anchor_on_a_classmate_has_numbers_all_the_same(from_disk, shift):
+    page = from_disk(NewPointsExplorer(1.0, 1.0, shift))
+    page.focus("[data-key=anchor]")
+    for key in [*["ArrowRight"] * 4, *["ArrowDown"] * 2]:
+        page.keyboard.press(key)
+    page.wait_for_selector("[data-key=anchor][aria-label*='at 2.3, 0.75']")
+    there = NewPointsExplorer(1.0, 1.0, shift, at=[2.3, 0.75])
+    page.wait_for_function("!/Infinity|NaN/.test(document.body.innerText)")
+    assert page.inner_text("[data-of=reach]").replace("\u00a0", " ") == f"{100 * there.reach:.0f} %"
+
+
 def test_play_widens_the_range_to_its_end(from_disk):
     page = from_disk(NewPointsExplorer())
     page.get_by_role("button", name="Play").click()

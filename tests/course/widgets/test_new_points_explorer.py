@@ -18,6 +18,7 @@ from dmlteach.course.widgets.new_points_explorer.making import (
 )
 from dmlteach.course.widgets.new_points_explorer.picture import SIZE, cell, place
 from dmlteach.course.widgets.new_points_explorer.widget import (
+    CLASSMATES,
     LABELS,
     RANGES,
     SCENES,
@@ -92,6 +93,14 @@ def test_a_point_lies_in_the_drawn_region_of_the_real_point_that_it_is_nearest_t
         inside = (side >= 0).all(1) | (side <= 0).all(1)
         assert torch.equal(inside, owner == i)
     assert int((explorer.nearest < 5).sum()) == explorer.inside
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_an_anchor_on_a_classmate_counts_as_one_a_hundredth_beside_it(shift):
+    on_it = NewPointsExplorer(1.0, 1.0, shift, at=CLASSMATES[3])
+    farthest = (on_it.made - on_it.points[0]).norm(dim=1).max()
+    assert on_it.reach == pytest.approx(100 * float(farthest))
+    assert "inf%" not in on_it.picture()[1] and "nan%" not in on_it.picture()[1]
 
 
 def test_where_things_lie_in_the_picture():

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 STEPS = {1: 9, 2: 5}  # scales looked at on each scaled channel, by how many channels are scaled
+SHORTEST = 0.01  # way to a classmate that is told: the step between two places of the anchor
 
 
 def most_frequent(points: Tensor, channels: int) -> Tensor:
@@ -72,11 +73,13 @@ def nearest(made: Tensor, points: Tensor) -> Tensor:
 def reach(made: Tensor, points: Tensor, anchor: int) -> float:
     """How far the farthest new point is from its anchor, as a share of the way to the nearest classmate.
 
+    An anchor that lies on a classmate counts as one beside it.
+
     Args:
         made: (M, D) new points.
         points: (N, D) of the anchor's class.
         anchor: its row.
     """
     others = torch.arange(len(points)) != anchor
-    way = (points[others] - points[anchor]).norm(dim=1).min()
+    way = (points[others] - points[anchor]).norm(dim=1).min().clamp_min(SHORTEST)
     return float((made - points[anchor]).norm(dim=1).max() / way)

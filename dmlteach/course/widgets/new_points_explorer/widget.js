@@ -5,6 +5,7 @@
 // --- making points
 
 const STEPS = { 1: 9, 2: 5 }; // scales looked at on each scaled channel, by how many are scaled
+const SHORTEST = 0.01; // way to a classmate that is told: the step between two places of the anchor
 
 /** Channels of a class that are most often among the K largest of a point, the first of equals. */
 function mostFrequent(points, K) {
@@ -33,7 +34,7 @@ export function making(points, own, K, low, high, shift) {
     const all = points.map((w) => apart(z, w));
     return all.indexOf(Math.min(...all));
   });
-  const way = Math.min(...points.slice(1, own).map((w) => apart(w, points[0])));
+  const way = Math.max(SHORTEST, Math.min(...points.slice(1, own).map((w) => apart(w, points[0]))));
   return { made, nearest, inside: nearest.filter((row) => row < own).length, reach: Math.max(...made.map((z) => apart(z, points[0]))) / way };
 }
 
