@@ -243,6 +243,21 @@ def test_taps_are_joined_while_the_pen_is_down(notebook, browser_of):
     answered(page, browser)
 
 
+def test_a_drawing_has_no_more_points_than_the_kernel_takes(notebook, browser_of):
+    nearly_all = [[[20 + x % 60, (x * 37) % 105] for x in range(4998)]]
+    browser = browser_of(view="draw", shown=NETWORKS, strokes=nearly_all)
+    page = notebook(browser)
+    drag(page, [(60, 60), (60, 240), (220, 240)])
+    until(page, lambda: [len(stroke) for stroke in browser.strokes] == [4998, 2])
+    page.locator(".dml-pad").click(position={"x": 200, "y": 60})
+    page.focus("[data-key=pad]")
+    for key in (" ", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    page.wait_for_function("document.querySelector('.dml-status').textContent.includes('pen is down')")
+    answered(page, browser)
+    assert [len(stroke) for stroke in browser.strokes] == [4998, 2]
+
+
 def test_a_copy_of_a_query_is_judged_right_or_wrong(notebook, browser_of, gallery):
     browser = browser_of(view="draw", shown=NETWORKS)
     page = notebook(browser)

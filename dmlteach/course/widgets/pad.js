@@ -21,9 +21,13 @@ class Pad extends Explorable {
       Math.round(steps * clamp((v / box.width) * side - 0.5, 0, side - 1)) / steps);
   }
 
+  /** How many more points the drawing may have. */
+  get room() { return this.paper.most - this.state.strokes.flat().length - (this.stroke?.length ?? 0); }
+
   press(event) {
     if (event.button !== 0 || !event.isPrimary) return;
     event.preventDefault();
+    if (this.room < 1) return;
     this.pad.focus({ preventScroll: true });
     this.pad.setPointerCapture(event.pointerId);
     this.stroke = [this.position(event)];
@@ -31,10 +35,9 @@ class Pad extends Explorable {
   }
 
   move(event) {
-    const { shortest, most } = this.paper;
-    if (!this.stroke || !event.isPrimary || this.state.strokes.flat().length + this.stroke.length >= most) return;
+    if (!this.stroke || !event.isPrimary || this.room < 1) return;
     const [x, y] = this.position(event), [lastX, lastY] = this.stroke.at(-1);
-    if (Math.hypot(x - lastX, y - lastY) < shortest) return;
+    if (Math.hypot(x - lastX, y - lastY) < this.paper.shortest) return;
     this.stroke.push([x, y]);
     this.pending ??= requestAnimationFrame(() => this.flush());
   }

@@ -293,7 +293,7 @@ class RetrievalBrowser extends Pad {
         "Keys: arrows move the pen (with Shift by one pixel), Space puts it down or lifts it."));
   }
 
-  get paper() { return { side: this.data.pixels, steps: 1, shortest: 1.5, most: Infinity }; }
+  get paper() { return { side: this.data.pixels, steps: 1, shortest: 1.5, most: this.data.most_points }; }
 
   release() {
     const stroke = this.stroke;
@@ -306,9 +306,9 @@ class RetrievalBrowser extends Pad {
 
   /** With the pen down: go on with the last stroke, or begin one. */
   extend(point, from) {
-    const { strokes } = this.state;
-    const next = this.pen.joined ? [...strokes.slice(0, -1), [...strokes.at(-1), point]]
-      : [...strokes, from ? [from, point] : [point]];
+    const { strokes } = this.state, begun = from ? [from, point] : [point];
+    if (this.room < (this.pen.joined ? 1 : begun.length)) return this.refresh();
+    const next = this.pen.joined ? [...strokes.slice(0, -1), [...strokes.at(-1), point]] : [...strokes, begun];
     this.pen.joined = true;
     this.change({ strokes: next });
   }

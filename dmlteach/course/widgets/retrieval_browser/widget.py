@@ -10,7 +10,7 @@ from dmlteach import models
 from dmlteach.course.widgets.explorable import Explorable, front_end
 from dmlteach.course.widgets.retrieval_browser import picture as drawing
 from dmlteach.course.widgets.retrieval_browser.strokes import EXAMPLES, embed_drawing
-from dmlteach.course.widgets.strokes import PEN, SIDE, checked_strokes, draw_strokes
+from dmlteach.course.widgets.strokes import MAX_POINTS, PEN, SIDE, checked_strokes, draw_strokes
 from dmlteach.course.widgets.thumbnails import sheet
 from dmlteach.data import ImageDataset
 from dmlteach.embeddings import embed
@@ -197,6 +197,7 @@ class RetrievalBrowser(Explorable):
             "draws": draws,
             "pen": PEN,
             "pixels": SIDE,
+            "most_points": MAX_POINTS,
             "gallery": [len(labels), self._images.num_classes],
             **tiles.sheet(),
         }
