@@ -5,6 +5,7 @@ that so many seeds cannot tell it.
 """
 
 from collections.abc import Iterator
+from statistics import fmean
 from typing import NamedTuple
 
 from dmlteach.course import measured
@@ -131,13 +132,15 @@ def told() -> Iterator[str]:
 def cost() -> Iterator[str]:
     """What batches of neighbors cost beside those of P classes × K images, as a line of a list."""
     found = {method: seconds(method, "local", "class_balanced") for method in BATCHED}
-    by_device: dict[str, list[str]] = {}
+    alike: dict[tuple[str, str], list[str]] = {}
     for method, one in found.items():
         if one:
-            by_device.setdefault(one[2], []).append(f"{one[0] / one[1]:.1f} times (`{method}`)")
-    for device, ratios in by_device.items():
+            ratio = round(one[0] / one[1], 1)
+            take = "take longer" if ratio > 1 else "take no longer"
+            alike.setdefault((one[2], take), []).append(f"{ratio:.1f} times (`{method}`)")
+    for (device, take), ratios in alike.items():
         yield (
-            f"- On {device} the same steps take longer in `local` batches than in `class_balanced` "
+            f"- On {device} the same steps {take} in `local` batches than in `class_balanced` "
             f"ones, {', '.join(ratios)}: at the start of each epoch all images are embedded and clustered."
         )
 
@@ -150,18 +153,16 @@ def seconds(method: str, sampler: str, other: str) -> tuple[float, float, str] |
         sampler, other: our ids.
 
     Returns:
-        Mean seconds of either, on the one device where both were run, and the device; None where there is
-        none.
+        Mean seconds of either, on the one device where both were run and timed, and the device; None where
+        there is none.
     """
     try:
         one, two = (measured.in_batches_of(method, name).runs.values() for name in (sampler, other))
     except DMLTeachError:  # not run yet
         return None
-    shared = sorted({run.device for run in one} & {run.device for run in two})
+    timed = [[(run.device, run.train_seconds) for run in group if run.train_seconds] for group in (one, two)]
+    shared = sorted(set.intersection(*({device for device, _ in group} for group in timed)))
     if not shared:
         return None
-    means = []
-    for group in (one, two):
-        known = [run.train_seconds for run in group if run.device == shared[0] and run.train_seconds]
-        means.append(sum(known) / len(known))
-    return means[0], means[1], shared[0]
+    first, second = (fmean(spent for device, spent in group if device == shared[0]) for group in timed)
+    return first, second, shared[0]

@@ -105,3 +105,19 @@ def test_seconds_compare_on_one_device_only():
     runs = measured.in_batches_of("sst", "local").runs.values()
     expected = np.mean([run.train_seconds for run in runs if run.device == device])
     assert local == pytest.approx(expected) and local > balanced > 0
+
+
+def test_runs_that_nobody_timed_are_not_compared(monkeypatch):
+    untimed = tuple(run._replace(train_seconds=None) for run in measured.runs())
+    monkeypatch.setattr(measured, "_read", lambda: untimed)
+    assert statements.seconds("sst", "local", "class_balanced") is None
+    assert list(statements.cost()) == []
+
+
+def test_steps_that_take_less_time_are_not_said_to_take_longer(monkeypatch):
+    monkeypatch.setattr(
+        statements, "seconds", lambda method, *_: (9.0 if method == "sst" else 20.0, 10.0, "it")
+    )
+    longer, shorter = sorted(statements.cost())
+    assert "take longer" in longer and "2.0 times (`triplet`)" in longer
+    assert "take no longer" in shorter and "0.9 times (`sst`)" in shorter
