@@ -107,6 +107,10 @@ def collect(
     if jobs is not None:
         at_least("jobs", jobs, 1)
     path = Path(output)
+    if path.suffix.lower() == ".html":
+        raise DMLTeachError(
+            f"--output {output} is the place of the overview; name the CSV file of the marks."
+        )
     check_place(path)
     made = assigned.read(Path(folder))
     found = hand_ins.hand_ins(Path(folder), made, until)

@@ -242,3 +242,8 @@ def test_what_the_clock_stopped_before_its_time_is_for_the_teacher_to_look_at(tm
 def test_no_hand_ins_at_a_time_is_refused(tmp_path):
     code, output = command("collect", tmp_path, "--jobs", 0)
     assert (code, "jobs" in output) == (2, True), output
+
+
+def test_marks_do_not_take_the_place_of_the_overview(tmp_path):
+    code, output = command("collect", tmp_path, "-o", tmp_path / "marks.html")
+    assert (code, "name the CSV file of the marks" in " ".join(output.split())) == (2, True), output
