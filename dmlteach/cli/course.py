@@ -337,7 +337,8 @@ def _of_network(
     written = []
     if "retrieval" in names:
         drawn = of_networks.retrieval(z, images, seed=of_data["seed"])
-        written += own_figures.write(drawn, place, "retrieval", dataset, images)
+        only = "" if beside else next(iter(networks))
+        written += own_figures.write(drawn, place, "retrieval", dataset, images, only)
     for name in networks if "tsne" in names else ():
         drawn = of_networks.embedding_map(z[name], images, of_data["seed"])
         written += own_figures.write(drawn, place, "tsne", dataset, images, name)

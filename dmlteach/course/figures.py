@@ -3,7 +3,6 @@
 import ast
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from dmlteach.course.widgets.draw_character.traced import traced
 from dmlteach.course.widgets.tsne_grid import maps as tsne_maps
 from dmlteach.embeddings import embed
 from dmlteach.errors import DMLTeachError
-from dmlteach.files import read_json, write_text
+from dmlteach.files import read_json, whole, write_text
 from dmlteach.models import SHIPPED, Model
 from dmlteach.options import one_of
 from dmlteach.plots import curves, of_networks
@@ -223,8 +222,8 @@ def _redraw(name: str, folder: Path, keep: bool) -> bool:
         new = draw(name, place)
         kept = keep and _look_alike(new, folder)
         for file in [] if kept else new:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, folder / file.name)
+            with whole(folder / file.name) as copy:
+                copy.write(file.read_bytes())
     _record(folder, name)
     return kept
 
@@ -235,13 +234,20 @@ def _look_alike(new: list[Path], folder: Path) -> bool:
         return False
     for file in new:
         old = folder / file.name
-        if file.suffix == ".txt" and file.read_text(encoding="utf-8") != old.read_text(encoding="utf-8"):
+        if file.suffix == ".txt" and _text(file) != _text(old):
             return False
         if file.suffix == ".png":
-            one, other = (np.asarray(Image.open(path).convert("RGB"), np.int16) for path in (file, old))
+            try:
+                one, other = (np.asarray(Image.open(path).convert("RGB"), np.int16) for path in (file, old))
+            except (OSError, SyntaxError):  # the old one is no whole picture
+                return False
             if one.shape != other.shape or (abs(one - other) > VISIBLE).mean() > 1e-4:
                 return False
     return True
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def is_current(name: str, folder: str | Path = FOLDER) -> bool:

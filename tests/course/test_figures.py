@@ -109,6 +109,15 @@ def test_a_figure_that_looks_as_before_keeps_its_files_and_one_that_does_not_is_
     assert higher["one.png"] != first["one.png"] and said == [f"drew {tmp_path / 'one'}"]
 
 
+def test_a_half_written_picture_is_drawn_again(two_figures, tmp_path):
+    figures.draw_all(tmp_path, say=lambda line: None)
+    drawn = (tmp_path / "one.png").read_bytes()
+    (tmp_path / "one.png").write_bytes(drawn[: len(drawn) // 2])
+    (tmp_path / ".hashes.json").unlink()
+    figures.draw_all(tmp_path, say=lambda line: None)
+    assert (tmp_path / "one.png").read_bytes() == drawn
+
+
 def test_labels_have_room_in_a_picture_made_outside_the_style():
     figure = Picture(8, 3.6)
     axes = figure.subplots()
@@ -249,7 +258,7 @@ def test_what_may_not_be_passed_on_goes_elsewhere_and_is_told(tmp_path, monkeypa
     )
     assert (code, f"whose terms are: {data.terms('folder')}" in said) == (0, True), said
     assert {file.name for file in (tmp_path / "build" / "figures").iterdir()} == {
-        "retrieval_folder.png", "retrieval_folder.alt.txt", "retrieval_folder.shows.json",
+        "retrieval_folder_mine.png", "retrieval_folder_mine.alt.txt", "retrieval_folder_mine.shows.json",
     }  # fmt: skip
     assert not (tmp_path / "figures").exists()
 
