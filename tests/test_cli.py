@@ -498,7 +498,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
 
-def test_ctrl_c_saves_and_ends_with_130(tmp_path):
+def test_ctrl_c_saves_and_ends_with_130_and_resume_continues(tmp_path):
     arguments = ["train", "--output", str(tmp_path / "run"), "--epochs", "500", *SMALL]
     command = [sys.executable, "-m", "dmlteach", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -508,8 +508,15 @@ def test_ctrl_c_saves_and_ends_with_130(tmp_path):
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert (tmp_path / "run" / "checkpoint.pt").exists()
+    assert not list((tmp_path / "run").glob("*.part"))
+    metrics = tmp_path / "run" / "metrics.json"
+    interrupted = json.loads(metrics.read_text())
     resumed = run(*arguments, "--resume", "--max-minutes", "0.001")
     assert resumed.exit_code == 0, resumed.output
+    continued = json.loads(metrics.read_text())
+    assert 1 <= len(interrupted["epochs"]) < 500
+    assert continued["epochs"][: len(interrupted["epochs"])] == interrupted["epochs"]
+    assert continued["untrained"] == interrupted["untrained"] and "final" not in interrupted
 
 
 def _wait_until(condition, process: subprocess.Popen, seconds: float = 300) -> None:

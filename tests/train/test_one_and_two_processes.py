@@ -2,8 +2,9 @@
 
 Two real processes share every batch. What they and one process have after each of ten steps is compared: the
 images and tuples of the batch, which no rounding may choose anew, every gradient, and in the end all weights,
-those of the loss, DAS's bank and the memory. A share of a batch that is forgotten or counted twice changes a
-gradient by a part of itself, in float64 as in fp32. Rounding differs by 1e-16 of it in float64.
+those of the loss, DAS's bank and the memory, and the losses of the epochs. A share of a batch that is
+forgotten or counted twice changes a gradient by a part of itself, in float64 as in fp32. Rounding differs by
+1e-16 of it in float64.
 
 Adam makes rounding visible. Moving all embeddings together changes no distance, so under a loss of distances
 the bias of the last layer has the gradient 0, but for rounding. Adam divides a gradient by its own size plus
@@ -91,7 +92,11 @@ def trained(folder: Path, name: str, precision: str) -> dict[str, Any]:
     ):
         fit(config, after_epoch=runs.append)
     state = {**runs[-1].model.state_dict(), **runs[-1].parts.objective.state_dict()}
-    return {"steps": steps, "state": {key: value for key, value in state.items() if torch.is_tensor(value)}}
+    return {
+        "steps": steps,
+        "losses": [row["loss"] for row in runs[-1].history],  # as metrics.json tells them
+        "state": {key: value for key, value in state.items() if torch.is_tensor(value)},
+    }
 
 
 def train_all(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -173,6 +178,8 @@ def test_every_method_trains_alike_in_one_process_and_in_two(both):
             unlike[name] = "other images or tuples"
         elif max(gradients_apart(*step) for step in steps) > 1e-9:
             unlike[name] = [gradients_apart(*step) for step in steps]
+        elif theirs["losses"] != pytest.approx(mine["losses"], rel=1e-9, abs=1e-9):
+            unlike[name] = (mine["losses"], theirs["losses"])
         weights = apart(mine["state"], theirs["state"])
         far = {key: found for key, found in weights.items() if found > (1e-8 if key == BIAS else 1e-9)}
         if far:
