@@ -124,8 +124,9 @@ def of_long_runs(found: list[dict[str, Any]]) -> Iterator[str]:
     found = sorted(found, key=lambda row: -row["recall@1"])
     first = found[0]
     yield (
-        f"\nThe networks that were the best on val by MAP@R when they were tried, {first['steps']:,} steps on "
-        f"all training classes; measured on {first['num_classes']} test classes, and on as many that were trained on.\n"
+        "\nThe networks that were the best on val by MAP@R when they were tried, "
+        f"{first['steps']:,} steps on all training classes; measured on {first['num_classes']} test classes, "
+        "and on as many that were trained on.\n"
     )
     names = [f"`{method}` | {network}" for method, network in (row["what"]["cell"] for row in found)]
     yield from table("method | network", list(zip(names, found, strict=True)))
@@ -159,7 +160,7 @@ def by_network(found: list[dict[str, Any]]) -> Iterator[str]:
 
 def table(what: str, rows: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
     """A line of each row, that begins with its name."""
-    head = f"| {what} | untrained | Recall@1 | MAP@R | classes trained on: untrained | Recall@1 |"
+    head = f"| {what} | untrained | Recall@1 | MAP@R | trained on: untrained | trained on: Recall@1 |"
     yield head
     yield f"|{'---|' * (head.count('|') - 1)}"
     for name, row in rows:
