@@ -77,6 +77,11 @@ def test_a_cell_that_changes_nothing_that_is_used_is_not_needed(harmless):
     assert harmless not in needed("a", imports, "x = torch.ones(2)", harmless, 'check("a", double(x))')
 
 
+def test_an_answer_that_ends_python_ends_no_other():
+    ends = 'import os\nos._exit(1)\ncheck("b", 1)'
+    assert ends not in needed("a", "from mine import check", ends, 'check("a", 1)')
+
+
 def test_a_call_inside_a_function_is_none_of_its_cell():
     other = 'def other(x):\n    double(x)\ncheck("b", other)'
     assert other not in needed("a", "from mine import check, double", "x = [1]", other, 'check("a", x)')
