@@ -135,7 +135,7 @@ def test_several_copies_at_the_same_time_leave_one_whole_copy(tmp_path):
     code = "import sys; from pathlib import Path; from dmlteach.course import material; "
     command = [sys.executable, "-c", code + "material.copy(Path(sys.argv[1]))", str(tmp_path)]
     running = [subprocess.Popen(command) for _ in range(4)]
-    assert [process.wait(120) for process in running] == [0] * 4
+    assert [process.wait(600) for process in running] == [0] * 4
     there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert there == {*material.names(), material.MANIFEST}
     assert all((tmp_path / n).read_bytes() == (material.home() / n).read_bytes() for n in material.names())

