@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import sqlite3
 import threading
 from collections import Counter
@@ -107,7 +108,8 @@ def claim_all(folder: str, count: int, taken) -> None:
 
 
 def test_processes_that_claim_at_once_never_get_the_same_run(tmp_path):
-    context = get_context("fork")
+    context = get_context("forkserver")  # this process may have threads
+    context.set_forkserver_preload([__name__])
     taken = context.Queue()
     others = [context.Process(target=claim_all, args=(str(tmp_path), 100, taken)) for _ in range(3)]
     for one in others:
@@ -170,13 +172,14 @@ def test_what_has_become_of_a_run_is_its_row(tmp_path):
 
 
 def test_an_index_that_is_damaged_or_of_another_version_is_one_sentence_with_the_cure(tmp_path):
-    (tmp_path / FILE).write_bytes(os.urandom(5000))
+    noise = random.Random(0)
+    (tmp_path / FILE).write_bytes(noise.randbytes(5000))
     with pytest.raises(DMLTeachError, match=r"index.sqlite is damaged \(file is not a database\). Remove it"):
         Index(tmp_path)
     (tmp_path / FILE).unlink()
     finish(tmp_path, some(500))
     content = bytearray((tmp_path / FILE).read_bytes())
-    content[4096 * 2 :] = os.urandom(len(content) - 4096 * 2)
+    content[4096 * 2 :] = noise.randbytes(len(content) - 4096 * 2)
     (tmp_path / FILE).write_bytes(content)
     with (
         pytest.raises(DMLTeachError, match=r"is damaged \(.*malformed.*\). Remove it"),
