@@ -11,13 +11,15 @@ from typing import NamedTuple
 import pytest
 
 from dmlteach import course
-from dmlteach.course import execute
+from dmlteach.course import execute, exercises
 from dmlteach.course.exercises import CHAPTERS, Chapter
 from dmlteach.course.exercises.kinds import Reflection
 from dmlteach.course.exercises.unmarked import Closing, Opening, PredictedChoice, Prediction
 
 WAITING = re.compile(r"^answer = \.\.\..*$", re.MULTILINE)
 PATIENT = "from dmlteach.course.exercises import answers\nanswers.LIMIT = 3600\n"  # no clock decides
+# Their check trains, in test_every_exercise.py, too: of a chapter their solutions take torch alone.
+TRAIN = {"triplet.cure", "weights.own"}
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 
 
@@ -165,13 +167,25 @@ def test_a_cell_needs_the_last_that_define_what_it_takes_and_no_others():
     assert needed(cells, [1, 3]) == [1, 3]
 
 
+@pytest.mark.parametrize("id", sorted(TRAIN))
+def test_a_solution_that_is_judged_elsewhere_takes_nothing_of_its_chapter_but_torch(id):
+    (chapter,) = (chapter for chapter in CHAPTERS if id in {e.id for e in chapter.exercises})
+    code = cells(chapter, "code")
+    (place,) = (i for i, cell in enumerate(code) if f'check("{id}", answer)' in cell)
+    solution = names_of(exercises.get(id).solution)
+    assert solution.taken | solution.taken_later <= {"torch"}
+    assert any("import torch" in cell.splitlines() for cell in code[:place])
+    assert code[place].splitlines()[0].startswith("answer = ...") and len(code[place].splitlines()) == 2
+
+
 @every_chapter
 def test_each_solution_is_right_where_the_chapter_asks_for_it(chapter, tmp_path):
     """With what the chapter's cells have defined by then; that all of them run, test_notebooks.py sees."""
     content = json.loads(notebook(chapter).read_text(encoding="utf-8"))
     code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    run = [exercise for exercise in chapter.exercises if exercise.id not in TRAIN]
     asked = []
-    for exercise in chapter.exercises:
+    for exercise in run:
         (i,) = (i for i, c in enumerate(code) if f'check("{exercise.id}", answer)' in "".join(c["source"]))
         code[i]["source"] = WAITING.sub(
             lambda _, solution=exercise.solution: solution, "".join(code[i]["source"])
@@ -188,6 +202,6 @@ def test_each_solution_is_right_where_the_chapter_asks_for_it(chapter, tmp_path)
     for cell in json.loads(executed.read_text(encoding="utf-8"))["cells"]:
         for output in cell.get("outputs", ()):
             said.append("".join(output.get("data", {}).get("text/plain", "")).split("\n")[0])
-    for exercise in chapter.exercises:
+    for exercise in run:
         status = "to compare" if isinstance(exercise, Reflection) else "right"
         assert f"{exercise.heading}: {status}" in said
