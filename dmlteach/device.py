@@ -1,5 +1,6 @@
 """Where the numbers are crunched: one function turns `--device` into a torch device."""
 
+import ctypes
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from dmlteach import __version__
 from dmlteach.errors import DMLTeachError, unknown_name
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as glibc's malloc.h counts its parameters
 
 
 def choose_device(name: str = "auto", float64: bool = False) -> torch.device:
@@ -81,6 +83,28 @@ def same_bits(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.deterministic = before
+
+
+@contextmanager
+def keeping_freed_memory(device: torch.device) -> Iterator[None]:
+    """Within it, what a step on a CPU frees stays with the process, for the next step that needs it again.
+
+    The C library of Linux gives large tensors back to the system as they are freed, which then clears every
+    page that the next step asks for: in a network of photographs that was a third of its time. Other systems
+    are left as they are.
+
+    Args:
+        device: of the training.
+    """
+    library = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" and device.type == "cpu" else None
+    if library is not None:
+        library.mallopt(_MMAP_THRESHOLD, 1 << 30)
+        library.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+    try:
+        yield
+    finally:
+        if library is not None:
+            library.malloc_trim(0)  # now it is given back
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -1,6 +1,10 @@
 """The device by its name."""
 
 import contextlib
+import json
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -138,3 +142,26 @@ def test_what_makes_equal_trainings_equal_on_a_gpu_ends_with_the_training(device
         assert torch.backends.cudnn.deterministic == expected
         raise ZeroDivisionError
     assert not torch.backends.cudnn.deterministic
+
+
+FAULTS = """
+import json, resource, torch
+from dmlteach.device import keeping_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    kept = [torch.ones(1 << 22) for _ in range(20)]  # of 16 MB
+    del kept
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+usual = [faults() for _ in range(3)]
+with keeping_freed_memory(torch.device("cpu")):
+    print(json.dumps([usual, [faults() for _ in range(3)]]))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_what_a_step_on_a_cpu_frees_is_not_cleared_by_the_system_for_the_next():
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    usual, kept = json.loads(done.stdout)
+    assert max(kept[1:]) < min(usual) / 10

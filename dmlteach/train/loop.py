@@ -10,7 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from dmlteach.data.loader import Pixels, prefetch
-from dmlteach.device import choose_device, same_bits
+from dmlteach.device import choose_device, keeping_freed_memory, same_bits
 from dmlteach.distributed import World, join
 from dmlteach.interfaces import Batch
 from dmlteach.train import checkpoint, ending, given, plan
@@ -56,6 +56,7 @@ def fit(
     with (
         given.named(config, loss, sampler) as config,
         same_bits(device),
+        keeping_freed_memory(device),
         join(device) as world,
         ending.stop_on_signal(stop or threading.Event()) as stop,
         RunFolder(config).to_itself(world) as output,
