@@ -60,14 +60,15 @@ CLASSES = {"omniglot": CHARACTERS["test"], "cub200": 100}  # of the test: Recall
 
 def summary(folder: Path) -> dict[str, Any]:
     """What a run was, and what it reached."""
-    config = json.loads((folder / "config.json").read_text())["config"]
+    content = json.loads((folder / "config.json").read_text())
     metrics = json.loads((folder / "metrics.json").read_text())
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+    config = content["config"]
     return {
         "dataset": config["dataset"],
         "command": command(config),
         "threads": saved["threads"],
-        "torch": torch.__version__,
+        "torch": content["made_with"]["versions"]["torch"],
         "images": sum(row["images"] for row in metrics["epochs"]),
         **metrics["final"],
     }

@@ -31,6 +31,7 @@ from benchmarks import (
     tuned_page,
     tuning,
 )
+from benchmarks import losses as loss_speeds
 from benchmarks.__main__ import NAMES
 from dmlteach import data, evaluate, models
 from dmlteach.cli import app
@@ -104,6 +105,19 @@ def test_a_speed_has_a_row_with_seconds_of_both_sides(name, run):
     assert "no measure of speed" in (folder / "README.md").read_text()
 
 
+def test_the_seconds_of_all_losses_are_those_that_their_rows_show(monkeypatch):
+    seconds = {"dmlteach": [1.0, 2.0, 9.0], "peer": [2.0, 4.0, 30.0]}
+    monkeypatch.setattr(loss_speeds, "_row", lambda name, n, rounds: {
+        "what": f"{name}, N = {n:,}", "peer": "theirs", "seconds": seconds, "ratio": 2.0,
+    })  # fmt: skip
+    monkeypatch.setattr(loss_speeds, "_memory_row", lambda name, n: {"what": f"{name}: memory"})
+    rows = loss_speeds.rows(quick=True)
+    (whole,) = (row for row in rows if row["what"].startswith("all of these"))
+    count = len(loss_speeds.PEERS)
+    assert whole["seconds"] == {"dmlteach": [2 * count], "peer": [4 * count]}
+    assert whole["ratio"] == pytest.approx(2)
+
+
 @pytest.mark.parametrize("name", ["comparison", "methods"])
 def test_a_table_of_trainings_has_a_row_for_each(name, run, tmp_path):
     folder = run(name, "--runs", str(tmp_path / "runs"), "--jobs", "1")
@@ -115,7 +129,12 @@ def test_a_table_of_trainings_has_a_row_for_each(name, run, tmp_path):
     }
     assert runs == expected[name][0]
     assert expected[name][1] in table
-    assert record.summary(tmp_path / "runs" / runs[0])["command"].startswith("dmlteach train --method ")
+    config = tmp_path / "runs" / runs[0] / "config.json"
+    kept = json.loads(config.read_text())
+    kept["made_with"]["versions"]["torch"] = "that of the run"
+    config.write_text(json.dumps(kept))
+    told = record.summary(config.parent)
+    assert told["command"].startswith("dmlteach train --method ") and told["torch"] == "that of the run"
 
 
 def test_the_table_across_domains_has_every_direction(run):
