@@ -78,6 +78,9 @@ def page(results: dict) -> str:
         packages = ", ".join(f"{k} {v}" for k, v in m["packages"].items())
         size = " **Small sizes: no measure of speed.**" if result["quick"] else ""
         parts.append(f"## {name.replace('_', ' ')}\n\n{table(result['rows'])}\n")
+        if name.startswith("losses"):
+            missing = importlib.import_module("benchmarks.losses").missing(result)
+            parts.extend(f"{words}\n" for words in missing)
         parts.append(
             f"{m['date']}: {m['processor']}, {m['cores']} cores, {m['threads']} threads"
             f"{', ' + m['gpu'] if m['gpu'] else ''}; Python {m['python']}, {packages}.{size}\n"

@@ -84,7 +84,7 @@ def main() -> None:
     rows = Rows(args.output / "birds.jsonl")
     files = {"root": args.root, "weights": args.weights}
     if not args.quick:
-        for name, given in files.items():  # else each run would end with that error, and count as made
+        for name, given in files.items():  # told before the first run
             if not Path(given).exists():
                 parser.error(f"--{name}: there is no {given}")
         frozen(rows, files)

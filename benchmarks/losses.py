@@ -89,6 +89,17 @@ def rows(quick: bool) -> list[dict]:
     return [*timed, whole, *memory]
 
 
+def missing(result: dict) -> list[str]:
+    """A sentence with the losses of PEERS that have no row; none where all have one.
+
+    Args:
+        result: as it is kept in results.json, measured when PEERS may have been fewer.
+    """
+    there = {row["what"].partition(",")[0] for row in result["rows"] if "peer" in row}
+    names = [name for name in PEERS if name not in there]
+    return [f"Not measured yet: {', '.join(names)}."] if names else []
+
+
 def _row(name: str, n: int, rounds: int) -> dict:
     z, y = batch(n, per_class(name))
     classes = n // per_class(name)

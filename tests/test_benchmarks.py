@@ -106,6 +106,7 @@ def test_a_speed_has_a_row_with_seconds_of_both_sides(name, run):
 
 
 def test_the_seconds_of_all_losses_are_those_that_their_rows_show(monkeypatch):
+    """And the page names each loss that is compared with a peer and has no row yet."""
     seconds = {"dmlteach": [1.0, 2.0, 9.0], "peer": [2.0, 4.0, 30.0]}
     monkeypatch.setattr(loss_speeds, "_row", lambda name, n, rounds: {
         "what": f"{name}, N = {n:,}", "peer": "theirs", "seconds": seconds, "ratio": 2.0,
@@ -116,6 +117,9 @@ def test_the_seconds_of_all_losses_are_those_that_their_rows_show(monkeypatch):
     count = len(loss_speeds.PEERS)
     assert whole["seconds"] == {"dmlteach": [2 * count], "peer": [4 * count]}
     assert whole["ratio"] == pytest.approx(2)
+    assert loss_speeds.missing({"rows": rows}) == []
+    kept = [row for row in rows if not row["what"].startswith(("arcface", "margin,"))]
+    assert loss_speeds.missing({"rows": kept}) == ["Not measured yet: arcface, margin."]
 
 
 @pytest.mark.parametrize("name", ["comparison", "methods"])
