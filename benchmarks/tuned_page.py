@@ -20,7 +20,7 @@ from benchmarks.tuning import (
     without_rate,
 )
 from dmlteach import methods, samplers
-from dmlteach.course.measured import BATCHED, SAMPLERS
+from dmlteach.course.measured import AT_ITS_RATE, BATCHED, SAMPLERS
 from dmlteach.metrics import difference_by_seed, mean_and_interval
 
 MEASURED = "Recall@1 | MAP@R | seeds"
@@ -137,6 +137,12 @@ def page_of_das(rows: Rows) -> Iterator[str]:
                 final = numbers(found) if found else " | ".join(["not run yet", *[""] * MEASURED.count("|")])
                 tried = f"{chosen(rows, (name, about))} | {100 * best['recall@1']:.1f} %"
                 yield f"| {what} | {final} | {tried} | {cost(found) if found else ''} |"
+        if found := rows.of((name, AT_ITS_RATE), "final"):
+            rate, option = (
+                found[0]["what"]["options"]["learning_rate"],
+                chosen(rows, (name, "")).split(" | ")[1],
+            )
+            yield f"| `{name}`, {AT_ITS_RATE} | {numbers(found)} | {rate:g} | {option} | – | {cost(found)} |"
 
 
 def page_across_domains(rows: Rows) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dmlteach import losses, methods
-from dmlteach.course.measured import BATCHED, SAMPLERS
+from dmlteach.course.measured import AT_ITS_RATE, BATCHED, SAMPLERS
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 FURTHER = {3e-4: 1e-4, 1e-4: 3e-5, 1e-2: 3e-2, 3e-2: 1e-1}  # where the best lies at an end
@@ -105,6 +105,20 @@ def of_das(rows: "Rows") -> list[Setting]:
     return found
 
 
+def at_rates_of_das(rows: "Rows") -> list[Cell]:
+    """Methods without DAS at the rate that was chosen with it, where their own is another."""
+    found = []
+    for name in (name for name, options in WITH_DAS.items() if not options):
+        rates = [
+            best["what"]["options"]["learning_rate"]
+            for about in ("", "with DAS")
+            if (best := rows.best((name, about)))
+        ]
+        if len(set(rates)) == 2:
+            found.append((name, AT_ITS_RATE))
+    return found
+
+
 class Rows:
     """What has been run: one JSON object a line."""
 
@@ -134,10 +148,12 @@ class Rows:
     def chosen(self, cell: Cell) -> dict[str, Any] | None:
         """Options of a cell's finals, without the seed; None where nothing is tuned for it yet."""
         name, about = cell
-        best = self.best((name, "") if is_of_sampler(cell) else cell)
+        best = self.best((name, "") if is_of_sampler(cell) or about == AT_ITS_RATE else cell)
         if best is None:
             return None
         options = {key: value for key, value in best["what"]["options"].items() if key != "seed"}
+        if about == AT_ITS_RATE and (with_das := self.best((name, "with DAS"))):
+            return options | {"learning_rate": with_das["what"]["options"]["learning_rate"]}
         return options | {"sampler": about.removeprefix("with ")} if is_of_sampler(cell) else options
 
     def of_today(self) -> list[dict[str, Any]]:
@@ -277,6 +293,7 @@ def final(rows: Rows, part: str, seed: int) -> Iterator[dict]:
         every = of_samplers() if seed in SEEDS[:3] else []
     else:
         every = [cell for cell, _ in (of_methods() if part == "methods" else of_das(rows))]
+        every += at_rates_of_das(rows) if part == "das" else []
     for cell in every:
         if chosen := rows.chosen(cell):
             yield {"cell": list(cell), "stage": "final", "options": {**chosen, "seed": seed}}

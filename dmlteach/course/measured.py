@@ -14,6 +14,7 @@ from dmlteach.metrics import difference_by_seed, mean_and_interval
 FILE = Path(__file__).with_name("measured.csv")
 SAMPLERS = ("random", "class_balanced", "local", "local_classes", "smart", "hierarchical")
 BATCHED = ("triplet", "sst", "multi_similarity")  # methods that were run in the batches of each
+AT_ITS_RATE = "at the rate with DAS"  # the variant without DAS, at the rate that was chosen with it
 RECIPE = ""  # the variant of a method that is its recipe, with the tuned rate and option
 
 

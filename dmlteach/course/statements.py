@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from dmlteach.course import measured
-from dmlteach.course.measured import BATCHED, SAMPLERS, Ranked
+from dmlteach.course.measured import AT_ITS_RATE, BATCHED, SAMPLERS, Ranked
 from dmlteach.errors import DMLTeachError
 
 NEIGHBORS = "Batches of neighbors, after the same steps"
@@ -21,6 +21,10 @@ _SST = (
 _DAS = (
     "Liu et al. (ECCV 2022) report gains for the losses they tried, with both sides at one rate and "
     "ImageNet networks. Here each side has its own tuned rate"
+)
+_ONE_RATE = (
+    "The rate with DAS is another than the one that short runs chose without it, and what is left at one "
+    "rate is what DAS gives. Where this is less than above, the rest was the rate's"
 )
 
 
@@ -94,13 +98,16 @@ def statements() -> Iterator[Statement]:
 def _of_das() -> Iterator[Statement]:
     """What DAS gains: each side at the rate tuned for it."""
     finals = {(run.method, run.variant) for run in measured.runs()}
-    for method in sorted({method for method, variant in finals if "with DAS" in variant}):
+    for method in sorted({method for method, variant in finals if variant.startswith("with DAS")}):
         on_sphere = measured.tuned(method, "on the sphere") is not None
         without = method, "on the sphere" if on_sphere else measured.RECIPE
         for variant in ("with DAS", "with DAS, detached"):
             if {(method, variant), without} <= finals:
                 pair = measured.of(method, variant), measured.of(*without)
                 yield Statement("Densely-anchored sampling", *pair, _DAS)
+    for method in sorted(method for method, variant in finals if variant == AT_ITS_RATE):
+        pair = measured.of(method, "with DAS"), measured.of(method, AT_ITS_RATE)
+        yield Statement("Densely-anchored sampling, both sides at its rate", *pair, _ONE_RATE)
 
 
 def _questions() -> Iterator[tuple[str, tuple[str, str], tuple[str, str], str]]:

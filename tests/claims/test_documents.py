@@ -6,7 +6,7 @@ import re
 import pytest
 
 from benchmarks import tuning
-from dmlteach.course import CHECKOUT
+from dmlteach.course import CHECKOUT, measured
 
 RESULTS = (CHECKOUT / "docs" / "results.md").read_text(encoding="utf-8")
 
@@ -72,3 +72,20 @@ def test_in_the_records_the_classifier_is_a_strong_competitor_and_every_network_
     recall = {row[0]: float(row[3].rstrip("%")) for row in rows("shipped", 8)}
     assert recall["softmax"] > recall["sst"] - 5
     assert min(value for name, value in recall.items() if name != "untrained") > 2 * recall["untrained"]
+
+
+def test_the_protocol_tells_where_the_rate_of_short_runs_is_not_that_of_longer_ones_and_what_das_owes_to_it():
+    checks: dict[str, dict[float, float]] = {}
+    for run in measured.runs(stage="check"):
+        checks.setdefault(run.method, {})[run.learning_rate] = run.recall
+    assert {*checks} == {"softmax", "triplet", "multi_similarity"}  # "for the other methods nobody looked"
+    chosen = {method: measured.tuned(method).best.learning_rate for method in checks}
+    lost = {method: max(found.values()) - found[chosen[method]] for method, found in checks.items()}
+    assert lost["softmax"] < 0.005 and lost["triplet"] == 0 and lost["multi_similarity"] > 0.01
+    found = checks["multi_similarity"]
+    better = max(found, key=found.__getitem__)
+    assert better < chosen["multi_similarity"]
+    with_das = measured.of("multi_similarity", "with DAS")
+    assert {run.learning_rate for run in with_das.runs.values()} == {better}
+    at_one_rate = with_das.minus(measured.of("multi_similarity", measured.AT_ITS_RATE))[0]
+    assert 0 < at_one_rate < with_das.minus(measured.of("multi_similarity"))[0] / 2

@@ -74,6 +74,17 @@ def test_the_table_says_of_each_loss_what_a_paired_t_test_finds_in_the_committed
     check(said("benchmark"), said("benchmark-read"))
 
 
+def test_beside_each_gain_stands_what_is_left_of_it_at_one_rate(said):
+    one, other = (
+        measured.of("multi_similarity", about).recalls() for about in ("with DAS", measured.AT_ITS_RATE)
+    )
+    mean = np.mean([one[seed] - other[seed] for seed in one.keys() & other.keys()])
+    assert (
+        f"ends {100 * abs(mean):.1f} ± "
+        in said("benchmark-read").split("Both at the rate chosen with DAS")[1]
+    )
+
+
 @pytest.fixture
 def invented(monkeypatch):
     """Rows as if four of the losses had finals with DAS: above, below, either way, and with one seed."""

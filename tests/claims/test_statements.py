@@ -12,7 +12,7 @@ from dmlteach.course import CHECKOUT, measured, statements
 
 RESULTS = (CHECKOUT / "docs" / "results.md").read_text(encoding="utf-8")
 TOLD = RESULTS.split("<!-- results:statements -->")[1].split("<!-- /results -->")[0]
-SIDE = r"`(\w+)`((?: on the sphere)?(?: with DAS(?:, detached)?)?) in `(\w+)` batches"
+SIDE = r"`(\w+)`((?: on the sphere| at the rate with DAS)?(?: with DAS(?:, detached)?)?) in `(\w+)` batches"
 DIFFERENCE = re.compile(rf"{SIDE} ends ([\d.]+) ± ([\d.]+) points (higher|lower) than {SIDE}")
 UNDECIDED = re.compile(rf"Which of {SIDE} and {SIDE} ends higher cannot be told")
 
