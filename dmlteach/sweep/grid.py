@@ -247,7 +247,7 @@ def anywhere(options: Mapping[str, Any]) -> dict[str, Any]:
         name: anywhere(value)
         if isinstance(value, Mapping)
         else os.path.abspath(value)
-        if name in ("checkpoint", "weights") and os.path.exists(value)
+        if name in ("checkpoint", "weights") and isinstance(value, str) and os.path.exists(value)
         else foreign.absolute(value)
         for name, value in options.items()
     }
