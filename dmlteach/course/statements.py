@@ -105,7 +105,10 @@ def _of_das() -> Iterator[Statement]:
             if {(method, variant), without} <= finals:
                 pair = measured.of(method, variant), measured.of(*without)
                 yield Statement("Densely-anchored sampling", *pair, _DAS)
-    for method in sorted(method for method, variant in finals if variant == AT_ITS_RATE):
+    of_both = [
+        method for method, variant in finals if variant == AT_ITS_RATE and (method, "with DAS") in finals
+    ]
+    for method in sorted(of_both):
         pair = measured.of(method, "with DAS"), measured.of(method, AT_ITS_RATE)
         yield Statement("Densely-anchored sampling, both sides at its rate", *pair, _ONE_RATE)
 
